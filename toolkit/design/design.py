@@ -1,0 +1,80 @@
+"""The integer network: an ordered list of layers over named tensors. All that generation needs, and nothing of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.design import file, ranges, reference
+from toolkit.design.layers import Layer, LayerRange
+from toolkit.design.tensors import Tensor
+from toolkit.errors import InputError
+
+MAX_NAME = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """An integer network with one input tensor and one output, the last layer's.
+
+    `layers` stand in an order in which each only reads tensors made before it; a layer's name is its output's name.
+    """
+
+    name: str
+    input: Tensor
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InputError(f"design '{self.name}' has no layers")
+        names = [self.input.name, *(layer.name for layer in self.layers)]
+        for name in (self.name, *names):
+            if not 0 < len(name) <= MAX_NAME:
+                raise InputError(f"a name of {len(name)} characters is outside 1..{MAX_NAME}: '{name[:40]}'")
+        if len(set(names)) != len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise InputError(f"design '{self.name}' has two tensors of the name '{twice}'")
+        _ = self.tensors
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name: the input first, then each layer's output."""
+        found = {self.input.name: self.input}
+        for layer in self.layers:
+            missing = [n for n in layer.inputs if n not in found]
+            if missing:
+                raise layer.fail(f"reads '{missing[0]}', which no layer before it makes")
+            found[layer.name] = layer.output([found[n] for n in layer.inputs])
+        return found
+
+    @property
+    def output(self) -> Tensor:
+        return self.tensors[self.layers[-1].name]
+
+    @cached_property
+    def ranges(self) -> dict[str, LayerRange]:
+        """The exact range of every layer's accumulators and outputs, by layer name."""
+        return ranges.analyse(self)
+
+    def inputs_of(self, layer: Layer) -> list[Tensor]:
+        return [self.tensors[n] for n in layer.inputs]
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        """Input codes (n, *input.shape) to output codes (n, *output.shape), int64, exact."""
+        return reference.run(self, codes)
+
+    def trace(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """As `reference`, but every tensor by name (the input included)."""
+        return reference.trace(self, codes)
+
+    def save(self, path: Path | str) -> None:
+        """Write the design as one `.swd` file; the same design gives the same bytes."""
+        file.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Design:
+        """Read a `.swd` file; whatever is wrong with it is an InputError that says so."""
+        return file.load(Path(path))

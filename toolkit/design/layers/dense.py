@@ -1,0 +1,103 @@
+"""Dense: a matrix of weight codes times a vector, plus a bias, requantised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from toolkit.design.formats import Requantise
+from toolkit.design.layers.base import (
+    Kernel,
+    Layer,
+    LayerRange,
+    one,
+    requantise_from_json,
+    requantise_kernel,
+    requantise_to_json,
+    requantised,
+)
+from toolkit.design.tensors import Interval, Tensor
+from toolkit.design.weights import Weights, weight_format
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Layer):
+    """`requantise(weights @ x + bias)`: x of shape (in,), weights (out, in), bias (out,).
+
+    The bias is int64 with `bias_frac` fractional bits. The accumulator's `frac` is the finer of the products' and the
+    bias's, so neither loses a bit.
+    """
+
+    weights: Weights
+    bias: np.ndarray
+    bias_frac: int
+    requantise: Requantise
+    kind: ClassVar[str] = "dense"
+
+    def acc_frac(self, x: Tensor) -> int:
+        return max(x.format.frac + self.weights.integers()[1], self.bias_frac)
+
+    def matrix(self, x: Tensor) -> tuple[np.ndarray, np.ndarray, int]:
+        """(weights (out, in), bias (out,), acc_frac): both as int64 on the accumulator's grid."""
+        integers, frac = self.weights.integers()
+        acc_frac = max(x.format.frac + frac, self.bias_frac)
+        shifts = acc_frac - x.format.frac - frac, acc_frac - self.bias_frac
+        largest = max(int(np.abs(integers).max()) << shifts[0], int(np.abs(self.bias).max()) << shifts[1])
+        if largest.bit_length() > 61:
+            raise self.fail(f"weights and bias span {largest.bit_length()} bits on one grid; 61 is the most supported")
+        return integers << shifts[0], self.bias << shifts[1], acc_frac
+
+    def output(self, inputs: list[Tensor]) -> Tensor:
+        x = one(self, inputs)
+        out, width = self.weights.codes.shape[0], self.weights.codes.shape[1:]
+        if x.shape != width:
+            raise self.fail(f"weights of shape {self.weights.codes.shape} do not fit an input of shape {x.shape}")
+        if self.bias.shape != (out,) or self.bias.dtype != np.int64:
+            raise self.fail(f"bias must be int64 of shape ({out},), not {self.bias.dtype} of {self.bias.shape}")
+        return Tensor(self.name, (out,), self.requantise.format)
+
+    def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
+        weights, bias, acc_frac = self.matrix(inputs[0])
+        x = intervals[0]
+        # Every partial sum, in any order, stays below the sum of magnitudes: that is what an exact float needs.
+        total = float(np.abs(weights).astype(np.float64).sum(axis=1).max()) * max(x.bound, 1)
+        total += float(np.abs(bias).max())
+        if total >= 2.0**61:
+            raise self.fail(f"its accumulator would need {int(np.log2(total)) + 2} bits; 62 is the most supported")
+        plus, minus = np.maximum(weights, 0), np.minimum(weights, 0)
+        acc = Interval(plus @ x.low + minus @ x.high + bias, plus @ x.high + minus @ x.low + bias)
+        found = requantised(self, self.requantise, acc, acc_frac)
+        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, int(total) + 1))
+
+    def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
+        weights, bias, acc_frac = self.matrix(inputs[0])
+        turned = np.ascontiguousarray(weights.T).astype(dtype)
+        offset = (bias + self.requantise.half(acc_frac)).astype(dtype)
+        finish = requantise_kernel(self.requantise, range, dtype)
+
+        def run(xs: list[np.ndarray]) -> np.ndarray:
+            acc = xs[0] @ turned
+            acc += offset
+            return finish(acc)
+
+        return run
+
+    def attributes(self) -> dict[str, Any]:
+        form = self.weights.format
+        return {"weights": {"kind": form.kind, "bits": form.bits, "levels": getattr(form, "levels", None)},
+                "bias_frac": self.bias_frac, "requantise": requantise_to_json(self.requantise)}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"codes": self.weights.codes, "exponents": self.weights.exponents.astype(np.int16), "bias": self.bias}
+
+    @classmethod
+    def load(cls, name: str, inputs: tuple[str, ...], attributes: Mapping[str, Any],
+             arrays: Mapping[str, np.ndarray]) -> Dense:
+        form = attributes["weights"]
+        weights = Weights(weight_format(form["kind"], int(form["bits"]), form["levels"]), arrays["codes"],
+                          arrays["exponents"])
+        return cls(name, inputs, weights, arrays["bias"], int(attributes["bias_frac"]),
+                   requantise_from_json(attributes["requantise"]))
