@@ -44,6 +44,9 @@ class Interval:
         """The largest magnitude that any element can take."""
         return max(abs(int(self.low.min())), abs(int(self.high.max())))
 
+    def flat(self) -> Interval:
+        return Interval(self.low.reshape(-1), self.high.reshape(-1))
+
     def shifted(self, bits: int) -> Interval:
         return Interval(self.low << bits, self.high << bits)
 

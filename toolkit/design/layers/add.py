@@ -31,6 +31,10 @@ class Add(Layer):
     def acc_frac(self, inputs: list[Tensor]) -> int:
         return max(t.format.frac for t in inputs)
 
+    def shifts(self, inputs: list[Tensor]) -> list[int]:
+        """Left shift of each input's codes to the accumulator's grid."""
+        return [self.acc_frac(inputs) - t.format.frac for t in inputs]
+
     def output(self, inputs: list[Tensor]) -> Tensor:
         if len(inputs) < 2:
             raise self.fail("takes two inputs or more")
@@ -42,7 +46,7 @@ class Add(Layer):
         acc_frac = self.acc_frac(inputs)
         if any(i.bound.bit_length() + acc_frac - t.format.frac > 60 for t, i in zip(inputs, intervals, strict=True)):
             raise self.fail("the formats of its inputs are too far apart to add in 62 bits")
-        aligned = [i.shifted(acc_frac - t.format.frac) for t, i in zip(inputs, intervals, strict=True)]
+        aligned = [i.shifted(s) for s, i in zip(self.shifts(inputs), intervals, strict=True)]
         acc = Interval(sum(i.low for i in aligned), sum(i.high for i in aligned))  # type: ignore[arg-type]
         found = requantised(self, self.requantise, acc, acc_frac)
         bound = sum(i.bound for i in aligned) + self.requantise.half(acc_frac)
@@ -50,7 +54,7 @@ class Add(Layer):
 
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         acc_frac = self.acc_frac(inputs)
-        scales = [dtype.type(2 ** (acc_frac - t.format.frac)) for t in inputs]
+        scales = [dtype.type(2**s) for s in self.shifts(inputs)]
         half = dtype.type(self.requantise.half(acc_frac))
         finish = requantise_kernel(self.requantise, range, dtype)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,6 +40,10 @@ class LayerRange:
     def widths(self) -> np.ndarray:
         """Accumulator bits per output element."""
         return (self.accumulator or self.output).widths()
+
+    def flat(self) -> LayerRange:
+        """The same with every tensor as a vector, the way hardware holds it."""
+        return replace(self, output=self.output.flat(), accumulator=self.accumulator and self.accumulator.flat())
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +104,8 @@ def requantise_from_json(d: Mapping[str, Any]) -> Requantise:
 def requantised(layer: Layer, r: Requantise, acc: Interval, acc_frac: int) -> LayerRange:
     """The range of a layer whose accumulators (rounding half not yet added) go through `r`."""
     half = r.half(acc_frac)
-    if r.rounding is Rounding.HALF_EVEN and acc_frac > r.format.frac:
-        head = 1 << (acc_frac - r.format.frac)
-    else:
-        head = half
+    ties = r.rounding is Rounding.HALF_EVEN and acc_frac > r.format.frac
+    head = 1 << (acc_frac - r.format.frac) if ties else half
     up = max(r.format.frac - acc_frac, 0)
     bound = (acc.bound + head) << up
     if bound.bit_length() > 61:

@@ -1,0 +1,163 @@
+"""Verilog-2001 expressions of datapath operations, every operand exactly as wide as its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.design.formats import Overflow
+from toolkit.hardware.datapath import (
+    Constant,
+    Greater,
+    Offset,
+    Quantise,
+    Read,
+    RoundEven,
+    Select,
+    Signal,
+    Sum,
+    Widen,
+)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A name in the text and its width in bits."""
+
+    name: str
+    width: int
+
+
+def literal(value: int, width: int) -> str:
+    """A sized constant: two's complement, hexadecimal, or binary where that is short."""
+    bits = value & ((1 << width) - 1)
+    return f"{width}'b{bits:0{width}b}" if width <= 4 else f"{width}'h{bits:0{-(-width // 4)}x}"
+
+
+def part(operand: Operand, high: int, low: int = 0) -> str:
+    """Bits high..low of an operand."""
+    if (high, low) == (operand.width - 1, 0):
+        return operand.name
+    return f"{operand.name}[{high}]" if high == low else f"{operand.name}[{high}:{low}]"
+
+
+def join(*parts: str) -> str:
+    """A concatenation of the parts that are not empty."""
+    kept = [p for p in parts if p]
+    return kept[0] if len(kept) == 1 else "{" + ", ".join(kept) + "}"
+
+
+def zeros(count: int) -> str:
+    return f"{count}'b0" if count > 0 else ""
+
+
+def word(operand: Operand, shift: int, negative: bool, width: int) -> str:
+    """An unsigned word, inverted where negative, moved left (right where `shift` < 0) and cut or padded to `width`."""
+    kept = min(operand.width, width - shift)
+    low = max(-shift, 0)
+    if kept <= low:
+        return literal(0, width)
+    text = ("~" if negative else "") + part(operand, kept - 1, low)
+    return join(zeros(width - kept - shift), text, zeros(max(shift, 0)))
+
+
+def extend(operand: Operand, width: int, signed: bool) -> str:
+    """A code in more bits; its low bits where `width` is fewer."""
+    missing = width - operand.width
+    if missing <= 0:
+        return part(operand, width - 1)
+    if not signed:
+        return join(zeros(missing), operand.name)
+    return join(f"{{{missing}{{{operand.name}[{operand.width - 1}]}}}}", operand.name)
+
+
+def expression(signal: Signal, operands: list[Operand]) -> str:
+    """The right-hand side of a signal's assignment."""
+    op = signal.op
+    if isinstance(op, Constant):
+        return literal(op.value, signal.width)
+    if isinstance(op, Sum):
+        a, b = (word(o, s, n, signal.width) for o, s, n in zip(operands, op.shifts, op.negative, strict=True))
+        return f"{a} + {b}"
+    if isinstance(op, Offset):
+        moved = word(operands[0], op.shift, op.negative, signal.width)
+        return f"{moved} + {literal(op.constant, signal.width)}"
+    if isinstance(op, Greater):
+        a, b = (f"$signed({o.name})" if op.signed else o.name for o in operands)
+        return f"{b} > {a}"
+    if isinstance(op, Select):
+        return f"{operands[0].name} ? {operands[2].name} : {operands[1].name}"
+    if isinstance(op, Widen):
+        return join(extend(operands[0], signal.width - op.shift, op.signed), zeros(op.shift))
+    if isinstance(op, RoundEven):
+        return tie_to_even(op, operands[0], signal.width)
+    if isinstance(op, Quantise):
+        return quantise(op, operands[0], signal.width)
+    raise TypeError(f"no Verilog for {op}")
+
+
+def read(op: Read, port: Operand, element_width: int, width: int) -> str:
+    """One element of a packed port as a word: its top bit inverted where the code is signed."""
+    base = op.element * element_width
+    if not op.invert:
+        return part(port, base + width - 1, base)
+    top = f"~{part(port, base + width - 1, base + width - 1)}"
+    return join(top, part(port, base + width - 2, base)) if width > 1 else top
+
+
+def quantise(op: Quantise, acc: Operand, width: int) -> str:
+    """`clamp(acc >> shift)`, each bound tested only where the accumulator can pass it."""
+    top = acc.width - op.shift
+    if top < 1:
+        return literal(-1 if op.low < 0 else 0, width)
+    value = part(acc, acc.width - 1, op.shift) if top <= width else part(acc, op.shift + width - 1, op.shift)
+    if top < width:
+        value = join(f"{{{width - top}{{{acc.name}[{acc.width - 1}]}}}}", value)
+    low, high = op.requantise.low, op.requantise.high
+    if op.requantise.overflow is Overflow.SATURATE:
+        over = op.high >> op.shift > high
+        under = op.low >> op.shift < low
+        if over and under and low == ~high and (high + 1).bit_count() == 1:
+            return _saturated(op, acc, value, width)
+        if over:
+            value = f"({_over(op, acc, high)}) ? {literal(high, width)} : {value}"
+        if under:
+            value = f"({_under(op, acc, low)}) ? {literal(low, width)} : {value}"
+    return value
+
+
+def _saturated(op: Quantise, acc: Operand, value: str, width: int) -> str:
+    """Both bounds at the ends of two's complement: the value fits where all bits above it equal the sign."""
+    keep = op.requantise.high.bit_length()
+    sign = f"{acc.name}[{acc.width - 1}]"
+    above = part(acc, acc.width - 1, op.shift + keep)
+    bound = join(f"{{{width - keep}{{{sign}}}}}", f"{{{keep}{{~{sign}}}}}" if keep else "")
+    return f"(&{above} | ~|{above}) ? {value} : {bound}"
+
+
+def _over(op: Quantise, acc: Operand, high: int) -> str:
+    """Is the shifted accumulator above `high`? Read only where it is not below the lower bound."""
+    sign = f"{acc.name}[{acc.width - 1}]"
+    if high >= 0 and (high + 1).bit_count() == 1:
+        some = "|" + part(acc, acc.width - 2, op.shift + high.bit_length())
+        known = op.low >= 0 or (op.requantise.low >= 0 and op.low >> op.shift < op.requantise.low)
+        return some if known else f"~{sign} & ({some})"
+    top = acc.width - op.shift
+    return f"$signed({part(acc, acc.width - 1, op.shift)}) > $signed({literal(high, top)})"
+
+
+def _under(op: Quantise, acc: Operand, low: int) -> str:
+    """Is the shifted accumulator below `low`?"""
+    sign = f"{acc.name}[{acc.width - 1}]"
+    if low == 0:
+        return sign
+    if low < 0 and (-low).bit_count() == 1:
+        return f"{sign} & ~&{part(acc, acc.width - 2, op.shift + (-low).bit_length() - 1)}"
+    top = acc.width - op.shift
+    return f"$signed({part(acc, acc.width - 1, op.shift)}) < $signed({literal(low, top)})"
+
+
+def tie_to_even(op: RoundEven, acc: Operand, width: int) -> str:
+    """The accumulator plus what makes a floor of it round half to even."""
+    odd = f"{acc.name}[{op.shift}]"
+    half = (1 << (op.shift - 1)) - 1
+    return f"{extend(acc, width, True)} + {literal(half, width)} + {join(zeros(width - 1), odd)}"
