@@ -1,5 +1,5 @@
 """Verilog-2001 from a plan: one module a layer, and a top module with AXI4-Stream."""
 
-from toolkit.emit.verilog.top import Verilog, bus_bits, verilog
+from toolkit.emit.verilog.top import Verilog, verilog
 
-__all__ = ["Verilog", "bus_bits", "verilog"]
+__all__ = ["Verilog", "verilog"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolkit.design.tensors import Tensor
 from toolkit.emit.names import comment, identifiers
+from toolkit.emit.packing import beat_bits
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.layer import describe, module, port_names
 from toolkit.errors import InputError
@@ -24,11 +24,6 @@ class Verilog:
 
 PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast", "m_axis_tdata",
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast", "en", "valid", "last")
-
-
-def bus_bits(tensor: Tensor) -> int:
-    """Bits of `tdata` that carry a tensor: whole bytes."""
-    return -(-tensor.bits // 8) * 8
 
 
 def verilog(plan: Plan) -> Verilog:
@@ -72,8 +67,8 @@ def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], n
         "verilog/top.v.j2", top=top, design=comment(design.name), latency=n, instances=instances, holds=holds,
         valid_next=valid if n == 1 else f"{{valid[{n - 2}:0], {valid}}}",
         last_next=last if n == 1 else f"{{last[{n - 2}:0], {last}}}",
-        input_part="" if design.input.bits == bus_bits(design.input) else f"[{design.input.bits - 1}:0]",
-        input={"net": nets[design.input.name], "bits": design.input.bits, "bus": bus_bits(design.input),
+        input_part="" if design.input.bits == beat_bits(design.input) else f"[{design.input.bits - 1}:0]",
+        input={"net": nets[design.input.name], "bits": design.input.bits, "bus": beat_bits(design.input),
                             "width": design.input.format.width, "about": describe(design.input)},
-        output={"net": nets[output.name], "bits": output.bits, "bus": bus_bits(output),
-                "padding": bus_bits(output) - output.bits, "width": output.format.width, "about": describe(output)})
+        output={"net": nets[output.name], "bits": output.bits, "bus": beat_bits(output),
+                "padding": beat_bits(output) - output.bits, "width": output.format.width, "about": describe(output)})
