@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -71,14 +70,14 @@ def check_ours(path: Path | str) -> None:
 def _replace(path: Path, fresh: Path) -> None:
     """Put `fresh` where `path` is; the old folder comes back if that fails."""
     if not path.exists():
-        os.rename(fresh, path)
+        fresh.rename(path)
         return
     old = Path(tempfile.mkdtemp(dir=path.resolve().parent, prefix=f".{path.name[:40]}.old."))
-    os.rename(path, old / "was")
+    path.rename(old / "was")
     try:
-        os.rename(fresh, path)
+        fresh.rename(path)
     except OSError:
-        os.rename(old / "was", path)
+        (old / "was").rename(path)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The integer network: an ordered list of layers over named tensors. All that generation needs, and nothing of torch."""
+"""The integer network: an ordered list of layers over named tensors. All that generation needs, nothing of torch."""
 
 from __future__ import annotations
 

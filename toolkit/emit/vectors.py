@@ -95,7 +95,8 @@ def _matched(design: Design) -> list[np.ndarray]:
     for layer in design.layers:
         if isinstance(layer, Dense) and layer.inputs == (design.input.name,):
             positive = layer.matrix(design.input)[0][:DRIVEN] > 0
-            found += [np.where(positive, form.max_code, form.min_code), np.where(positive, form.min_code, form.max_code)]
+            ends = form.min_code, form.max_code
+            found += [np.where(positive, *ends), np.where(positive, *ends[::-1])]
     return found
 
 
@@ -124,8 +125,8 @@ class _Best:
         for start in range(0, len(codes), 1024):
             part = codes[start:start + 1024]
             traces = self.design.trace(part.reshape(-1, *self.design.input.shape))
-            outputs = np.concatenate([traces[layer.name].reshape(len(part), -1) for layer in self.design.layers], axis=1)
-            scores = np.concatenate([outputs[:, self.watched], -outputs[:, self.watched]], axis=1)
+            outputs = np.concatenate([traces[layer.name].reshape(len(part), -1) for layer in self.design.layers], 1)
+            scores = np.concatenate([outputs[:, self.watched], -outputs[:, self.watched]], 1)
             rows = scores.argmax(axis=0)
             found = scores[rows, np.arange(len(rows))]
             better = found > self.scores

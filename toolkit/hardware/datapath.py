@@ -1,4 +1,4 @@
-"""A pipelined datapath: signals made from signals, each with its exact width and its stage; registers follow from it."""
+"""A pipelined datapath: signals made from signals, each with its exact width and stage; registers follow from it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ Op = Read | Sum | Offset | RoundEven | Quantise | Widen | Greater | Select | Con
 
 @dataclass(frozen=True)
 class Signal:
-    """One named value of the datapath. `operands` are indices of earlier signals; `level` counts adders from the input."""
+    """One named value. `operands` are indices of earlier signals; `level` counts adders from the input."""
 
     name: str
     width: int

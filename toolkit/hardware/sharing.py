@@ -1,4 +1,4 @@
-"""Shared subexpressions: a constant integer matrix becomes an adder graph. The solver is alkaid's; the proof is ours."""
+"""Shared subexpressions: a constant integer matrix becomes an adder graph. The solver is alkaid's, the proof ours."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def module(plan: LayerPlan, name: str, inputs: list[Tensor], output: Tensor, des
     ports = [Operand(p, t.bits) for p, t in zip(port_names(len(inputs)), inputs, strict=True)]
     outputs = reversed([_at(datapath, i, datapath.stages) for i in datapath.outputs])
     return render(
-        "verilog/layer.v.j2", module=name, layer=plan.layer, layer_name=comment(plan.layer.name), design=design_name, clocked=datapath.stages > 0,
+        "verilog/layer.v.j2", module=name, layer=plan.layer, layer_name=comment(plan.layer.name), design=design_name,
+        clocked=datapath.stages > 0,
         inputs=[{"name": p.name, "bits": p.width, "about": describe(t)} for p, t in zip(ports, inputs, strict=True)],
         output={"bits": output.bits, "about": describe(output)}, adders=plan.adders, adder_bits=plan.adder_bits,
         register_bits=datapath.register_bits, latency=datapath.stages, stages=_stages(datapath, ports, inputs),
