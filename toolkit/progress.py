@@ -29,7 +29,9 @@ def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     task = progress.add_task(what[:34], total=total, note="")
 
     def advance(steps: int = 1, note: str | None = None) -> None:
-        progress.update(task, advance=steps, **({} if note is None else {"note": note}))
+        if note is not None:
+            progress.update(task, note=note)
+        progress.advance(task, steps)
 
     try:
         yield advance

@@ -44,7 +44,7 @@ def write_project(out: Path, plan: Plan, verilog: Verilog, vectors: Vectors, mem
     bench = out / "sim"
     shutil.copytree(folder("hw_sim"), bench, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
     design.save(out / "design.swd")
-    layers = [{"name": p.layer.name, "kind": p.layer.kind, "module": verilog.modules[p.layer.name],
+    layers: list[dict[str, Any]] = [{"name": p.layer.name, "kind": p.layer.kind, "module": verilog.modules[p.layer.name],
                "net": verilog.nets[p.layer.name], "elements": design.tensors[p.layer.name].size,
                "width": design.tensors[p.layer.name].format.width,
                "signed": design.tensors[p.layer.name].format.signed, "latency": p.ready,

@@ -97,7 +97,7 @@ class _Builder:
             if count + i in needed:
                 needed.update(t.node for t in self.adders[i])
         place: dict[int, int] = {i: i for i in range(count)}
-        kept = []
+        kept: list[tuple[Term, Term]] = []
         for i, (a, b) in enumerate(self.adders):
             if count + i in needed:
                 place[count + i] = count + len(kept)
