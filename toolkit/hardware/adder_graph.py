@@ -26,10 +26,12 @@ class Term:
 @dataclass(frozen=True, eq=False)
 class AdderGraph:
     """`inputs` input nodes, numbered first, then one node an adder; `outputs` are terms, None for a constant zero.
+    Of an adder's two terms only the second may be negative.
 
     Every node's *value* is an exact integer combination of the inputs. Hardware holds it as an unsigned *word*,
-    `value - offset`, never negative: so no adder extends a sign, and `-value` is the word inverted, which is free in a
-    LUT. The offsets, known constants, all end in the bias that is added to an output anyway.
+    `value - offset`, never negative: so no adder extends a sign. A word of w bits is taken away as `2**w - word`,
+    which an adder's own subtraction gives when the bits above the word are set. The offsets, known constants, all end
+    in the bias that is added to an output anyway.
     """
 
     inputs: Interval
@@ -84,10 +86,10 @@ class AdderGraph:
 
     @staticmethod
     def term_offset(term: Term, offsets: np.ndarray, widths: np.ndarray) -> int:
-        """What a term's value exceeds its word by, where a negative term's word is the inverted one."""
+        """What a term's value exceeds its part of a sum of words by: `word`, or `2**width - word` where negative."""
         if not term.negative:
             return int(offsets[term.node]) << term.shift
-        return -((int(offsets[term.node]) + (1 << int(widths[term.node])) - 1) << term.shift)
+        return -((int(offsets[term.node]) + (1 << int(widths[term.node]))) << term.shift)
 
     @cached_property
     def depths(self) -> np.ndarray:
@@ -102,6 +104,6 @@ class AdderGraph:
     def adder_bits(self) -> np.ndarray:
         """Bits that each adder really adds: below the higher of its two shifts, bits only pass through."""
         widths = self.words[1][self.input_count:]
-        through = np.array([0 if min(t.negative for t in pair) else abs(pair[0].shift - pair[1].shift)
-                            for pair in self.adders], np.int64).reshape(-1)
+        through = np.array([b.shift if b.shift else a.shift * (not b.negative) for a, b in self.adders],
+                           np.int64).reshape(-1)
         return np.maximum(widths - through, 0)

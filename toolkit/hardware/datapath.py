@@ -20,19 +20,19 @@ class Read:
 
 @dataclass(frozen=True)
 class Sum:
-    """The sum of two unsigned words, each moved left by its shift and inverted where `negative`."""
+    """`(a << shifts[0]) + (b << shifts[1])` of unsigned words; with `subtract`, `2**width(b) - b` in the place of b."""
 
     shifts: tuple[int, int]
-    negative: tuple[bool, bool]
+    subtract: bool
 
 
 @dataclass(frozen=True)
 class Offset:
-    """`constant + (word << shift)` in two's complement, the word inverted where `negative`; no word: the constant."""
+    """`constant + (word << shift)` in two's complement; with `negative`, the word is taken away."""
 
     constant: int
-    shift: int = 0
-    negative: bool = False
+    shift: int
+    negative: bool
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ def linear(graph: AdderGraph, ports: list[tuple[int, int]], bias: np.ndarray, re
              for i, (port, element) in enumerate(ports)]
     for i, pair in enumerate(graph.adders, graph.input_count):
         a, b = pair
-        nodes.append(build.add(f"t{i}", int(widths[i]), Sum((a.shift, b.shift), (a.negative, b.negative)),
+        nodes.append(build.add(f"t{i}", int(widths[i]), Sum((a.shift, b.shift), b.negative),
                                (nodes[a.node], nodes[b.node]), cost=1))
     outputs = []
     for j, term in enumerate(graph.outputs):
         offset = int(bias[j])
         if term is not None:
-            offset += AdderGraph.term_offset(term, offsets, widths)
+            offset += (-1 if term.negative else 1) * (int(offsets[term.node]) << term.shift)
         outputs.append(_output(build, j, nodes, term, offset, found, requantise))
     return build.finish(outputs, adders_per_stage)
 

@@ -43,8 +43,7 @@ def adder_bits(datapath: Datapath, index: int) -> int:
     signal = datapath.signals[index]
     if isinstance(signal.op, Sum):
         first, second = signal.op.shifts
-        passed_by_first = signal.op.negative[0 if first < second else 1] is False
-        return signal.width - (abs(first - second) if passed_by_first else 0)
+        return signal.width - (second or (0 if signal.op.subtract else first))
     if isinstance(signal.op, Offset):
         constant = signal.op.constant
         trailing = (constant & -constant).bit_length() - 1 if constant else signal.width

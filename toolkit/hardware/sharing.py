@@ -85,9 +85,10 @@ class _Builder:
     def _add(self, a: Term | None, b: Term | None) -> Term | None:
         if a is None or b is None:
             return a or b
-        common = min(a.shift, b.shift)
-        self.adders.append((a.moved(-common), b.moved(-common)))
-        return Term(len(self.inputs.low) + len(self.adders) - 1, common, False)
+        common, negate = min(a.shift, b.shift), a.negative and b.negative
+        first, second = (b, a) if a.negative and not b.negative else (a, b)
+        self.adders.append((first.moved(-common, negate), second.moved(-common, negate)))
+        return Term(len(self.inputs.low) + len(self.adders) - 1, common, negate)
 
     def finish(self, outputs: list[Term | None]) -> AdderGraph:
         """The graph without the nodes that no output needs."""

@@ -50,14 +50,14 @@ def zeros(count: int) -> str:
     return f"{count}'b0" if count > 0 else ""
 
 
-def word(operand: Operand, shift: int, negative: bool, width: int) -> str:
-    """An unsigned word, inverted where negative, moved left (right where `shift` < 0) and cut or padded to `width`."""
+def word(operand: Operand, shift: int, width: int, fill: str = "0") -> str:
+    """An unsigned word moved left by `shift`, cut to `width` or padded above with bits `fill`."""
     kept = min(operand.width, width - shift)
-    low = max(-shift, 0)
-    if kept <= low:
+    if kept <= 0:
         return literal(0, width)
-    text = ("~" if negative else "") + part(operand, kept - 1, low)
-    return join(zeros(width - kept - shift), text, zeros(max(shift, 0)))
+    above = width - kept - shift
+    return join(f"{above}'b{fill * (above if fill == '1' else 1)}" if above else "", part(operand, kept - 1),
+                zeros(shift))
 
 
 def extend(operand: Operand, width: int, signed: bool) -> str:
@@ -76,11 +76,12 @@ def expression(signal: Signal, operands: list[Operand]) -> str:
     if isinstance(op, Constant):
         return literal(op.value, signal.width)
     if isinstance(op, Sum):
-        a, b = (word(o, s, n, signal.width) for o, s, n in zip(operands, op.shifts, op.negative, strict=True))
-        return f"{a} + {b}"
+        a = word(operands[0], op.shifts[0], signal.width)
+        b = word(operands[1], op.shifts[1], signal.width, "1" if op.subtract else "0")
+        return f"{a} {'-' if op.subtract else '+'} {b}"
     if isinstance(op, Offset):
-        moved = word(operands[0], op.shift, op.negative, signal.width)
-        return f"{moved} + {literal(op.constant, signal.width)}"
+        moved, constant = word(operands[0], op.shift, signal.width), literal(op.constant, signal.width)
+        return f"{constant} - {moved}" if op.negative else f"{moved} + {constant}"
     if isinstance(op, Greater):
         a, b = (f"$signed({o.name})" if op.signed else o.name for o in operands)
         return f"{b} > {a}"

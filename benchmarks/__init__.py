@@ -1,0 +1,1 @@
+"""What Shiftwright reaches, beside its targets and its peers: `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""Other tools on the same integer network: bit-exact first, then measured."""
