@@ -8,17 +8,18 @@ from toolkit.design.tensors import Tensor
 from toolkit.emit.names import comment
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, expression, literal, read
-from toolkit.hardware.datapath import Constant, Datapath, Read
+from toolkit.hardware.datapath import Constant, Datapath, Read, Sum
 from toolkit.hardware.plan import LayerPlan
 
 
 @dataclass(frozen=True)
 class Line:
-    """`kind [width-1:0] name = text`."""
+    """`kind [width-1:0] name = text`; `is_sum` marks an adder of the shared graph."""
 
     name: str
     width: int
     text: str
+    is_sum: bool = False
 
     @property
     def span(self) -> str:
@@ -87,11 +88,9 @@ def _stages(datapath: Datapath, ports: list[Operand], tensors: list[Tensor]) -> 
             text = read(signal.op, ports[signal.op.port], tensors[signal.op.port].format.width, signal.width)
         else:
             text = expression(signal, [_at(datapath, o, stage) for o in signal.operands])
-        wires[stage].append(Line(signal.name, signal.width, text))
+        wires[stage].append(Line(signal.name, signal.width, text, isinstance(signal.op, Sum)))
     registers: dict[int, list[Line]] = {s: [] for s in range(max(datapath.stages, 1))}
     for i, boundary in datapath.registers:
         registers[boundary - 1].append(Line(_at(datapath, i, boundary).name, datapath.signals[i].width,
                                             _at(datapath, i, boundary - 1).name))
     return [Stage(s, tuple(wires[s]), tuple(registers[s])) for s in wires]
-
-
