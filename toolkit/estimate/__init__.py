@@ -1,0 +1,1 @@
+"""What a design occupies: exactly, from the design itself, where that is possible."""

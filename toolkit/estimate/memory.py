@@ -1,0 +1,93 @@
+"""Bytes of weights, bits of registers and ROM, adders and their bits: counted from the design and its plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from toolkit.design.layers import Dense
+from toolkit.design.tensors import Interval
+from toolkit.hardware import LayerPlan, Plan
+
+EXPONENT_BITS = 8
+"""Of one channel's scale where weights are stored packed."""
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """One layer. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file,
+    a ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
+    stands in the RTL."""
+
+    name: str
+    kind: str
+    parameters: int
+    non_zeros: int
+    weight_bits: int
+    scale_bits: int
+    bias_bits: int
+    rom_bits: int
+    register_bits: int
+    adders: int
+    adder_bits: int
+
+    @property
+    def stored_bits(self) -> int:
+        return self.weight_bits + self.scale_bits + self.bias_bits
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A whole network. `hold_bits`: registers that hold skip connections back; `control_bits`: the stream's valid and
+    last bits. All exact: they are what the generated RTL declares, before a synthesis tool removes any."""
+
+    layers: tuple[LayerMemory, ...]
+    hold_bits: int
+    control_bits: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Packed parameters, each layer padded to whole bytes."""
+        return sum(-(-layer.stored_bits // 8) for layer in self.layers)
+
+    @property
+    def rom_bits(self) -> int:
+        return sum(layer.rom_bits for layer in self.layers)
+
+    @property
+    def register_bits(self) -> int:
+        return sum(layer.register_bits for layer in self.layers) + self.hold_bits + self.control_bits
+
+    @property
+    def adders(self) -> int:
+        return sum(layer.adders for layer in self.layers)
+
+    @property
+    def adder_bits(self) -> int:
+        return sum(layer.adder_bits for layer in self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest and the report say; all of it exact."""
+        totals = {"stored_bytes": self.stored_bytes, "rom_bits": self.rom_bits, "register_bits": self.register_bits,
+                  "hold_bits": self.hold_bits, "control_bits": self.control_bits, "adders": self.adders,
+                  "adder_bits": self.adder_bits}
+        return {"exact": True, "counts": "bits and adders as declared in the RTL, before synthesis", **totals,
+                "layers": [asdict(layer) for layer in self.layers]}
+
+
+def memory(plan: Plan) -> Memory:
+    """Count what a planned design takes."""
+    return Memory(tuple(_layer(p) for p in plan.layers), plan.hold_bits, 2 * plan.latency)
+
+
+def _layer(plan: LayerPlan) -> LayerMemory:
+    layer = plan.layer
+    parameters = non_zeros = weight_bits = scale_bits = bias_bits = 0
+    if isinstance(layer, Dense):
+        codes = layer.weights.codes
+        parameters, non_zeros = codes.size + layer.bias.size, int((layer.weights.integers()[0] != 0).sum())
+        weight_bits, scale_bits = codes.size * layer.weights.format.bits, len(codes) * EXPONENT_BITS
+        width = int(Interval(layer.bias.min(keepdims=True), layer.bias.max(keepdims=True)).widths().max())
+        bias_bits = layer.bias.size * width
+    return LayerMemory(layer.name, layer.kind, parameters, non_zeros, weight_bits, scale_bits, bias_bits, 0,
+                       plan.datapath.register_bits, plan.adders, plan.adder_bits)

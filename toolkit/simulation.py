@@ -1,0 +1,121 @@
+"""Runs the benches of `hw_sim` on a generated project and reads what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.design import Design, Tensor
+from toolkit.emit.packing import packed
+from toolkit.errors import CheckFailed, InputError, ShiftwrightError, ToolMissing
+from toolkit.progress import bar
+from toolkit.resources import folder as resource
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What the benches found. `data` is all of it, as `hw_sim` prints it with --json."""
+
+    ok: bool
+    hardware_ber: float
+    wrong_bits: int
+    bits: int
+    latency: int | None
+    initiation_interval: float | None
+    build_seconds: float | None
+    data: dict[str, Any]
+
+    @property
+    def samples(self) -> int:
+        """Vectors that went through the memory player without stalls, or through AXI4-Stream where that is all."""
+        played = [c["samples"] for c in self.data["checks"] if c["bench"] == "player"]
+        return sum(played) if played else sum(c["samples"] for c in self.data["checks"])
+
+    @property
+    def failures(self) -> list[str]:
+        """Every reason why it is not ok, the first layer at fault included."""
+        found = [*self.data["integrity"], *self.data["faults"]]
+        for check in self.data["checks"]:
+            found += [f"{check['bench']}, '{check['set']}': {line}" for line in check["failures"]]
+        if self.data["diagnosis"]:
+            found.append(self.data["diagnosis"]["note"])
+        return found
+
+
+def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "both", axi_samples: int = 2000,
+             stalls: bool = False, waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None,
+             seed: int = 1, timeout: int = 1200, rebuild: bool = False, edited: bool = False) -> SimulationResult:
+    """Simulate a generated project under Verilator and compare every bit with the reference's outputs.
+
+    `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all vectors
+    once more with stalls; `vectors`: play so many of them; `waves`: write build/waves.vcd; `edited`: accept files
+    that are not as generated. Raises InputError for a folder that is none of ours, ToolMissing where a tool is. A bit
+    that differs is no exception: it is in the result.
+    """
+    folder = Path(folder)
+    command = [sys.executable, str(resource("hw_sim") / "run.py"), str(folder), "--json", "--bench", bench,
+               "--axi-samples", str(axi_samples), "--max-ber", repr(float(max_ber)), "--seed", str(seed),
+               "--timeout", str(timeout)]
+    command += ["--vectors", str(vectors)] if vectors is not None else []
+    command += ["--junit", str(junit)] if junit is not None else []
+    command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
+                                                 ("edited", edited)) if wanted]
+    code, out, err = _run(command)
+    if code in (0, 1) and out.startswith("{"):
+        data = json.loads(out)
+        _complete(folder, data)
+        return SimulationResult(data["ok"], data["hardware_ber"], data["wrong_bits"], data["bits"], data["latency"],
+                                data["initiation_interval"], data["build_seconds"], data)
+    kinds: dict[int, type[ShiftwrightError]] = {2: InputError, 3: ToolMissing}
+    message = next((line.split("error: ", 1)[1] for line in err.splitlines() if "error: " in line), err.strip()[-500:])
+    raise kinds.get(code, CheckFailed)(message or f"the simulation ended with code {code}")
+
+
+def _run(command: list[str]) -> tuple[int, str, str]:
+    """Run the benches; each step that they name goes to the progress bar."""
+    env = {**os.environ, "SHIFTWRIGHT_PROGRESS": "1"}
+    with bar("simulating", None) as advance:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+                              stdin=subprocess.DEVNULL) as process:
+            assert process.stderr is not None and process.stdout is not None
+            kept = []
+            for line in process.stderr:
+                if line.rstrip().endswith("..."):
+                    advance(1, note=line.strip())
+                else:
+                    kept.append(line)
+            out = process.stdout.read()
+        return process.returncode, out, "".join(kept)
+
+
+def _complete(folder: Path, data: dict[str, Any]) -> None:
+    """Where the project's traces do not show the layer at fault, the design itself does."""
+    found, mismatch = data["diagnosis"], data["mismatch"]
+    path = folder / "design.swd"
+    if not found or found["layer"] or not mismatch or not path.is_file() or "held still" in found["note"]:
+        return
+    design = Design.load(path)
+    octets = np.frombuffer(bytes.fromhex(mismatch["input"])[::-1], np.uint8)
+    trace = design.trace(_codes(octets, design.input))
+    for layer in design.layers:
+        due = packed(trace[layer.name], design.tensors[layer.name])[0].tobytes()
+        if int(found["outputs"].get(layer.name, "0"), 16) != int.from_bytes(due, "little"):
+            found["layer"] = layer.name
+            found["note"] = f"the first layer whose output differs is '{layer.name}'"
+            return
+    found["note"] = ("with this input held still every layer's output is right: look at the registers between layers "
+                     "and at the handshake")
+
+
+def _codes(octets: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """One beat to codes (1, *shape)."""
+    form = tensor.format
+    bits = np.unpackbits(octets, bitorder="little")[:tensor.bits].reshape(tensor.size, form.width).astype(np.int64)
+    return form.wrap(bits @ (np.int64(1) << np.arange(form.width))).reshape(1, *tensor.shape)
