@@ -19,7 +19,7 @@ from toolkit.emit.packing import beat_bits, hex_text, small_type
 from toolkit.emit.templates import render
 from toolkit.emit.vectors import Vectors
 from toolkit.emit.verilog import Verilog
-from toolkit.hardware import Plan
+from toolkit.hardware import LayerPlan, Plan
 from toolkit.progress import bar
 from toolkit.resources import folder
 
@@ -44,11 +44,7 @@ def write_project(out: Path, plan: Plan, verilog: Verilog, vectors: Vectors, mem
     bench = out / "sim"
     shutil.copytree(folder("hw_sim"), bench, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
     design.save(out / "design.swd")
-    layers: list[dict[str, Any]] = [{"name": p.layer.name, "kind": p.layer.kind, "module": verilog.modules[p.layer.name],
-               "net": verilog.nets[p.layer.name], "elements": design.tensors[p.layer.name].size,
-               "width": design.tensors[p.layer.name].format.width,
-               "signed": design.tensors[p.layer.name].format.signed, "latency": p.ready,
-               "trace": traces[p.layer.name]} for p in plan.layers]
+    layers = [_layer(p, verilog, design.tensors[p.layer.name], traces[p.layer.name]) for p in plan.layers]
     manifest: dict[str, Any] = {
         "schema": SCHEMA, "generator": f"shiftwright {toolkit.__version__}", "name": design.name,
         "design": "design.swd", "top": verilog.top, "rtl": [f"rtl/{name}" for name in verilog.files],
@@ -65,6 +61,13 @@ def write_project(out: Path, plan: Plan, verilog: Verilog, vectors: Vectors, mem
     manifest["files"] = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _all_files(out)}
     manifest["tools"] = {"python": platform.python_version(), **{name: _version(name) for name in TOOLS}}
     _write(out / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def _layer(plan: LayerPlan, verilog: Verilog, tensor: Tensor, trace: str) -> dict[str, Any]:
+    """What the manifest says about a layer."""
+    name, form = plan.layer.name, tensor.format
+    return {"name": name, "kind": plan.layer.kind, "module": verilog.modules[name], "net": verilog.nets[name],
+            "elements": tensor.size, "width": form.width, "signed": form.signed, "latency": plan.ready, "trace": trace}
 
 
 def port(tensor: Tensor) -> dict[str, Any]:

@@ -1,0 +1,7 @@
+"""The compression front end: pruning and quantisation of a captured graph, trained, measured, lowered to a design."""
+
+from toolkit.compress.compress import Compressed, Settings, compress
+from toolkit.compress.data import Data
+from toolkit.compress.scheme import Scheme
+
+__all__ = ["Compressed", "Data", "Scheme", "Settings", "compress"]

@@ -1,0 +1,62 @@
+"""The weight formats as grids in torch: nearest values, and the exponent of each channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat, Weights
+
+
+def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat) -> torch.Tensor:
+    """The nearest value of the grid for each of `values` (out, in); `exponents` (out,) are int64. Ties go away from
+    zero for log2 (its threshold is 1.5 * 2**k), upwards for integers."""
+    if isinstance(form, Log2Format):
+        mantissa, power = torch.frexp(values.abs())
+        # |v| = mantissa * 2**power with mantissa in [1/2, 1): 3/4 is half-way between the two powers around it.
+        power = power.long() - (mantissa < 0.75).long()
+        top = exponents[:, None]
+        lowest = top - (form.levels - 1)
+        kept = torch.minimum(torch.maximum(power, lowest), top)
+        size = torch.ldexp(torch.ones_like(values), kept)
+        zero = values.abs() < torch.ldexp(torch.full_like(values, 0.5), lowest.expand_as(kept))
+        return torch.where(zero, torch.zeros_like(values), torch.copysign(size, values))
+    half = 2 ** (form.bits - 1)
+    scaled = torch.ldexp(values, -exponents[:, None].expand_as(values))
+    return torch.ldexp(torch.clamp(torch.floor(scaled + 0.5), -half, half - 1), exponents[:, None].expand_as(values))
+
+
+def largest(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:
+    """int64 (out,): for each row, the exponent at which its largest value just fits. Rows of zeros get the least
+    exponent of the others."""
+    peak = values.abs().amax(dim=1)
+    exponents = torch.frexp(peak)[1].long()
+    if isinstance(form, IntegerFormat):
+        exponents = exponents - (form.bits - 1)
+    live = peak > 0
+    rest = int(exponents[live].min()) if live.any() else 0
+    return torch.where(live, exponents, torch.full_like(exponents, rest))
+
+
+def candidates(values: torch.Tensor, form: WeightFormat) -> list[torch.Tensor]:
+    """Exponents worth trying, the largest first."""
+    top = largest(values, form)
+    return [top - step for step in range(4)]
+
+
+def fit(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:
+    """int64 (out,): the exponent of each row with the least squared error of plain rounding."""
+    tried = candidates(values, form)
+    errors = torch.stack([((project(values, e, form) - values) ** 2).sum(dim=1) for e in tried])
+    return torch.stack(tried)[errors.argmin(dim=0), torch.arange(len(values))]
+
+
+def encode(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat) -> Weights:
+    """The codes of values that lie on the grid."""
+    v = values.detach().double().numpy()
+    e = exponents.numpy().astype(np.int64)
+    if isinstance(form, Log2Format):
+        power = np.frexp(np.abs(v))[1].astype(np.int64) - 1
+        index = np.where(v != 0, e[:, None] - power + 1, 0)
+        return Weights(form, form.encode(np.sign(v), index), e)
+    return Weights(form, form.encode(np.ldexp(v, -e[:, None]).astype(np.int64)), e)

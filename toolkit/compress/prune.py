@@ -1,0 +1,70 @@
+"""Structured pruning: whole neurons go, together with everything that depends on them (torch-pruning's groups)."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import torch
+import torch_pruning as tp
+from torch import fx, nn
+
+from toolkit.errors import InputError
+
+IMPORTANCES = {
+    "l1": lambda: tp.importance.GroupMagnitudeImportance(p=1),
+    "l2": lambda: tp.importance.GroupMagnitudeImportance(p=2),
+    "lamp": lambda: tp.importance.LAMPImportance(),
+    "taylor": lambda: tp.importance.GroupTaylorImportance(),
+    "random": lambda: tp.importance.RandomImportance(),
+}
+"""How a neuron's worth is judged. `taylor` needs the gradients of a loss: `prune` asks for them."""
+
+
+def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None) -> fx.GraphModule:
+    """A copy of `graph` without `ratio` of the hidden neurons of every group of layers.
+
+    `gradients(graph)` fills in the parameters' .grad where the importance needs them. The copy's `meta['origin']`
+    maps each parameter's name to the int64 positions in the flattened original parameter that its elements came from.
+    """
+    graph = copy.deepcopy(graph)
+    last = outputs(graph)
+    example = torch.zeros(2, *graph.meta["input_shape"])
+    if importance == "taylor" and gradients is not None:
+        gradients(graph)
+    marked = copy.deepcopy(graph).double()
+    for name, parameter in marked.named_parameters():
+        origin = graph.meta.get("origin", {}).get(name)
+        ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
+        parameter.data = ids.double().reshape(parameter.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=ratio,
+                                      ignored_layers=last, global_pruning=False)
+        before = sum(p.numel() for p in graph.parameters())
+        pruner.step()
+        # The same cuts on a copy whose weights are their own positions tell where each kept weight came from.
+        twin = tp.pruner.BasePruner(marked, example.double(), importance=IMPORTANCES["l1"](), pruning_ratio=ratio,
+                                    ignored_layers=outputs(marked))
+        twin.load_pruning_history(pruner.pruning_history())
+    if sum(p.numel() for p in graph.parameters()) == before:
+        raise InputError(f"structured pruning of {ratio:g} removes nothing: the network has no hidden layer of enough "
+                         "neurons")
+    graph.meta["origin"] = {name: p.detach().long() for name, p in marked.named_parameters()}
+    for parameter in graph.parameters():
+        parameter.grad = None
+    return graph
+
+
+def outputs(graph: fx.GraphModule) -> list[nn.Module]:
+    """The Linears whose neurons are the network's own outputs."""
+    found: list[nn.Module] = []
+    stack = list(next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes)
+    while stack:
+        node = stack.pop()
+        module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Linear):
+            found.append(module)
+        else:
+            stack.extend(node.all_input_nodes)
+    return found
