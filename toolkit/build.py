@@ -1,0 +1,106 @@
+"""From a trained model to a checked project folder: compress, generate, simulate, report."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.capture.capture import Source
+from toolkit.compress import Compressed, Data, Scheme, Settings, compress
+from toolkit.compress.measures import parameters
+from toolkit.emit.names import identifier
+from toolkit.errors import InputError
+from toolkit.folder import check_ours, output_folder
+from toolkit.generate import TARGETS, Generated, generate
+from toolkit.hardware import Options
+from toolkit.report import Hardware, Network, Report, svg, text
+from toolkit.simulation import SimulationResult, require, simulate
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished folder: the project in `hardware/`, the report beside it."""
+
+    folder: Path
+    compressed: Compressed
+    generated: Generated
+    simulation: SimulationResult | None
+    report: Report
+
+
+def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, settings: Settings | None = None,
+          targets: tuple[str, ...] = TARGETS, options: Options | None = None, vectors: int = 100_000,
+          check: bool = True, name: str = "network") -> Built:
+    """Compress `model` by `scheme`, write the folder `out`, and (unless `check` is off) simulate the hardware.
+
+    `out` holds hardware/ (the project, with every test sample among its vectors), report.json, report.txt and
+    report.svg. Raises InputError for what cannot be used, ToolMissing before any work where a tool is missing. A bit
+    that differs is no exception: see `report.ok`.
+    """
+    start = time.perf_counter()
+    scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
+    if scheme.quantise is None:
+        raise InputError(f"the scheme '{scheme}' does not quantise, and hardware needs integers; end it in +log2:4, "
+                         "say")
+    check_ours(out)
+    if check:
+        require()
+    compressed = compress(model, data, scheme, settings, name=name)
+    with output_folder(out) as fresh:
+        generated, simulation = hardware(compressed, fresh / "hardware", targets=targets, options=options,
+                                         vectors=vectors, check=check, seed=(settings or Settings()).seed)
+        top = identifier(name, fallback="network")
+        report = Report(f"shiftwright build: {name}", (Network.of(name, compressed),),
+                        (Hardware.of(name, top, generated, simulation),), time.perf_counter() - start)
+        write_report(fresh, report)
+    return Built(Path(out), compressed, generated, simulation, report)
+
+
+def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = TARGETS, options: Options | None = None,
+             vectors: int = 100_000, check: bool = True, seed: int = 0) -> tuple[Generated, SimulationResult | None]:
+    """The project folder `out` of a compressed network, simulated if `check`."""
+    assert compressed.design is not None
+    generated = generate(compressed.design, out, targets=targets, options=options, test=compressed.test_codes,
+                         vectors=vectors, seed=seed)
+    return generated, simulate(out) if check else None
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """report.json, report.txt and, where there are accuracies, report.svg."""
+    (folder / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    (folder / "report.txt").write_text(text(report))
+    picture = svg(report)
+    if picture is not None:
+        (folder / "report.svg").write_text(picture)
+
+
+def compress_all(model: Source, data: Data, schemes: list[str], out: Path | str, *, settings: Settings | None = None,
+                 name: str = "network") -> tuple[list[Compressed], Report]:
+    """Try several schemes on one model. `out` gets the report, and for each scheme its design (where it quantises) and
+    its parameters as an .npz without pickles."""
+    start = time.perf_counter()
+    if not schemes:
+        raise InputError("no scheme is given; say --scheme log2:4, for one")
+    parsed = [Scheme.parse(scheme) for scheme in schemes]
+    check_ours(out)
+    with output_folder(out) as fresh:
+        made = []
+        for number, scheme in enumerate(parsed, 1):
+            found = compress(model, data, scheme, settings, name=name)
+            stem = f"{number}_{identifier(str(scheme), fallback='scheme')}"
+            if found.design is not None:
+                found.design.save(fresh / f"{stem}.swd")
+            _save_parameters(fresh / f"{stem}.npz", found)
+            made.append(found)
+        report = Report(f"shiftwright compress: {name}", tuple(Network.of(name, c) for c in made), (),
+                        time.perf_counter() - start)
+        write_report(fresh, report)
+    return made, report
+
+
+def _save_parameters(path: Path, compressed: Compressed) -> None:
+    np.savez(path, allow_pickle=False, **parameters(compressed.graph))

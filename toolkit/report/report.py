@@ -1,0 +1,79 @@
+"""The figures of a run, collected; nothing is computed here that was not measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import toolkit
+from toolkit.compress.compress import Compressed
+from toolkit.compress.measures import Step
+from toolkit.estimate.memory import Memory
+from toolkit.generate import Generated
+from toolkit.simulation import SimulationResult
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network under one scheme. `layers`: of the design, as (name, kind, shape, format)."""
+
+    name: str
+    scheme: str
+    steps: tuple[Step, ...]
+    layers: tuple[tuple[str, str, str, str], ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, compressed: Compressed) -> Network:
+        design = compressed.design
+        layers = () if design is None else tuple(
+            (layer.name, layer.kind, "x".join(map(str, design.tensors[layer.name].shape)),
+             str(design.tensors[layer.name].format)) for layer in design.layers)
+        return cls(name, str(compressed.scheme), compressed.steps, layers, compressed.notes)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The hardware of one network; what a simulation measured is None where none was run."""
+
+    name: str
+    top: str
+    promised_latency: int
+    promised_interval: int
+    memory: Memory
+    simulation: SimulationResult | None
+
+    @classmethod
+    def of(cls, name: str, top: str, generated: Generated, simulation: SimulationResult | None) -> Hardware:
+        return cls(name, top, generated.plan.latency, generated.plan.initiation_interval, generated.memory, simulation)
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": self.name, "top": self.top, "latency": self.promised_latency,
+                                 "initiation_interval": self.promised_interval, "memory": self.memory.to_json()}
+        if self.simulation is not None:
+            s = self.simulation
+            found["simulation"] = {"ok": s.ok, "hardware_ber": s.hardware_ber, "wrong_bits": s.wrong_bits,
+                                   "bits": s.bits, "samples": s.samples, "latency": s.latency,
+                                   "initiation_interval": s.initiation_interval, "checks": s.data["checks"],
+                                   "failures": s.failures}
+        return found
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run: networks as they were compressed, and the hardware that was made of some."""
+
+    title: str
+    networks: tuple[Network, ...]
+    hardware: tuple[Hardware, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Every simulation that was run found every bit right."""
+        return all(h.simulation is None or h.simulation.ok for h in self.hardware)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": 1, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
+                "seconds": self.seconds, "networks": [asdict(n) for n in self.networks],
+                "hardware": [h.to_json() for h in self.hardware]}
