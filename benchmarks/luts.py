@@ -31,7 +31,8 @@ class Cells:
 
     def __str__(self) -> str:
         kinds = ("LUT4", "CCU2C") if self.target == "ecp5" else ("CARRY4",)
-        return f"{self.luts:,} LUT ({', '.join(f'{self.counts.get(k, 0):,} {k}' for k in kinds)}), {self.registers:,} FF"
+        parts = ", ".join(f"{self.counts.get(kind, 0):,} {kind}" for kind in kinds)
+        return f"{self.luts:,} LUT ({parts}), {self.registers:,} FF"
 
 
 def cells(files: list[Path], top: str, target: str, folder: Path) -> Cells:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from toolkit.design import Dense, Design, FixedPoint, Layer, Log2Format, Requantise, Tensor, Weights
@@ -30,7 +32,7 @@ def mlp(sizes: tuple[int, ...] = SIZES, bits: int = 4, levels: int = 4, seed: in
     rng = np.random.default_rng(seed)
     layers: list[Layer] = []
     name = "x"
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = log2_weights(rng.normal(0.0, inputs**-0.5, (outputs, inputs)), Log2Format.of(bits, levels))
         source = layers[-1].requantise.format if layers else INPUT  # type: ignore[attr-defined]
         bias_frac = source.frac + weights.integers()[1]

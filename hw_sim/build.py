@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 MAX_MEMORY_BITS = 1 << 31
 RUNTIME = ("verilated", "verilated_vpi", "verilated_timing", "verilated_threads", "verilated_random",
            "verilated_dpi", "verilated_vcd_c")
+OPTIMISE = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1", "OPT_SLOW=-O0")
 PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast", "m_axis_tdata",
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast")
 COUNTERS = ("done", "hung", "got", "first_in", "first_out", "last_out", "wrong_last", "unstable", "surplus")
@@ -51,13 +52,13 @@ def build(manifest: Manifest, verilator: Verilator, *, waves: bool = False, prob
     words = depth(manifest)
     defines = {"DUT": manifest.top, "IN_BITS": manifest.input.bits, "OUT_BITS": manifest.output.bits, "DEPTH": words}
     args = ["-O3", "--timing", "--no-public-flat-rw", "--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal",
-            "-Wno-lint", "-Wno-style", "-MAKEFLAGS", "OPT_FAST=-O2 OPT_GLOBAL=-O2 OPT_SLOW=-O0"]
+            "-Wno-lint", "-Wno-style"]
     control = "`verilator_config\n" + "".join(f'public_flat_rw -module "bench" -var "{p}"\n' for p in PORTS)
     control += "".join(f'public_flat_rd -module "bench" -var "{c}"\n' for c in COUNTERS)
     if probe:
         control += "".join(f'public_flat_rd -module "{manifest.top}" -var "{layer.net}"\n'
                            for layer in manifest.layers)
-    key = _key(manifest, verilator, [*args, control, *map(str, defines.items()), str(waves)])
+    key = _key(manifest, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     if not rebuild and (target / "bench").is_file() and _read(target / "key") == key:
         return Build(target, words, time.perf_counter() - start, True)
     shutil.rmtree(target, ignore_errors=True)
@@ -85,7 +86,7 @@ def _run(manifest: Manifest, verilator: Verilator, target: Path, args: list[str]
                str(target / "public.vlt"), str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
                str(HERE / "bench.v"), *map(str, manifest.rtl)]
     make = ["make", "-j", str(jobs or os.cpu_count() or 1), "-C", str(target), "-f", "Vtop.mk",
-            f"VM_TRACE={int(waves)}"]
+            f"VM_TRACE={int(waves)}", *OPTIMISE]
     log = target / "build.log"
     for step in (command, make):
         with log.open("a") as file:
@@ -129,7 +130,7 @@ def _cache(verilator: Verilator, waves: bool) -> Path | None:
     if compiler is None:
         return None
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    digest = hashlib.sha256("\0".join([str(verilator.root), version, str(waves), *verilator.flags,
+    digest = hashlib.sha256("\0".join([str(verilator.root), version, str(waves), *verilator.flags, *OPTIMISE,
                                        (verilator.root / "include" / "verilated.mk").read_text()]).encode())
     folder = Path(home) / "shiftwright" / f"verilator-{digest.hexdigest()[:16]}"
     try:

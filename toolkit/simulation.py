@@ -51,12 +51,14 @@ class SimulationResult:
 
 def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "both", axi_samples: int = 2000,
              stalls: bool = False, waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None,
-             seed: int = 1, timeout: int = 1200, rebuild: bool = False, edited: bool = False) -> SimulationResult:
+             seed: int = 1, timeout: int = 1200, rebuild: bool = False, edited: bool = False,
+             cache: str | None = None) -> SimulationResult:
     """Simulate a generated project under Verilator and compare every bit with the reference's outputs.
 
     `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all vectors
     once more with stalls; `vectors`: play so many of them; `waves`: write build/waves.vcd; `edited`: accept files
-    that are not as generated. Raises InputError for a folder that is none of ours, ToolMissing where a tool is. A bit
+    that are not as generated; `cache`: the folder for compiled parts of Verilator's runtime, in the place of the
+    user's. Raises InputError for a folder that is none of ours, ToolMissing where a tool is. A bit
     that differs is no exception: it is in the result.
     """
     folder = Path(folder)
@@ -67,7 +69,7 @@ def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "bo
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
                                                  ("edited", edited)) if wanted]
-    code, out, err = _run(command)
+    code, out, err = _run(command, {} if cache is None else {"XDG_CACHE_HOME": cache})
     if code in (0, 1) and out.startswith("{"):
         data = json.loads(out)
         _complete(folder, data)
@@ -87,9 +89,9 @@ def require() -> None:
         raise ToolMissing(problem)
 
 
-def _run(command: list[str]) -> tuple[int, str, str]:
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
     """Run the benches; each step that they name goes to the progress bar."""
-    env = {**os.environ, "SHIFTWRIGHT_PROGRESS": "1"}
+    env = {**os.environ, **environment, "SHIFTWRIGHT_PROGRESS": "1"}
     with bar("simulating", None) as advance:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
                               stdin=subprocess.DEVNULL) as process:

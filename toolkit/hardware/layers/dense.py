@@ -16,8 +16,11 @@ def plan(layer: Dense, inputs: list[Tensor], intervals: list[Interval], found: L
          options: Options) -> Datapath:
     """The datapath of one Dense layer."""
     matrix, bias, acc_frac = layer.matrix(inputs[0])
-    needed = np.where(constant_outputs(found)[:, None], 0, matrix)
-    graph = share(needed, intervals[0], options.sharing_tries)
-    bias = bias + layer.requantise.half(acc_frac)
+    x = intervals[0]
+    # An input that is always the same belongs to the bias; an output that is, needs no adders.
+    fixed = x.low == x.high
+    bias = bias + layer.requantise.half(acc_frac) + matrix[:, fixed] @ x.low[fixed]
+    needed = np.where(constant_outputs(found)[:, None] | fixed, 0, matrix)
+    graph = share(needed, x, options.sharing_tries)
     ports = [(0, i) for i in range(inputs[0].size)]
     return linear(graph, ports, bias, layer.requantise, found, options.adders_per_stage)
