@@ -88,7 +88,9 @@ def load(path: Path) -> Design:
             tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]))
             if not tensor.shape or any(n < 1 for n in tensor.shape) or tensor.size > MAX_BYTES // 8:
                 raise InputError(f"'{path}' has an input of impossible shape {tensor.shape}")
-            return Design(str(document["name"]), tensor, tuple(made))
+            design = Design(str(document["name"]), tensor, tuple(made))
+            _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
+            return design
     except FileNotFoundError as error:
         raise InputError(f"there is no file '{path}'") from error
     except InputError:

@@ -110,11 +110,13 @@ def requantised(layer: Layer, r: Requantise, acc: Interval, acc_frac: int) -> La
     bound = (acc.bound + head) << up
     if bound.bit_length() > 61:
         raise layer.fail(f"its accumulator would need {bound.bit_length() + 1} bits; 62 is the most supported")
-    if r.overflow is Overflow.WRAP and not r.format.holds(
-            int(r.shifted(acc.low, acc_frac).min()), int(r.shifted(acc.high, acc_frac).max())):
-        output = Interval.full(acc.low.shape, r.format)
-    else:
-        output = Interval(r.apply(acc.low, acc_frac), r.apply(acc.high, acc_frac))
+    output = Interval(r.apply(acc.low, acc_frac), r.apply(acc.high, acc_frac))
+    if r.overflow is Overflow.WRAP:
+        # An element that crosses the end of the format can come out anywhere in it.
+        turns = [(r.shifted(side, acc_frac) - r.format.min_code) >> r.format.width for side in (acc.low, acc.high)]
+        crossing = turns[0] != turns[1]
+        output = Interval(np.where(crossing, r.format.min_code, output.low),
+                          np.where(crossing, r.format.max_code, output.high))
     return LayerRange(output, Interval(acc.low + half, acc.high + half), acc_frac, bound)
 
 

@@ -1,0 +1,253 @@
+"""Capture: the same function as a graph of nn layers, from a module or from a stranger's file."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from toolkit.capture import capture, load_model, load_pt2
+from toolkit.demo import save_pt2
+from toolkit.errors import InputError
+
+
+class Everything(nn.Module):
+    """Flatten, BatchNorm, Dropout, a residual, a clip, a concatenation, an Identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.same = nn.Identity()
+        self.mid = nn.Linear(8, 8)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = self.stem(x.flatten(1))
+        g = F.relu6(self.mid(self.same(h))) + h
+        return self.head(torch.cat([g.clamp(0.1, 0.9), h], 1))
+
+
+def model(kind=Everything, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    made = kind()
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    return made.eval()
+
+
+def close(graph, original, x) -> bool:
+    with torch.no_grad():
+        return torch.allclose(graph(x), original(x), rtol=1e-4, atol=1e-5)
+
+
+def kinds(graph) -> list[str]:
+    return [type(m).__name__ for m in graph.children()]
+
+
+def test_a_module_is_captured_with_batch_norm_folded_and_dropout_gone():
+    made = model()
+    graph = capture(made, (1, 4, 4))
+    assert close(graph, made, torch.randn(20, 1, 4, 4))
+    assert sorted(kinds(graph)) == ["Flatten", "Hardtanh", "Linear", "Linear", "Linear", "ReLU", "ReLU6"]
+
+
+def test_a_pt2_file_gives_the_same_graph(tmp_path: Path):
+    made = model()
+    save_pt2(made, (1, 4, 4), tmp_path / "m.pt2")
+    graph = capture(load_pt2(tmp_path / "m.pt2"), (1, 4, 4))
+    assert close(graph, made, torch.randn(20, 1, 4, 4))
+    assert kinds(graph) == kinds(capture(made, (1, 4, 4)))
+
+
+def test_layers_keep_their_paths():
+    assert capture(model(), (1, 4, 4)).meta["paths"]["stem_0"] == "stem.0"
+
+
+def test_the_original_is_left_as_it_is():
+    made = model().train()
+    before = {k: v.clone() for k, v in made.state_dict().items()}
+    capture(made, (1, 4, 4))
+    assert made.training and all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
+
+
+def test_a_batch_norm_before_a_linear_is_folded_into_it():
+    made = model(lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)))
+    graph = capture(made, (4,))
+    assert kinds(graph) == ["Linear"] and close(graph, made, torch.randn(9, 4))
+
+
+def test_a_batch_norm_that_no_linear_can_take_is_named():
+    with pytest.raises(InputError, match="'1'"):
+        capture(model(lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU())), (4,))
+
+
+def test_a_final_softmax_is_dropped_with_a_note():
+    graph = capture(nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,))
+    assert "softmax" in graph.meta["notes"][0] and kinds(graph) == ["Linear"]
+
+
+def test_a_linear_without_a_bias_is_captured():
+    made = nn.Sequential(nn.Linear(4, 3, bias=False))
+    assert close(capture(made, (4,)), made, torch.randn(5, 4))
+
+
+def test_a_captured_graph_trains():
+    graph = capture(model(), (1, 4, 4)).train()
+    graph(torch.randn(5, 1, 4, 4)).sum().backward()
+    assert all(p.grad is not None for p in graph.parameters())
+
+
+@pytest.mark.parametrize("layer, operation", [(nn.Sigmoid(), "sigmoid"), (nn.GELU(), "gelu"), (nn.Softplus(), "softplus"),
+                                              (nn.LayerNorm(3), "layer_norm")])
+def test_an_unknown_operation_is_named_with_its_place_and_a_way_out(layer, operation):
+    with pytest.raises(InputError) as caught:
+        capture(nn.Sequential(nn.Linear(4, 3), nn.Sequential(layer)), (4,))
+    assert operation in str(caught.value) and "'1.0'" in str(caught.value) and "ReLU" in str(caught.value)
+
+
+class Product(nn.Module):
+    def forward(self, x):
+        return x * x
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+class Mixing(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 2)
+
+
+@pytest.mark.parametrize("kind", [Product, TwoInputs, Mixing])
+def test_what_is_no_network_of_ours_is_refused(kind):
+    with pytest.raises(InputError):
+        capture(kind(), (4,))
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(InputError, match="no model"):
+        capture("resnet", (4,))  # type: ignore[arg-type]
+
+
+def test_the_wrong_shape_is_named():
+    with pytest.raises(InputError, match=r"\(5,\)"):
+        capture(nn.Sequential(nn.Linear(4, 3)), (5,))
+
+
+def test_a_file_on_the_wrong_shape_is_named(tmp_path: Path):
+    save_pt2(nn.Sequential(nn.Linear(4, 3)), (4,), tmp_path / "m.pt2")
+    with pytest.raises(InputError, match=r"\(5,\)"):
+        capture(load_pt2(tmp_path / "m.pt2"), (5,))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(bad):
+    made = nn.Sequential(nn.Linear(4, 3))
+    with torch.no_grad():
+        made[0].weight[1, 2] = bad
+    with pytest.raises(InputError, match=r"0\.weight"):
+        capture(made, (4,))
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load_pt2(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    save_pt2(nn.Sequential(nn.Linear(4, 3)), (4,), tmp_path / "m.pt2")
+    return tmp_path / "m.pt2"
+
+
+def test_empty_truncated_and_missing_files_are_refused(file: Path, tmp_path: Path):
+    data = file.read_bytes()
+    for name, text in (("empty.pt2", b""), ("half.pt2", data[:len(data) // 2]), ("text.pt2", b"hello")):
+        (tmp_path / name).write_bytes(text)
+        refused(tmp_path / name)
+    refused(tmp_path / "none.pt2")
+
+
+def with_members(path: Path, change) -> Path:
+    out = path.with_name("changed.pt2")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+    return out
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("/tmp/shiftwright_pt2_was_here"),))
+
+
+def bomb() -> bytes:
+    data = io.BytesIO()
+    torch.save(Bomb(), data)
+    return data.getvalue()
+
+
+def test_pickled_sample_inputs_are_not_loaded(file: Path):
+    changed = with_members(file, lambda n, d: bomb() if "sample_inputs" in n else d)
+    capture(load_pt2(changed), (4,))
+    assert not Path("/tmp/shiftwright_pt2_was_here").exists()
+
+
+def test_pickled_weights_are_refused(file: Path):
+    def change(name, data):
+        if name.endswith("weights_config.json"):
+            table = json.loads(data)
+            for entry in table["config"].values():
+                entry["use_pickle"] = True
+            return json.dumps(table).encode()
+        return bomb() if name.endswith("weight_0") else data
+
+    assert "pickle" in refused(with_members(file, change))
+    assert not Path("/tmp/shiftwright_pt2_was_here").exists()
+
+
+def test_a_shape_that_would_be_evaluated_is_refused(file: Path):
+    def change(name, data):
+        evil = b'"expr_str": "__import__(\'os\').system(\'true\')"'
+        import re
+        return re.sub(rb'"expr_str":\s*"[^"]*"', lambda _: evil, data) if name.endswith("model.json") else data
+
+    assert "computes a shape" in refused(with_members(file, change))
+
+
+def test_a_call_beyond_tensors_is_refused(file: Path):
+    def change(name, data):
+        return data.replace(b"torch.ops.aten.linear.default", b"torch.ops.load_library.x") \
+            if name.endswith("model.json") else data
+
+    assert "load_library" in refused(with_members(file, change))
+
+
+def test_a_callable_is_loaded_by_name(tmp_path: Path, monkeypatch):
+    (tmp_path / "mine_for_test.py").write_text("from torch import nn\ndef net():\n    return nn.Linear(4, 2)\n")
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(load_model("mine_for_test:net"), nn.Linear)
+
+
+@pytest.mark.parametrize("source", ["", "nothing", "no_such_module:net", "math:pi", "json:loads_not", "a b:c", "x.onnx"])
+def test_a_name_that_gives_no_model_is_refused(source):
+    with pytest.raises(InputError):
+        load_model(source)
+
+
+def test_large_inputs_are_not_needed_to_capture():
+    graph = capture(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (3, 4))
+    assert np.prod(graph.meta["input_shape"]) == 12

@@ -1,0 +1,90 @@
+"""The generated Verilog: plain, safe, deterministic, and registers that are what the estimate counts."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from strategies import designs
+
+from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Requantise, Reshape, Tensor, Weights
+from toolkit.emit.names import RESERVED, identifiers
+from toolkit.emit.verilog import verilog
+from toolkit.errors import InputError
+from toolkit.estimate.memory import memory
+from toolkit.hardware import plan
+
+
+def tiny(matrix: list[list[int]], bias: list[int], name: str = "fc", design: str = "net", source: str = "x") -> Design:
+    """One Dense layer of small integers."""
+    form = IntegerFormat(8)
+    weights = Weights(form, form.encode(np.array(matrix)), np.zeros(len(matrix), int))
+    layer = Dense(name, (source,), weights, np.array(bias, np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
+    return Design(design, Tensor(source, (len(matrix[0]),), FixedPoint(True, 4, 0)), (layer,))
+
+
+def code(text: str) -> str:
+    """Verilog without comments, attributes and the condition of always blocks."""
+    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", "", text, flags=re.S)
+    return text
+
+
+@given(designs(widest=5, deepest=3))
+@settings(max_examples=25, deadline=None)
+def test_there_is_no_multiplier_no_memory_and_no_initial_block(design: Design):
+    if plan(design).latency == 0:
+        return
+    for text in verilog(plan(design)).files.values():
+        assert "*" not in code(text)
+        assert not re.search(r"\binitial\b|\[\d+:0\]\s*\w+\s*\[", code(text))
+        assert text.count("`default_nettype none") == text.count("`default_nettype wire") == 1
+
+
+@given(designs(widest=5, deepest=3))
+@settings(max_examples=15, deadline=None)
+def test_the_same_design_gives_the_same_text(design: Design):
+    if plan(design).latency:
+        assert verilog(plan(design)).files == verilog(plan(design)).files
+
+
+@given(designs(widest=5, deepest=3))
+@settings(max_examples=25, deadline=None)
+def test_the_registers_in_the_text_are_those_that_are_counted(design: Design):
+    made = plan(design)
+    if made.latency == 0:
+        return
+    bits = 0
+    for text in verilog(made).files.values():
+        for high in re.findall(r"^\s*reg (?:\[(\d+):0\] )?\w+;", text, flags=re.M):
+            bits += int(high) + 1 if high else 1
+    assert bits == memory(made).register_bits
+
+
+@pytest.mark.parametrize("name", ["module", "a/b.c", 'quo"te', "int", "x" * 150, "ümlaut", "endmodule; initial $finish;",
+                                  "*/ initial", "aclk", "`define", "../../etc"])
+def test_any_name_becomes_a_safe_one(name):
+    made = verilog(plan(tiny([[1, -2]], [3], name=name, design=name, source="input " + name)))
+    for file, text in made.files.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*\.v", file)
+        assert "$finish" not in code(text)
+        assert text.isascii()
+    names = [made.top, *made.modules.values(), *made.nets.values()]
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]{0,110}", n) and n not in RESERVED for n in names)
+
+
+def test_names_that_would_meet_are_told_apart():
+    found = identifiers(["a.b", "a/b", "a b", "A_B"])
+    assert len(set(found.values())) == 4
+
+
+def test_a_network_without_arithmetic_is_refused():
+    design = Design("still", Tensor("x", (2, 2), FixedPoint(True, 4, 0)), (Reshape("r", ("x",), (4,)),))
+    with pytest.raises(InputError, match="no hardware"):
+        verilog(plan(design))
+
+
+def test_a_sum_that_saturates_below_zero_keeps_its_sign():
+    design = tiny([[127, 127]], [0])
+    assert design.reference(np.array([[-8, -8], [7, 7]])).tolist() == [[-128], [127]]

@@ -1,0 +1,73 @@
+"""Weight codes: exactly the bits that the contract names."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import weights
+
+from toolkit.design import IntegerFormat, Log2Format, Weights, weight_format
+from toolkit.errors import InputError
+
+
+def meaning(form, code: int, exponent: int) -> Fraction:
+    """The definition: sign on top, index k below, 2**(e - (k - 1)); or two's complement times 2**e."""
+    if isinstance(form, IntegerFormat):
+        value = code - (1 << form.bits) if code >> (form.bits - 1) else code
+        return Fraction(value) * Fraction(2) ** exponent
+    k = code & ((1 << (form.bits - 1)) - 1)
+    if k == 0:
+        return Fraction(0)
+    return (-1) ** (code >> (form.bits - 1)) * Fraction(2) ** (exponent - (k - 1))
+
+
+@given(weights(3, 4))
+@settings(max_examples=200, deadline=None)
+def test_values_are_what_the_codes_mean(w: Weights):
+    integers, frac = w.integers()
+    for (row, column), code in np.ndenumerate(w.codes):
+        expected = meaning(w.format, int(code), int(w.exponents[row]))
+        assert Fraction(int(integers[row, column])) * Fraction(2) ** -frac == expected
+        assert Fraction(w.values()[row, column]) == expected
+
+
+@given(weights(3, 4))
+@settings(deadline=None)
+def test_the_common_grid_is_no_finer_than_needed(w: Weights):
+    integers, _ = w.integers()
+    assert not integers.any() or (integers & 1).any()
+
+
+def test_four_bits_tell_seven_magnitudes_apart():
+    form = Log2Format.of(4)
+    codes = np.array([[0, 1, 7, 9, 15]], np.uint8)
+    assert Weights(form, codes, np.array([2])).values().tolist() == [[0.0, 4.0, 0.0625, -4.0, -0.0625]]
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_every_width_has_all_its_levels(bits):
+    assert Log2Format.of(bits).levels == 2 ** (bits - 1) - 1
+
+
+@pytest.mark.parametrize("bits, levels", [(1, None), (9, None), (4, 0), (4, 8)])
+def test_widths_and_levels_that_do_not_exist_are_refused(bits, levels):
+    with pytest.raises(InputError):
+        Log2Format.of(bits, levels)
+
+
+def test_zero_has_one_code():
+    assert Log2Format.of(4).encode(np.array([-1.0]), np.array([0])).tolist() == [0]
+
+
+def test_a_code_beyond_the_levels_is_refused():
+    with pytest.raises(InputError, match="outside"):
+        Weights(Log2Format(4, 3), np.array([[4]], np.uint8), np.array([0]))
+
+
+def test_an_unknown_format_is_named():
+    with pytest.raises(InputError, match="float"):
+        weight_format("float", 8)
