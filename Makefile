@@ -11,7 +11,7 @@ demo: $(VENV)/main
 	$(BIN)/shiftwright demo digits -o demo-out
 
 test: $(VENV)/test $(VENV)/lint
-	$(BIN)/pytest -n $(JOBS) -m "not soak"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not soak"
 
 lint: $(VENV)/test $(VENV)/lint
 	$(BIN)/ruff check .
@@ -22,7 +22,7 @@ bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks -o bench-out
 
 soak: $(VENV)/test
-	$(BIN)/pytest -m soak -s
+	$(BIN)/pytest -n $(JOBS) --dist load -m soak -rP
 
 clean:
 	rm -rf demo-out bench-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

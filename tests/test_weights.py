@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from strategies import weights
 
 from toolkit.design import IntegerFormat, Log2Format, Weights, weight_format
