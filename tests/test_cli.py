@@ -52,7 +52,7 @@ def test_build_goes_from_a_pt2_to_checked_hardware(files: Path, tmp_path: Path):
     assert "hardware BER 0" in done.stdout and "PASS" in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["ok"] and report["hardware"][0]["simulation"]["hardware_ber"] == 0
-    assert [s["name"].split(",")[0] for s in report["networks"][0]["steps"]][0] == "original"
+    assert next(s["name"].split(",")[0] for s in report["networks"][0]["steps"]) == "original"
     assert (tmp_path / "out" / "report.svg").read_text().startswith("<svg")
     again = run("simulate", tmp_path / "out" / "hardware", "--bench", "player", "--json")
     assert again.returncode == 0 and json.loads(again.stdout)["build_cached"]

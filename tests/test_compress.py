@@ -282,14 +282,14 @@ def test_a_wrong_scheme_names_what_is_wrong(text, word):
 
 
 @pytest.mark.parametrize("change, word", [
-    (dict(x_train=np.full((4, 6), np.nan)), "NaN"), (dict(x_train=np.full((4, 6), np.inf)), "NaN or infinity"),
-    (dict(x_train=np.ones((4, 6))), "constant"), (dict(x_train=np.zeros(4)), "shape"),
-    (dict(y_train=np.zeros(3)), "one label"), (dict(x_test=np.zeros((4, 5))), "shape"),
-    (dict(x_train=np.array([["a"] * 6] * 4)), "numbers")])
+    ({"x_train": np.full((4, 6), np.nan)}, "NaN"), ({"x_train": np.full((4, 6), np.inf)}, "NaN or infinity"),
+    ({"x_train": np.ones((4, 6))}, "constant"), ({"x_train": np.zeros(4)}, "shape"),
+    ({"y_train": np.zeros(3)}, "one label"), ({"x_test": np.zeros((4, 5))}, "shape"),
+    ({"x_train": np.array([["a"] * 6] * 4)}, "numbers")])
 def test_wrong_data_is_one_sentence(change, word):
     rng = np.random.default_rng(0)
-    arrays = dict(x_train=rng.normal(size=(4, 6)), y_train=np.arange(4), x_test=rng.normal(size=(4, 6)),
-                  y_test=np.arange(4)) | change
+    arrays = {"x_train": rng.normal(size=(4, 6)), "y_train": np.arange(4), "x_test": rng.normal(size=(4, 6)),
+                  "y_test": np.arange(4)} | change
     with pytest.raises(InputError, match=word) as caught:
         Data.of(**arrays)
     assert "\n" not in str(caught.value)

@@ -31,7 +31,7 @@ def words(graph: AdderGraph, x: np.ndarray) -> list[int]:
     """The unsigned word of every node, as hardware makes it: modulo its width."""
     offsets, widths = graph.words
     found = [int(v - o) for v, o in zip(x, offsets, strict=False)]
-    for i, (a, b) in enumerate(graph.adders, graph.input_count):
+    for _i, (a, b) in enumerate(graph.adders, graph.input_count):
         second = (found[b.node] << b.shift) * (-1 if b.negative else 1)
         if b.negative:
             second += 1 << int(widths[b.node] + b.shift)

@@ -107,7 +107,8 @@ def test_a_ber_that_is_allowed_passes(project: Path):
 def test_junit_names_each_check_and_each_failure(project: Path, tmp_path: Path):
     simulate(project, bench="player", junit=tmp_path / "good.xml")
     good = ElementTree.parse(tmp_path / "good.xml").getroot()
-    assert [c.get("name") for c in good.iter("testcase")] == ["player: boundary", "player: random", "files as generated"]
+    names = [c.get("name") for c in good.iter("testcase")]
+    assert names == ["player: boundary", "player: random", "files as generated"]
     assert not list(good.iter("failure"))
     replaced(rtl(project, "b"), "^//", "// edited\n//")
     simulate(project, bench="player", junit=tmp_path / "bad.xml")

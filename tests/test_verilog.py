@@ -27,8 +27,7 @@ def tiny(matrix: list[list[int]], bias: list[int], name: str = "fc", design: str
 
 def code(text: str) -> str:
     """Verilog without comments, attributes and the condition of always blocks."""
-    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", "", text, flags=re.S)
-    return text
+    return re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", "", text, flags=re.S)
 
 
 @given(designs(widest=5, deepest=3))
@@ -62,8 +61,8 @@ def test_the_registers_in_the_text_are_those_that_are_counted(design: Design):
     assert bits == memory(made).register_bits
 
 
-@pytest.mark.parametrize("name", ["module", "a/b.c", 'quo"te', "int", "x" * 150, "ümlaut", "endmodule; initial $finish;",
-                                  "*/ initial", "aclk", "`define", "../../etc"])
+@pytest.mark.parametrize("name", ["module", "a/b.c", 'quo"te', "int", "x" * 150, "ümlaut",
+                                  "endmodule; initial $finish;", "*/ initial", "aclk", "`define", "../../etc"])
 def test_any_name_becomes_a_safe_one(name):
     made = verilog(plan(tiny([[1, -2]], [3], name=name, design=name, source="input " + name)))
     for file, text in made.files.items():
