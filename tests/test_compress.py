@@ -21,6 +21,7 @@ from toolkit.compress.lower import lower
 from toolkit.compress.measures import Measure, smallest
 from toolkit.compress.prune import IMPORTANCES, prune
 from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress.scheme import Quantise
 from toolkit.compress.train import evaluate, train, whole_loss
 from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format
 from toolkit.errors import InputError
@@ -176,10 +177,10 @@ def test_training_recovers_what_two_bits_lose():
     inputs, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     graph = capture(made(lambda: nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 4))), (6,))
     train(graph, data, epochs=10, rate=5e-3, seed=0, what="float")
-    found = quantise(graph, inputs, Log2Format.of(2), Widths(), compensate=False)
-    before = whole_loss(found, inputs, labels)
+    found = quantise(graph, inputs, Quantise(Log2Format.of(2)), Widths(), compensate=False)
+    before = whole_loss(found, inputs, labels, inputs)
     train(found, data, epochs=20, rate=5e-3, seed=0, what="trained")
-    assert whole_loss(found, inputs, labels) < 0.8 * before
+    assert whole_loss(found, inputs, labels, inputs) < 0.8 * before
 
 
 def test_without_labels_the_network_learns_to_give_what_the_original_gives():
@@ -323,7 +324,7 @@ def test_a_model_of_zeros_still_becomes_a_design():
 def test_quantising_leaves_the_float_graph_alone():
     graph = capture(made(), (6,))
     before = {k: v.clone() for k, v in graph.state_dict().items()}
-    quantise(graph, torch.from_numpy(blobs().x_train), Log2Format.of(4), Widths())
+    quantise(graph, torch.from_numpy(blobs().x_train), Quantise(Log2Format.of(4)), Widths())
     assert all(torch.equal(v, before[k]) for k, v in graph.state_dict().items())
     assert any(n.target is operator.add for n in graph.graph.nodes)
 
@@ -362,5 +363,5 @@ def test_data_with_pickles_is_refused(tmp_path):
 def test_lowering_keeps_names_apart():
     graph = capture(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4)), (6,))
     graph.meta["paths"] = dict.fromkeys(graph.meta["paths"], "same")
-    found = quantise(graph, torch.from_numpy(blobs().x_train), Log2Format.of(4), Widths())
+    found = quantise(graph, torch.from_numpy(blobs().x_train), Quantise(Log2Format.of(4)), Widths())
     assert [layer.name for layer in lower(found, "n").layers] == ["same", "same_2", "same_3"]

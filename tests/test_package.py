@@ -24,8 +24,8 @@ generate(sys.argv[2], sys.argv[3], vectors=50)
 def unpacked(tmp_path_factory) -> Path:
     """A built wheel, unpacked as an installation would be."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT],
-                   check=True)
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "-w", folder, ROOT], check=True)
     wheel = next(folder.glob("shiftwright-*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")

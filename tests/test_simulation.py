@@ -208,3 +208,14 @@ def test_random_networks_are_bit_exact_under_stalls(tmp_path_factory, design):
     generate(design, folder, vectors=500, options=Options(1 + len(design.layers) % 4))
     found = simulate(folder, stalls=True, axi_samples=300)
     assert found.ok, found.failures
+
+
+def test_a_sum_of_one_bit_is_legal_verilog(tmp_path: Path):
+    """Found by the soak: a select of bit 0 of a wire that has no range."""
+    from test_verilog import tiny
+
+    from toolkit.design import Design, FixedPoint, Tensor
+
+    layer = tiny([[-1], [1]], [0, 0]).layers[0]
+    generate(Design("narrow", Tensor("x", (1,), FixedPoint(False, 1, 0)), (layer,)), tmp_path / "p", vectors=20)
+    assert simulate(tmp_path / "p", bench="player").ok

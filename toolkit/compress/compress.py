@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,13 +12,28 @@ from torch import fx
 
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
+from toolkit.compress.coded import DynamicLinear, MinifloatLinear, coded
 from toolkit.compress.data import Data
+from toolkit.compress.distil import distilling, student
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Measure, Step
+from toolkit.compress.minifloat import Minifloat
 from toolkit.compress.prune import prune
 from toolkit.compress.quantise import Widths, quantise
-from toolkit.compress.scheme import Quantise, Scheme
-from toolkit.compress.train import evaluate, gradients, train
+from toolkit.compress.scheme import (
+    Coded,
+    Distill,
+    Magnitude,
+    Overrides,
+    Pattern,
+    Quantise,
+    Random,
+    Scheme,
+    Structured,
+)
+from toolkit.compress.scheme import Step as Scheme_step
+from toolkit.compress.sparsify import at_random, magnitude, n_of_m
+from toolkit.compress.train import Loss, evaluate, gradients, train
 from toolkit.design import Design
 from toolkit.errors import InputError
 
@@ -27,7 +43,8 @@ CALIBRATION = 2048
 @dataclass(frozen=True)
 class Settings:
     """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
-    pruning, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding."""
+    pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
+    layers get instead. `loss` and `trainer` are the caller's own: see `train`, and (graph, data, epochs)."""
 
     widths: Widths = field(default_factory=Widths)
     epochs: int = 30
@@ -35,6 +52,9 @@ class Settings:
     rate: float = 2e-3
     compensate: bool = True
     seed: int = 0
+    overrides: Overrides = field(default_factory=Overrides)
+    loss: Loss | None = None
+    trainer: Callable[[fx.GraphModule, Data, int], None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tuning"):
@@ -81,29 +101,101 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     if not np.isfinite(outputs).all():
         raise InputError("the model's outputs are not finite on the test samples")
     data.check_outputs(outputs.shape[1])
-    measure = Measure(original, data)
-    steps = [measure.step("original", original)]
-    graph = copy.deepcopy(original)
+    settings.overrides.check(original.meta["paths"])
+    chain = _Chain(original, data, settings)
     for step in scheme.steps:
-        if isinstance(step, Quantise):
-            samples = torch.from_numpy(data.x_train[:_enough(data.x_train)])
-            graph = quantise(graph, samples, step.format, settings.widths, compensate=settings.compensate)
-            steps.append(measure.step(f"{step}, as it is", graph))
-            training = settings.epochs
-        else:
-            graph = prune(graph, step.ratio, step.importance, lambda g: gradients(g, data, original))
-            steps.append(measure.step(f"{step}, as it is", graph))
-            training = settings.tuning
-        if training:
-            train(graph, data, epochs=training, rate=settings.rate, seed=settings.seed, what=f"training {step}",
-                  teacher=original)
-            steps.append(measure.step(f"{step}, trained", graph))
+        chain.take(step)
     design = None
     if scheme.quantise is not None:
-        design = lower(graph, name, argmax=argmax)
-        prove(graph, design, data, argmax)
-    notes = (*graph.meta["notes"], *data.notes)
-    return Compressed(scheme, original, graph.float(), design, argmax, tuple(steps), notes, data)
+        design = lower(chain.graph, name, argmax=argmax)
+        prove(chain.graph, design, data, argmax)
+    notes = (*original.meta["notes"], *data.notes)
+    return Compressed(scheme, original, chain.graph.float(), design, argmax, tuple(chain.steps), notes, data)
+
+
+class _Chain:
+    """The network as it goes through a scheme, measured after every step."""
+
+    def __init__(self, original: fx.GraphModule, data: Data, settings: Settings) -> None:
+        self.original, self.data, self.settings = original, data, settings
+        self.graph = copy.deepcopy(original)
+        self.measure = Measure(original, data)
+        self.steps = [self.measure.step("original", original)]
+        self.keep = settings.overrides.kept(original.meta["paths"])
+
+    def take(self, step: Scheme_step) -> None:
+        """One step: as it is, then trained."""
+        settings = self.settings
+        if isinstance(step, Distill):
+            self.graph = student(self.graph, step.ratio, settings.seed)
+            self._train(step, settings.tuning, distilling(step.temperature, step.mix))
+            self._note(str(step))
+        elif isinstance(step, Quantise | Coded):
+            self.graph = self._quantised(step)
+            self._note(f"{step}, as it is")
+            if settings.epochs:
+                self._train(step, settings.epochs)
+                self._note(f"{step}, trained")
+        else:
+            cuts = getattr(step, "steps", 1)
+            if cuts == 1 or not settings.tuning:
+                self.graph = self._pruned(step, step_ratio(step, 1.0), 0.0)
+                self._note(f"{step}, as it is")
+                if settings.tuning:
+                    self._train(step, settings.tuning)
+            else:
+                self._gradually(step, cuts)
+            if settings.tuning:
+                self._note(f"{step}, trained")
+
+    def _gradually(self, step: Scheme_step, cuts: int) -> None:
+        """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
+        before = 0.0
+        for cut in range(1, cuts + 1):
+            now = 1 - (1 - cut / cuts) ** 3
+            self.graph = self._pruned(step, step_ratio(step, now), step_ratio(step, before))
+            self._train(step, max(self.settings.tuning // cuts, 1))
+            before = now
+
+    def _pruned(self, step: Scheme_step, ratio: float, before: float) -> fx.GraphModule:
+        """A network cut down to `ratio`, of which `before` is gone already."""
+        if isinstance(step, Structured):
+            fresh = 1 - (1 - ratio) / (1 - before)
+            return prune(self.graph, fresh, step.importance, lambda g: gradients(g, self.data, self.original),
+                         self.keep)
+        if isinstance(step, Magnitude):
+            return magnitude(self.graph, ratio, step.scope, self.keep)
+        if isinstance(step, Random):
+            return at_random(self.graph, step.ratio, self.settings.seed, self.keep)
+        assert isinstance(step, Pattern)
+        return n_of_m(self.graph, step.n, step.m, self.keep)
+
+    def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
+        if isinstance(step, Quantise):
+            samples = torch.from_numpy(self.data.x_train[:_enough(self.data.x_train)])
+            return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
+                            overrides=self.settings.overrides)
+        if step.kind.startswith("minifloat:"):
+            form = Minifloat(step.kind.removeprefix("minifloat:"))
+            return coded(self.graph, lambda weight, bias: MinifloatLinear(weight, bias, form))
+        return coded(self.graph, DynamicLinear)
+
+    def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
+        settings = self.settings
+        if settings.trainer is not None:
+            settings.trainer(self.graph, self.data, epochs)
+            self.graph.eval()
+            return
+        train(self.graph, self.data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=f"training {step}",
+              teacher=self.original, loss=loss or settings.loss)
+
+    def _note(self, name: str) -> None:
+        self.steps.append(self.measure.step(name, self.graph))
+
+
+def step_ratio(step: Scheme_step, share: float) -> float:
+    """The ratio of a pruning step when `share` of its way is gone."""
+    return getattr(step, "ratio", 0.0) * share
 
 
 def _enough(samples: np.ndarray) -> int:

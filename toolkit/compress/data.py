@@ -16,8 +16,9 @@ FILE_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples float32 (n, *shape). Labels are int64 classes (n,), or float32 targets (n, outputs), or None: then a
-    network learns to give what the original gives. `notes`: what is odd about the data but no error."""
+    """Samples float32 (n, *shape). Labels are int64 classes (n,), bits uint8 (n, outputs), float32 targets
+    (n, outputs), or None: then a network learns to give what the original gives. `notes`: what is odd about the data
+    but no error."""
 
     x_train: np.ndarray
     y_train: np.ndarray | None
@@ -48,6 +49,10 @@ class Data:
         if len(constant):
             shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
             notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
+        if y_train is not None and y_test is not None and y_train.dtype == y_test.dtype == np.int64:
+            missing = sorted(set(y_test.tolist()) - set(y_train.tolist()))
+            if missing:
+                notes.append(f"the classes {', '.join(map(str, missing[:8]))} of y_test are missing from y_train")
         return cls(x_train, y_train, x_test, y_test, tuple(notes))
 
     @classmethod
@@ -97,9 +102,11 @@ class Data:
                 raise InputError(f"{name} has {labels.shape[1]} targets a sample, the network {outputs} outputs")
 
     @property
-    def classes(self) -> bool:
-        """Whether the labels are classes."""
-        return self.y_train is not None and self.y_train.ndim == 1
+    def task(self) -> str:
+        """`classes`, `bits`, `values` or `none`."""
+        if self.y_test is None:
+            return "none"
+        return {"int64": "classes", "uint8": "bits"}.get(self.y_test.dtype.name, "values")
 
 
 def _samples(name: str, values: np.ndarray | None) -> np.ndarray:
@@ -126,6 +133,8 @@ def _labels(name: str, values: np.ndarray | None, samples: int) -> np.ndarray | 
     values = values.reshape(samples, -1).astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds NaN or infinity")
+    if values.shape[1] > 1 and np.isin(values, (0.0, 1.0)).all() and not (values.sum(axis=1) == 1).all():
+        return values.astype(np.uint8)
     if values.shape[1] == 1 and np.array_equal(values, np.rint(values)) and len(np.unique(values)) > 1 \
             and values.min() >= 0:
         return values.reshape(-1).astype(np.int64)

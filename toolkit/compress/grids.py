@@ -7,14 +7,17 @@ import torch
 
 from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat, Weights
 
+LOG_MIDDLE = 0.70710677
+"""Half-way between two powers of two in the log domain, as a float32: both precisions must decide alike."""
 
-def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat) -> torch.Tensor:
+
+def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat, domain: str = "linear") -> torch.Tensor:
     """The nearest value of the grid for each of `values` (out, in); `exponents` (out,) are int64. Ties go away from
-    zero for log2 (its threshold is 1.5 * 2**k), upwards for integers."""
+    zero for log2 (its threshold is 1.5 * 2**k, or sqrt(2) * 2**k in the `log` domain), upwards for integers."""
     if isinstance(form, Log2Format):
         mantissa, power = torch.frexp(values.abs())
         # |v| = mantissa * 2**power with mantissa in [1/2, 1): 3/4 is half-way between the two powers around it.
-        power = power.long() - (mantissa < 0.75).long()
+        power = power.long() - (mantissa < (0.75 if domain == "linear" else LOG_MIDDLE)).long()
         top = exponents[:, None]
         lowest = top - (form.levels - 1)
         kept = torch.minimum(torch.maximum(power, lowest), top)
@@ -38,16 +41,21 @@ def largest(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:
     return torch.where(live, exponents, torch.full_like(exponents, rest))
 
 
-def candidates(values: torch.Tensor, form: WeightFormat) -> list[torch.Tensor]:
+def candidates(values: torch.Tensor, form: WeightFormat, scale: str = "channel") -> list[torch.Tensor]:
     """Exponents worth trying, the largest first."""
     top = largest(values, form)
+    if scale == "tensor":
+        top = torch.full_like(top, int(top.max()))
     return [top - step for step in range(4)]
 
 
-def fit(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:
-    """int64 (out,): the exponent of each row with the least squared error of plain rounding."""
-    tried = candidates(values, form)
-    errors = torch.stack([((project(values, e, form) - values) ** 2).sum(dim=1) for e in tried])
+def fit(values: torch.Tensor, form: WeightFormat, domain: str = "linear", scale: str = "channel") -> torch.Tensor:
+    """int64 (out,): the exponent of each row (or, with `scale` tensor, of all) with the least squared error of plain
+    rounding."""
+    tried = candidates(values, form, scale)
+    errors = torch.stack([((project(values, e, form, domain) - values) ** 2).sum(dim=1) for e in tried])
+    if scale == "tensor":
+        return tried[int(errors.sum(dim=1).argmin())]
     return torch.stack(tried)[errors.argmin(dim=0), torch.arange(len(values))]
 
 

@@ -31,20 +31,24 @@ class StraightThrough(torch.autograd.Function):
 
 class QuantLinear(nn.Module):
     """A Linear whose weights lie on a grid. `weight` (out, in) and `bias` (out,) are real shadows that training moves;
-    the exponents (out,) of the grid stay. `bias_frac` is set when the accumulator's format is known."""
+    the exponents (out,) of the grid stay, and so do the weights that are not in `live` (out, in): pruned ones, zero.
+    `bias_frac` is set when the accumulator's format is known."""
 
     exponents: torch.Tensor
+    live: torch.Tensor
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor, form: WeightFormat) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor, form: WeightFormat,
+                 live: torch.Tensor | None = None, domain: str = "linear") -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.detach().float().clone())
         self.bias = nn.Parameter(bias.detach().float().clone())
         self.register_buffer("exponents", exponents.clone())
-        self.format = form
+        self.register_buffer("live", torch.ones_like(weight, dtype=torch.bool) if live is None else live.clone())
+        self.format, self.domain = form, domain
         self.bias_frac = 0
 
     def quantised_weight(self) -> torch.Tensor:
-        return grids.project(self.weight, self.exponents, self.format)
+        return grids.project(self.weight, self.exponents, self.format, self.domain) * self.live
 
     def quantised_bias(self) -> torch.Tensor:
         return torch.floor(self.bias * 2.0**self.bias_frac + 0.5) * 2.0**-self.bias_frac

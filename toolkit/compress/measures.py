@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from toolkit.compress.coded import CodedLinear, MinifloatLinear
 from toolkit.compress.data import Data
 from toolkit.compress.layers import QuantLinear, Requantiser
 from toolkit.compress.train import evaluate
@@ -56,10 +57,11 @@ class Measure:
     def step(self, name: str, graph: fx.GraphModule) -> Step:
         """The figures of one network."""
         quantised = any(isinstance(m, QuantLinear) for m in graph.modules())
+        coded = any(isinstance(m, CodedLinear) for m in graph.modules())
         values = parameters(graph)
         count = sum(v.size for v in values.values())
         non_zeros = sum(int(np.count_nonzero(v)) for v in values.values())
-        storage, stored = packed(graph) if quantised else smallest(values)
+        storage, stored = packed(graph) if quantised else stored_codes(graph) if coded else smallest(values)
         outputs = evaluate(graph.double() if quantised else graph, self.data.x_test,
                            torch.float64 if quantised else torch.float32)
         graph.float()
@@ -70,6 +72,8 @@ class Measure:
                     self._error(outputs))
 
     def _weight_ber(self, graph: fx.GraphModule, values: Mapping[str, np.ndarray]) -> float | None:
+        if graph.meta.get("student"):
+            return None  # another network: no weight of it stands for one of the original's
         origin = graph.meta.get("origin", {})
         wrong = 0
         for name, parameter in self.original.named_parameters():
@@ -94,9 +98,7 @@ class Measure:
         return float(np.bitwise_count((ours ^ theirs) & mask).sum()) / (form.width * ours.size)
 
     def _accuracy(self, outputs: np.ndarray) -> float | None:
-        if self.data.y_test is None or self.data.y_test.ndim != 1:
-            return None
-        return float((outputs.argmax(axis=1) == self.data.y_test).mean())
+        return accuracy(outputs, self.data)
 
     def _disagreement(self, outputs: np.ndarray) -> float | None:
         if outputs.shape[1] < 2:
@@ -105,7 +107,7 @@ class Measure:
 
     def _error(self, outputs: np.ndarray) -> float | None:
         """Root of the mean squared error against targets that are no classes."""
-        if self.data.y_test is None or self.data.y_test.ndim == 1:
+        if self.data.y_test is None or self.data.task != "values":
             return None
         return float(np.sqrt(((outputs - self.data.y_test) ** 2).mean()))
 
@@ -115,7 +117,7 @@ def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, module in graph.named_modules():
-            if isinstance(module, QuantLinear):
+            if isinstance(module, QuantLinear | CodedLinear):
                 found[f"{name}.weight"] = module.quantised_weight().float().numpy()
                 found[f"{name}.bias"] = module.quantised_bias().float().numpy()
             elif isinstance(module, nn.Linear):
@@ -145,6 +147,29 @@ def packed(graph: fx.GraphModule) -> tuple[str, bytes]:
             parts += [_bits(codes.codes.ravel().astype(np.int64), codes.format.bits),
                       codes.exponents.astype(np.int8).tobytes(), _bits(bias, _width(bias))]
     return "packed codes", b"".join(parts)
+
+
+def stored_codes(graph: fx.GraphModule) -> tuple[str, bytes]:
+    """What coded layers store: codes, scales, float biases. Codes of fewer than 8 bits are packed."""
+    parts, name = [], ""
+    for module in graph.modules():
+        if isinstance(module, CodedLinear):
+            arrays = module.arrays()
+            bits = module.form.bits if isinstance(module, MinifloatLinear) else 8
+            codes = arrays.pop("codes")
+            parts += [codes.tobytes() if bits == 8 else _bits(codes.ravel().astype(np.int64), bits),
+                      *(a.tobytes() for a in arrays.values())]
+            name = module.kind
+    return f"{name} codes", b"".join(parts)
+
+
+def accuracy(outputs: np.ndarray, data: Data) -> float | None:
+    """The share of test samples (of bits, where labels are bits) that are right; None where labels are values."""
+    if data.y_test is None or data.task == "values":
+        return None
+    if data.task == "bits":
+        return float(((outputs > 0) == data.y_test).mean())
+    return float((outputs.argmax(axis=1) == data.y_test).mean())
 
 
 def _width(values: np.ndarray) -> int:

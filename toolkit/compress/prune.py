@@ -21,14 +21,16 @@ IMPORTANCES = {
 """How a neuron's worth is judged. `taylor` needs the gradients of a loss: `prune` asks for them."""
 
 
-def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None) -> fx.GraphModule:
-    """A copy of `graph` without `ratio` of the hidden neurons of every group of layers.
+def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
+          keep: set[str] = frozenset()) -> fx.GraphModule:  # type: ignore[assignment]
+    """A copy of `graph` without `ratio` of the hidden neurons of every group of layers; those named in `keep` keep
+    theirs.
 
     `gradients(graph)` fills in the parameters' .grad where the importance needs them. The copy's `meta['origin']`
     maps each parameter's name to the int64 positions in the flattened original parameter that its elements came from.
     """
     graph = copy.deepcopy(graph)
-    last = outputs(graph)
+    last = outputs(graph) + [graph.get_submodule(name) for name in keep]
     example = torch.zeros(2, *graph.meta["input_shape"])
     if importance == "taylor" and gradients is not None:
         gradients(graph)
@@ -45,7 +47,7 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None) 
         pruner.step()
         # The same cuts on a copy whose weights are their own positions tell where each kept weight came from.
         twin = tp.pruner.BasePruner(marked, example.double(), importance=IMPORTANCES["l1"](), pruning_ratio=ratio,
-                                    ignored_layers=outputs(marked))
+                                    ignored_layers=outputs(marked) + [marked.get_submodule(name) for name in keep])
         twin.load_pruning_history(pruner.pruning_history())
     if sum(p.numel() for p in graph.parameters()) == before:
         raise InputError(f"structured pruning of {ratio:g} removes nothing: the network has no hidden layer of enough "

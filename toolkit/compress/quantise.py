@@ -14,8 +14,8 @@ from toolkit.compress import grids
 from toolkit.compress.activations import fitted
 from toolkit.compress.compensate import compensated
 from toolkit.compress.layers import QuantLinear, Requantiser
+from toolkit.compress.scheme import Overrides, Quantise
 from toolkit.design.formats import FixedPoint, union
-from toolkit.design.weights import WeightFormat
 from toolkit.errors import InputError
 from toolkit.progress import bar
 
@@ -34,8 +34,8 @@ class Widths:
                 raise InputError(f"{name} activations of {bits} bits are outside 2..24")
 
 
-def quantise(graph: fx.GraphModule, samples: torch.Tensor, form: WeightFormat, widths: Widths, *,
-             compensate: bool = True) -> fx.GraphModule:
+def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
+             compensate: bool = True, overrides: Overrides | None = None) -> fx.GraphModule:
     """A quantised copy of a float graph: Linears become QuantLinears, a Requantiser stands behind every one, behind
     every addition, at the input and in the place of every activation.
 
@@ -44,9 +44,9 @@ def quantise(graph: fx.GraphModule, samples: torch.Tensor, form: WeightFormat, w
     """
     graph = _prepared(graph)
     final = _output_requantisers(graph)
-    run = _Calibration(graph, samples, form, widths, compensate, final)
+    run = _Calibration(graph, samples, step, widths, compensate, final, overrides or Overrides())
     linears = [n for n in graph.graph.nodes if _module(graph, n, nn.Linear) is not None]
-    with bar(f"quantising to {form}", len(linears)) as advance, torch.no_grad():
+    with bar(f"quantising to {step}", len(linears)) as advance, torch.no_grad():
         for node in graph.graph.nodes:
             run.step(node)
             if node in linears:
@@ -125,10 +125,10 @@ def _output_requantisers(graph: fx.GraphModule) -> set[fx.Node]:
 class _Calibration:
     """Walks the graph with two values for every node: the float network's, and the quantised network's so far."""
 
-    def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, form: WeightFormat, widths: Widths,
-                 compensate: bool, final: set[fx.Node]) -> None:
-        self.graph, self.samples, self.form, self.widths = graph, samples, form, widths
-        self.compensate, self.final = compensate, final
+    def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, default: Quantise, widths: Widths,
+                 compensate: bool, final: set[fx.Node], overrides: Overrides) -> None:
+        self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
+        self.compensate, self.final, self.overrides = compensate, final, overrides
         self.real: dict[fx.Node, torch.Tensor] = {}
         self.quantised: dict[fx.Node, torch.Tensor] = {}
         self.formats: dict[fx.Node, FixedPoint] = {}
@@ -157,13 +157,16 @@ class _Calibration:
         weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
         if not torch.isfinite(weight).all():
             raise InputError(f"the weights of '{node.target}' are not finite")
+        path = self.graph.meta["paths"].get(str(node.target), str(node.target))
+        step = self.overrides.format(path, self.default)
         if self.compensate:
-            found, exponents, correction = compensated(weight, self.quantised[source], self.form)
+            found, exponents, correction = compensated(weight, self.quantised[source], step.format, step.domain,
+                                                       step.scale)
             bias_now = bias + correction
         else:
-            exponents = grids.fit(weight, self.form)
-            found, bias_now = grids.project(weight, exponents, self.form), bias
-        layer = QuantLinear(found, bias_now, exponents, self.form)
+            exponents = grids.fit(weight, step.format, step.domain, step.scale)
+            found, bias_now = grids.project(weight, exponents, step.format, step.domain), bias
+        layer = QuantLinear(found, bias_now, exponents, step.format, weight != 0, step.domain)
         _replace(self.graph, str(node.target), layer)
         self.real[node] = nn.functional.linear(self.real[source], weight, bias)
 

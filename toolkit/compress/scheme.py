@@ -2,38 +2,104 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+from toolkit.compress.minifloat import KINDS, Minifloat
 from toolkit.compress.prune import IMPORTANCES
 from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat
 from toolkit.errors import InputError
 
-KNOWN = "structured:RATIO[,importance=NAME], log2:BITS[,levels=N], int:BITS"
+KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
+         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], int:BITS[,scale=tensor], minifloat:NAME, "
+         "dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
 
 
 @dataclass(frozen=True)
 class Structured:
-    """Remove `ratio` of the hidden neurons of every layer."""
+    """Remove `ratio` of the hidden neurons of every layer, in `steps` cuts with training between them."""
 
     ratio: float
     importance: str = "l2"
+    steps: int = 1
 
     def __str__(self) -> str:
-        return f"structured:{self.ratio:g}" + ("" if self.importance == "l2" else f",importance={self.importance}")
+        return _text(f"structured:{self.ratio:g}", importance=(self.importance, "l2"), steps=(self.steps, 1))
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Zero the `ratio` of smallest weights, of the whole network or of each layer, in `steps` cuts."""
+
+    ratio: float
+    scope: str = "global"
+    steps: int = 1
+
+    def __str__(self) -> str:
+        return _text(f"magnitude:{self.ratio:g}", scope=(self.scope, "global"), steps=(self.steps, 1))
+
+
+@dataclass(frozen=True)
+class Random:
+    """Zero `ratio` of each layer's weights, drawn with the run's seed."""
+
+    ratio: float
+
+    def __str__(self) -> str:
+        return f"random:{self.ratio:g}"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Keep `n` of every `m` consecutive weights."""
+
+    n: int
+    m: int
+
+    def __str__(self) -> str:
+        return f"nm:{self.n}:{self.m}"
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Replace the network by a student with `ratio` of its hidden neurons."""
+
+    ratio: float
+    temperature: float = 4.0
+    mix: float = 0.5
+
+    def __str__(self) -> str:
+        return _text(f"distill:{self.ratio:g}", temperature=(f"{self.temperature:g}", "4"),
+                     mix=(f"{self.mix:g}", "0.5"))
 
 
 @dataclass(frozen=True)
 class Quantise:
-    """Bring all weights to one format."""
+    """Bring all weights to a format that hardware computes with. `scale`: an exponent for each output channel, or
+    one for the tensor. `domain`: where log2 looks for the nearest level."""
 
     format: WeightFormat
+    scale: str = "channel"
+    domain: str = "linear"
 
     def __str__(self) -> str:
-        return str(self.format)
+        return _text(str(self.format), scale=(self.scale, "channel"), domain=(self.domain, "linear"))
 
 
-Step = Structured | Quantise
+@dataclass(frozen=True)
+class Coded:
+    """Weights in a format for which no hardware is generated: `minifloat:NAME` or `dynamic:int8`."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+Step = Structured | Magnitude | Random | Pattern | Distill | Quantise | Coded
 
 
 @dataclass(frozen=True)
@@ -47,57 +113,161 @@ class Scheme:
 
     @property
     def quantise(self) -> Quantise | None:
+        """The last step where hardware can be made of what it gives."""
         last = self.steps[-1] if self.steps else None
         return last if isinstance(last, Quantise) else None
 
     @classmethod
     def parse(cls, text: str) -> Scheme:
-        """Read a scheme as a user writes it; an InputError names the part that is wrong."""
-        steps = tuple(_step(part.strip()) for part in text.split("+"))
+        """Read a scheme as a user writes it; an InputError says where it is wrong and what would be right."""
+        steps: list[Step] = []
+        at = 0
+        for part in text.split("+"):
+            try:
+                steps.append(parse_step(part.strip()))
+            except InputError as error:
+                raise InputError(f"scheme '{text[:80]}', at character {at + 1}: {error}") from None
+            at += len(part) + 1
         for step in steps[:-1]:
-            if isinstance(step, Quantise):
+            if isinstance(step, Quantise | Coded):
                 raise InputError(f"the scheme '{text[:80]}' goes on after '{step}'; quantisation must be the last step")
-        return cls(steps)
+        return cls(tuple(steps))
 
 
-def _step(text: str) -> Step:
+@dataclass(frozen=True)
+class Overrides:
+    """What single layers get instead: (pattern of paths, `keep` or a weight format), the first that matches counts."""
+
+    rules: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for _, value in self.rules:
+            if value != "keep" and not isinstance(parse_step(value), Quantise):
+                raise InputError(f"a layer can be set to 'keep' or to a weight format as log2:6, not to '{value}'")
+
+    @classmethod
+    def parse(cls, texts: list[str]) -> Overrides:
+        """Read `head.*=log2:6`, `stem=keep`."""
+        rules = []
+        for text in texts:
+            pattern, equals, value = text.partition("=")
+            if not equals or not pattern or not value:
+                raise InputError(f"'{text[:80]}' is no setting of a layer; write PATTERN=log2:6 or PATTERN=keep")
+            rules.append((pattern, value))
+        return cls(tuple(rules))
+
+    def kept(self, paths: dict[str, str]) -> set[str]:
+        """The module names that pruning leaves alone. `paths`: module name to path."""
+        return {name for name, path in paths.items() if self._of(path) == "keep"}
+
+    def format(self, path: str, default: Quantise) -> Quantise:
+        value = self._of(path)
+        found = default if value in (None, "keep") else parse_step(str(value))
+        assert isinstance(found, Quantise)
+        return found
+
+    def check(self, paths: dict[str, str]) -> None:
+        """Raise InputError for a pattern that matches no layer."""
+        for pattern, _ in self.rules:
+            if not any(fnmatchcase(path, pattern) for path in paths.values()):
+                raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(paths.values())}")
+
+    def _of(self, path: str) -> str | None:
+        return next((value for pattern, value in self.rules if fnmatchcase(path, pattern)), None)
+
+
+def parse_step(text: str) -> Step:
+    """One step of a scheme."""
     match = re.fullmatch(r"([a-z][a-z0-9]*):([^,]+)((?:,[a-z]+=[^,]+)*)", text)
-    if match is None:
-        raise InputError(f"'{text[:80]}' is no step of a scheme; known are {KNOWN}")
-    kind, value = match[1], match[2]
+    if match is None or match[1] not in PARSERS:
+        raise InputError(f"'{text[:60]}' is no step of a scheme; known are {KNOWN}")
     options = dict(part.split("=", 1) for part in match[3].split(",") if part)
-    if kind == "structured":
-        importance = options.pop("importance", "l2")
-        _none_left(kind, options)
-        ratio = _number(text, value)
-        if not 0 < ratio < 1:
-            raise InputError(f"'{text}': the share of neurons to remove must lie between 0 and 1")
-        if importance not in IMPORTANCES:
-            raise InputError(f"'{text}': unknown importance '{importance}'; known are {', '.join(IMPORTANCES)}")
-        return Structured(ratio, importance)
-    if kind == "log2":
-        levels = options.pop("levels", None)
-        _none_left(kind, options)
-        return Quantise(Log2Format.of(_integer(text, value), None if levels is None else _integer(text, levels)))
-    if kind == "int":
-        _none_left(kind, options)
-        return Quantise(IntegerFormat(_integer(text, value)))
-    raise InputError(f"unknown step '{kind}' in a scheme; known are {KNOWN}")
+    step = PARSERS[match[1]](match[2], options)
+    if options:
+        raise InputError(f"'{match[1]}' has no option '{next(iter(options))}'; known are {KNOWN}")
+    return step
 
 
-def _number(text: str, value: str) -> float:
+def _structured(value: str, options: dict[str, str]) -> Step:
+    importance = _choice("importance", options.pop("importance", "l2"), tuple(IMPORTANCES))
+    return Structured(_ratio(value), importance, _count("steps", options.pop("steps", "1"), 1, 100))
+
+
+def _magnitude(value: str, options: dict[str, str]) -> Step:
+    scope = _choice("scope", options.pop("scope", "global"), ("global", "layer"))
+    return Magnitude(_ratio(value), scope, _count("steps", options.pop("steps", "1"), 1, 100))
+
+
+def _pattern(value: str, options: dict[str, str]) -> Step:
+    n, _, m = value.partition(":")
+    group = _count("group", m, 2, 1024)
+    return Pattern(_count("kept weights", n, 1, group - 1), group)
+
+
+def _distill(value: str, options: dict[str, str]) -> Step:
+    temperature, mix = _number(options.pop("temperature", "4")), _number(options.pop("mix", "0.5"))
+    if not 0 < temperature <= 1000:
+        raise InputError(f"a temperature of {temperature:g} is outside 0..1000")
+    if not 0 <= mix <= 1:
+        raise InputError(f"a mix of {mix:g} is outside 0..1")
+    return Distill(_ratio(value), temperature, mix)
+
+
+def _log2(value: str, options: dict[str, str]) -> Step:
+    levels = options.pop("levels", None)
+    form = Log2Format.of(_count("bits", value, 0, 99), None if levels is None else _count("levels", levels, 0, 999))
+    return Quantise(form, _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")),
+                    _choice("domain", options.pop("domain", "linear"), ("linear", "log")))
+
+
+def _int(value: str, options: dict[str, str]) -> Step:
+    return Quantise(IntegerFormat(_count("bits", value, 0, 99)),
+                    _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
+
+
+def _dynamic(value: str, options: dict[str, str]) -> Step:
+    return Coded(f"dynamic:{_choice('dynamic', value, ('int8',))}")
+
+
+PARSERS: dict[str, Callable[[str, dict[str, str]], Step]] = {
+    "structured": _structured, "magnitude": _magnitude, "random": lambda value, _: Random(_ratio(value)),
+    "nm": _pattern, "distill": _distill, "log2": _log2, "int": _int,
+    "minifloat": lambda value, _: Coded(str(Minifloat(_choice("minifloat", value, tuple(KINDS))))),
+    "dynamic": _dynamic,
+}
+
+
+def _text(head: str, **options: tuple[object, object]) -> str:
+    """A step as it is written: options that have their default are left out."""
+    return head + "".join(f",{name}={value}" for name, (value, default) in options.items() if value != default)
+
+
+def _ratio(value: str) -> float:
+    found = _number(value)
+    if not 0 < found < 1:
+        raise InputError(f"a ratio of {value[:20]} does not lie between 0 and 1")
+    return found
+
+
+def _number(value: str) -> float:
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
-        raise InputError(f"'{text[:80]}': '{value[:20]}' is no number") from None
+        raise InputError(f"'{value[:20]}' is no number") from None
+    if not math.isfinite(found):
+        raise InputError(f"'{value[:20]}' is no number")
+    return found
 
 
-def _integer(text: str, value: str) -> int:
+def _count(what: str, value: str, low: int, high: int) -> int:
     if not re.fullmatch(r"\d{1,6}", value):
-        raise InputError(f"'{text[:80]}': '{value[:20]}' is no whole number")
+        raise InputError(f"'{value[:20]}' is no whole number ({what})")
+    if not low <= int(value) <= high:
+        raise InputError(f"{what}: {value} is outside {low}..{high}")
     return int(value)
 
 
-def _none_left(kind: str, options: dict[str, str]) -> None:
-    if options:
-        raise InputError(f"'{kind}' has no option '{next(iter(options))}'; known are {KNOWN}")
+def _choice(what: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise InputError(f"unknown {what} '{value[:20]}'; known are {', '.join(known)}")
+    return value

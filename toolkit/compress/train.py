@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,34 +13,43 @@ from toolkit.compress.data import Data
 from toolkit.progress import bar
 
 BATCH = 64
+Loss = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
+"""(outputs, targets or None, what the teacher gives) to a scalar."""
 
 
 def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, what: str,
-          teacher: nn.Module | None = None) -> None:
-    """Train `model` in place: Adam, cosine schedule, cross-entropy on classes, squared error on targets.
+          teacher: nn.Module | None = None, loss: Loss | None = None) -> None:
+    """Train `model` in place: Adam, cosine schedule; cross-entropy on classes and on bits, squared error on targets.
 
-    Without labels the targets are what `teacher` gives. The state with the least loss over the training samples, the
-    one before training included, is kept.
+    Without labels the targets are what `teacher` gives. Weights of a Linear that are zero, because they were pruned,
+    stay zero. The state with the least loss over the training samples, the one before training included, is kept.
     """
     if epochs < 1:
         return
     inputs = torch.from_numpy(data.x_train)
-    targets = _targets(data, teacher, inputs)
+    labels = None if data.y_train is None else torch.from_numpy(data.y_train)
+    taught = inputs if teacher is None else torch.from_numpy(evaluate(teacher, data.x_train))
+    cost = loss or plain_loss
+    pruned = [(m.weight, m.weight.detach() != 0) for m in model.modules()
+              if isinstance(m, nn.Linear) and not bool(m.weight.detach().all())]
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     steps = -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
     order = torch.Generator().manual_seed(seed)
-    best, state = whole_loss(model, inputs, targets), copy.deepcopy(model.state_dict())
+    best, state = whole_loss(model, inputs, labels, taught, cost), copy.deepcopy(model.state_dict())
     with bar(what, epochs) as advance:
         for _ in range(epochs):
             model.train()
             for chosen in torch.randperm(len(inputs), generator=order).split(BATCH):
                 optimiser.zero_grad(set_to_none=True)
-                value = loss(model(inputs[chosen]), targets[chosen])
+                value = cost(model(inputs[chosen]), None if labels is None else labels[chosen], taught[chosen])
                 value.backward()
                 optimiser.step()
                 schedule.step()
-            now = whole_loss(model, inputs, targets)
+                with torch.no_grad():
+                    for weight, live in pruned:
+                        weight.mul_(live)
+            now = whole_loss(model, inputs, labels, taught, cost)
             if now <= best:
                 best, state = now, copy.deepcopy(model.state_dict())
             advance(note=f"loss {now:.4f}")
@@ -47,34 +57,39 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
     model.eval()
 
 
-def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def task_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy on classes (int64) and bits (uint8), squared error on values."""
     if targets.dtype == torch.int64:
         return nn.functional.cross_entropy(outputs, targets)
+    if targets.dtype == torch.uint8:
+        return nn.functional.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
     return nn.functional.mse_loss(outputs, targets)
 
 
-def whole_loss(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> float:
+def plain_loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
+    """The task's loss; without labels, the distance from the teacher."""
+    return task_loss(outputs, taught if targets is None else targets)
+
+
+def whole_loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | None, taught: torch.Tensor,
+               cost: Loss = plain_loss) -> float:
     """The mean loss over all samples."""
     model.eval()
     total = 0.0
     with torch.no_grad():
-        for x, y in zip(inputs.split(4096), targets.split(4096), strict=True):
-            total += float(loss(model(x), y)) * len(x)
+        for i in range(0, len(inputs), 4096):
+            part = slice(i, i + 4096)
+            total += float(cost(model(inputs[part]), None if labels is None else labels[part], taught[part])) \
+                * len(inputs[part])
     return total / len(inputs)
 
 
-def gradients(model: nn.Module, data: Data, teacher: nn.Module | None) -> None:
+def gradients(model: nn.Module, data: Data, teacher: nn.Module) -> None:
     """Fill in the gradients of the loss over a thousand training samples."""
-    inputs = torch.from_numpy(data.x_train[:1024])
+    samples = data.x_train[:1024]
+    labels = None if data.y_train is None else torch.from_numpy(data.y_train[:1024])
     model.zero_grad()
-    loss(model(inputs), _targets(data, teacher, inputs)).backward()
-
-
-def _targets(data: Data, teacher: nn.Module | None, inputs: torch.Tensor) -> torch.Tensor:
-    if data.y_train is not None:
-        return torch.from_numpy(data.y_train[:len(inputs)])
-    assert teacher is not None
-    return torch.from_numpy(evaluate(teacher, data.x_train[:len(inputs)]))
+    plain_loss(model(torch.from_numpy(samples)), labels, torch.from_numpy(evaluate(teacher, samples))).backward()
 
 
 def evaluate(model: nn.Module, samples: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:

@@ -40,6 +40,11 @@ def part(operand: Operand, high: int, low: int = 0) -> str:
     return f"{operand.name}[{high}]" if high == low else f"{operand.name}[{high}:{low}]"
 
 
+def sign_of(operand: Operand) -> str:
+    """The top bit of an operand."""
+    return part(operand, operand.width - 1, operand.width - 1)
+
+
 def join(*parts: str) -> str:
     """A concatenation of the parts that are not empty."""
     kept = [p for p in parts if p]
@@ -67,7 +72,7 @@ def extend(operand: Operand, width: int, signed: bool) -> str:
         return part(operand, width - 1)
     if not signed:
         return join(zeros(missing), operand.name)
-    return join(f"{{{missing}{{{operand.name}[{operand.width - 1}]}}}}", operand.name)
+    return join(f"{{{missing}{{{sign_of(operand)}}}}}", operand.name)
 
 
 def expression(signal: Signal, operands: list[Operand]) -> str:
@@ -112,7 +117,7 @@ def quantise(op: Quantise, acc: Operand, width: int) -> str:
         return literal(-1 if op.low < 0 else 0, width)
     value = part(acc, acc.width - 1, op.shift) if top <= width else part(acc, op.shift + width - 1, op.shift)
     if top < width:
-        value = join(f"{{{width - top}{{{acc.name}[{acc.width - 1}]}}}}", value)
+        value = join(f"{{{width - top}{{{sign_of(acc)}}}}}", value)
     low, high = op.requantise.low, op.requantise.high
     if op.requantise.overflow is Overflow.SATURATE:
         over = op.high >> op.shift > high
@@ -129,7 +134,7 @@ def quantise(op: Quantise, acc: Operand, width: int) -> str:
 def _saturated(op: Quantise, acc: Operand, value: str, width: int) -> str:
     """Both bounds at the ends of two's complement: the value fits where all bits above it equal the sign."""
     keep = op.requantise.high.bit_length()
-    sign = f"{acc.name}[{acc.width - 1}]"
+    sign = sign_of(acc)
     above = part(acc, acc.width - 1, op.shift + keep)
     bound = join(f"{{{width - keep}{{{sign}}}}}", f"{{{keep}{{~{sign}}}}}" if keep else "")
     return f"(&{above} | ~|{above}) ? {value} : {bound}"
@@ -137,7 +142,7 @@ def _saturated(op: Quantise, acc: Operand, value: str, width: int) -> str:
 
 def _over(op: Quantise, acc: Operand, high: int) -> str:
     """Is the shifted accumulator above `high`? Read only where it is not below the lower bound."""
-    sign = f"{acc.name}[{acc.width - 1}]"
+    sign = sign_of(acc)
     if high >= 0 and (high + 1).bit_count() == 1:
         some = "|" + part(acc, acc.width - 2, op.shift + high.bit_length())
         known = op.low >= 0 or (op.requantise.low >= 0 and op.low >> op.shift < op.requantise.low)
@@ -148,7 +153,7 @@ def _over(op: Quantise, acc: Operand, high: int) -> str:
 
 def _under(op: Quantise, acc: Operand, low: int) -> str:
     """Is the shifted accumulator below `low`?"""
-    sign = f"{acc.name}[{acc.width - 1}]"
+    sign = sign_of(acc)
     if low == 0:
         return sign
     if low < 0 and (-low).bit_count() == 1:
@@ -159,6 +164,6 @@ def _under(op: Quantise, acc: Operand, low: int) -> str:
 
 def tie_to_even(op: RoundEven, acc: Operand, width: int) -> str:
     """The accumulator plus what makes a floor of it round half to even."""
-    odd = f"{acc.name}[{op.shift}]"
+    odd = part(acc, op.shift, op.shift)
     half = (1 << (op.shift - 1)) - 1
     return f"{extend(acc, width, True)} + {literal(half, width)} + {join(zeros(width - 1), odd)}"

@@ -1,0 +1,93 @@
+"""Layers with coded weights for which no hardware is generated: minifloat, and int8 with dynamic activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from toolkit.compress.layers import StraightThrough
+from toolkit.compress.minifloat import Minifloat
+
+
+class CodedLinear(nn.Module):
+    """A Linear whose `weight` (out, in) is a shadow of coded values; its `bias` (out,) stays float32."""
+
+    kind = ""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().float().clone())
+        self.bias = nn.Parameter(bias.detach().float().clone())
+
+    def quantised_weight(self) -> torch.Tensor:
+        raise NotImplementedError
+
+    def quantised_bias(self) -> torch.Tensor:
+        return self.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, StraightThrough.apply(self.weight, self.quantised_weight(), None), self.bias)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is stored of it: all of its bytes."""
+        raise NotImplementedError
+
+
+class MinifloatLinear(CodedLinear):
+    """Weights in a minifloat type, one power-of-two scale a layer."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, form: Minifloat, scale: int | None = None) -> None:
+        super().__init__(weight, bias)
+        self.form = form
+        self.scale = form.scale(weight) if scale is None else scale
+        self.kind = str(form)
+
+    def quantised_weight(self) -> torch.Tensor:
+        return self.form.project(self.weight, self.scale)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        values = self.quantised_weight().detach().numpy()
+        return {"codes": self.form.codes(values, self.scale), "scale": np.array([self.scale], np.int16),
+                "bias": self.bias.detach().numpy()}
+
+
+class DynamicLinear(CodedLinear):
+    """int8 weights with one float scale a layer; activations become uint8 on the fly, with a scale and a zero point
+    for every sample, so that a sample's result does not depend on its batch."""
+
+    kind = "dynamic:int8"
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, scale: float | None = None) -> None:
+        super().__init__(weight, bias)
+        peak = float(weight.detach().abs().max())
+        self.scale = (peak / 127 if peak else 1.0) if scale is None else scale
+
+    def quantised_weight(self) -> torch.Tensor:
+        return torch.clamp(torch.round(self.weight / self.scale), -127, 127) * self.scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low = torch.clamp(x.detach().amin(dim=1, keepdim=True), max=0)
+        high = torch.clamp(x.detach().amax(dim=1, keepdim=True), min=0)
+        step = torch.clamp((high - low) / 255, min=1e-30)
+        zero = torch.round(-low / step)
+        codes = torch.clamp(torch.round(x / step) + zero, 0, 255)
+        return super().forward(StraightThrough.apply(x, (codes - zero) * step, None))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        codes = np.rint(self.quantised_weight().detach().numpy() / self.scale).astype(np.int8)
+        return {"codes": codes, "scale": np.array([self.scale], np.float64), "bias": self.bias.detach().numpy()}
+
+
+def coded(graph: fx.GraphModule, make: Any) -> fx.GraphModule:
+    """A copy of a float graph with every Linear replaced by `make(weight, bias)`."""
+    import copy
+
+    graph = copy.deepcopy(graph)
+    for name, module in list(graph.named_modules()):
+        if isinstance(module, nn.Linear):
+            parent, _, last = name.rpartition(".")
+            setattr(graph.get_submodule(parent), last, make(module.weight, module.bias))
+    return graph.eval()
