@@ -105,8 +105,8 @@ def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, proc
         running = []
         for number, (begin, end) in enumerate(parts[first:first + processes], first):
             args = ["+play", f"+samples={end - begin}", f"+drain={manifest.latency + 64}",
-                    f"+patience={20 * manifest.latency + 10_000}", f"+stall_seed={(seed + number) % 2**31 * 2 + 1}",
-                    "+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 + number + 1}"]
+                    f"+patience={20 * manifest.latency + 10_000}", f"+stall_seed={(seed + number) % 2**30 * 2 + 1}",
+                    "+verilator+rand+reset+2", f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
             if stalls:
                 args += [f"+stall_in={STALLS[0]}", f"+stall_out={STALLS[1]}"]
             running.append(Running(built.folder, "player", work / str(number), args, seed))
@@ -185,7 +185,7 @@ def stream(manifest: Manifest, built: Build, loaded: Loaded, *, samples: int, se
         "calm": calm, "latency": manifest.latency, "patience": 20 * manifest.latency + 1000,
         "seed": random.Random(seed).getrandbits(31)}))
     start = time.perf_counter()
-    args = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 + 1}"]
+    args = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
     if built.folder.name == "waves":
         args += ["--trace", "--trace-file", str(built.folder.parent / "waves.vcd")]
     running = Running(built.folder, "stream", work, args, seed)

@@ -60,11 +60,11 @@ def test_build_goes_from_a_pt2_to_checked_hardware(files: Path, tmp_path: Path):
 
 def test_compress_then_generate(files: Path, tmp_path: Path):
     done = run("compress", files / "model.pt2", "--data", files / "x.npz", "--scheme", "log2:4", "--scheme", "int:4",
-               "--scheme", "structured:0.5", "-o", tmp_path / "c", "--json", *TRAINING)
+               "--scheme", "structured:0.5", "-o", tmp_path / "c", "--json", "--no-sweep", "--as-is", *TRAINING)
     assert done.returncode == 0, done.stderr
-    assert [n["scheme"] for n in json.loads(done.stdout)["networks"]] == ["log2:4", "int:4", "structured:0.5"]
-    assert sorted(p.name for p in (tmp_path / "c").glob("*.swd")) == ["1_log2_4.swd", "2_int_4.swd"]
-    done = run("generate", tmp_path / "c" / "1_log2_4.swd", "-o", tmp_path / "g", "--vectors", 100)
+    assert [row["name"] for row in json.loads(done.stdout)["rows"]] == ["log2:4", "int:4", "structured:0.5"]
+    assert sorted(p.name for p in (tmp_path / "c" / "rows").glob("*.swd")) == ["int_4.swd", "log2_4.swd"]
+    done = run("generate", tmp_path / "c" / "rows" / "log2_4.swd", "-o", tmp_path / "g", "--vectors", 100)
     assert done.returncode == 0 and (tmp_path / "g" / "manifest.json").is_file()
 
 

@@ -7,7 +7,7 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import formats, requantisations
 
@@ -91,6 +91,8 @@ def test_a_union_holds_both_ends_of_each_format(several):
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(0, 2**40))
+@example(-1, 0)
+@example(-8, 3)
 def test_holding_gives_the_narrowest_width(low, span):
     form = FixedPoint.holding(low, low + span, 0)
     assert form.holds(low, low + span)

@@ -120,6 +120,11 @@ def test_waves_are_written_on_request(project: Path):
     assert "$enddefinitions" in (project / "build" / "waves.vcd").read_text()[:2_000_000]
 
 
+@pytest.mark.parametrize("seed", [0, 2**31 - 1, 2**40])
+def test_any_seed_will_do(project: Path, seed):
+    assert simulate(project, vectors=50, axi_samples=50, stalls=True, seed=seed).ok
+
+
 def test_fewer_vectors_are_taken_from_every_set(project: Path):
     found = simulate(project, bench="player", vectors=100)
     assert [c["samples"] for c in found.data["checks"]] == [20, 80]

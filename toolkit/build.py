@@ -7,17 +7,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from toolkit.capture.capture import Source
 from toolkit.compress import Compressed, Data, Scheme, Settings, compress
-from toolkit.compress.measures import parameters
+from toolkit.compress.sweep import REFERENCE, Sweep, sweep
 from toolkit.emit.names import identifier
 from toolkit.errors import InputError
 from toolkit.folder import check_ours, output_folder
 from toolkit.generate import TARGETS, Generated, generate
 from toolkit.hardware import Options
 from toolkit.report import Hardware, Network, Report, svg, text
+from toolkit.report import sweep as sweep_report
+from toolkit.report.plot import sweep_svg
 from toolkit.simulation import SimulationResult, require, simulate
 
 
@@ -78,29 +78,24 @@ def write_report(folder: Path, report: Report) -> None:
         (folder / "report.svg").write_text(picture)
 
 
-def compress_all(model: Source, data: Data, schemes: list[str], out: Path | str, *, settings: Settings | None = None,
-                 name: str = "network") -> tuple[list[Compressed], Report]:
-    """Try several schemes on one model. `out` gets the report, and for each scheme its design (where it quantises) and
-    its parameters as an .npz without pickles."""
-    start = time.perf_counter()
-    if not schemes:
+def compress_all(model: Source, data: Data, out: Path | str, *, schemes: list[str] | None = None,
+                 reference: bool = True, trained: bool = True, settings: Settings | None = None,
+                 name: str = "network") -> Sweep:
+    """Try many schemes on one model: the rows of the reference report (with `reference`), then `schemes`.
+
+    `out` gets report.txt, .json, .csv and .svg, and rows/ with every network: a `.swd`, or arrays and a manifest.
+    """
+    chosen = [*(REFERENCE.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
+    if not chosen:
         raise InputError("no scheme is given; say --scheme log2:4, for one")
-    parsed = [Scheme.parse(scheme) for scheme in schemes]
     check_ours(out)
     with output_folder(out) as fresh:
-        made = []
-        for number, scheme in enumerate(parsed, 1):
-            found = compress(model, data, scheme, settings, name=name)
-            stem = f"{number}_{identifier(str(scheme), fallback='scheme')}"
-            if found.design is not None:
-                found.design.save(fresh / f"{stem}.swd")
-            _save_parameters(fresh / f"{stem}.npz", found)
-            made.append(found)
-        report = Report(f"shiftwright compress: {name}", tuple(Network.of(name, c) for c in made), (),
-                        time.perf_counter() - start)
-        write_report(fresh, report)
-    return made, report
-
-
-def _save_parameters(path: Path, compressed: Compressed) -> None:
-    np.savez(path, allow_pickle=False, **parameters(compressed.graph))
+        (fresh / "rows").mkdir()
+        made = sweep(model, data, chosen, settings or Settings(), fresh / "rows", trained=trained, name=name)
+        (fresh / "report.txt").write_text(sweep_report.text(made))
+        (fresh / "report.json").write_text(json.dumps(sweep_report.to_json(made), indent=1) + "\n")
+        (fresh / "report.csv").write_text(sweep_report.to_csv(made))
+        picture = sweep_svg(made)
+        if picture is not None:
+            (fresh / "report.svg").write_text(picture)
+    return made

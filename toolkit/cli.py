@@ -19,6 +19,8 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new
 Model = Annotated[str, typer.Argument(help="A .pt2 file, or package.module:callable that returns an nn.Module.")]
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
 Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
+Layers = Annotated[list[str] | None, typer.Option(
+    help="PATTERN=log2:6 or PATTERN=keep, for single layers; may be repeated.")]
 Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
 Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
@@ -59,18 +61,22 @@ def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Ou
 
 
 @app.command()
-def compress(model: Model, data: DataFile, out: Out,
-             scheme: Schemes = None,
+def compress(model: Model, data: DataFile, out: Out, scheme: Schemes = None,
+             sweep: Annotated[bool, typer.Option("--sweep/--no-sweep", help="The 22 rows of the reference.")] = True,
+             trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-             hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, name: Name = "network",
-             as_json: Json = False) -> None:
-    """Try compression schemes on a trained model and report what each costs and saves."""
+             hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
+             name: Name = "network", as_json: Json = False) -> None:
+    """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import Data, compress_all, load_model
+    from toolkit.report import sweep as report
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain)
-    schemes = scheme or ["log2:4", "structured:0.5+log2:4"]
-    _, report = compress_all(load_model(model), Data.load(data), schemes, out, settings=settings, name=name)
-    _report(report, out, as_json)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
+    found = compress_all(load_model(model), Data.load(data), out, schemes=scheme, reference=sweep, trained=trained,
+                         settings=settings, name=name)
+    _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
+    if len(found.good) < len(found.rows):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -78,14 +84,14 @@ def build(model: Model, data: DataFile, out: Out,
           scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import Data, Options, load_model
     from toolkit.api import build as run
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
     built = run(load_model(model), Data.load(data), scheme, out, settings=settings, targets=_targets(target),
                 options=Options(adders_per_stage), vectors=vectors, check=check, name=name)
     _report(built.report, out, as_json)
@@ -133,11 +139,13 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
-              plain: bool) -> Any:
+              plain: bool, layers: list[str] | None) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
+    from toolkit.compress.scheme import Overrides
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed)
+    return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
+                    Overrides.parse(layers or []))
 
 
 def _targets(text: str) -> tuple[str, ...]:

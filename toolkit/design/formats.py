@@ -70,7 +70,7 @@ class FixedPoint:
     def holding(cls, low: int, high: int, frac: int) -> FixedPoint:
         """The narrowest format with `frac` fractional bits that holds every code in low..high."""
         signed = low < 0
-        width = max(int(high).bit_length(), int(~low).bit_length() if signed else 0, 0 if signed else 1)
+        width = max(int(max(high, 0)).bit_length(), int(~low).bit_length() if signed else 0, 0 if signed else 1)
         return cls(signed, width + signed, frac)
 
     def holds(self, low: int, high: int) -> bool:

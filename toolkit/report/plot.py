@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from html import escape
 
+from toolkit.compress.sweep import Sweep
+from toolkit.report.choices import pareto
 from toolkit.report.report import Report
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 860, 420, 64, 48, 56
@@ -21,9 +23,7 @@ def svg(report: Report) -> str | None:
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     least = max(min(s.accuracy or 0 for s in points) - 0.02, 0.0)
     plot = _Frame(low, max(high, low + 1), least, 1.0)
-    parts = [(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-             'font-size="12">'), f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-             f'<text x="{LEFT}" y="24" font-size="16">{escape(report.title)}: accuracy over size</text>', *plot.axes()]
+    parts = [*_paper(f"{report.title}: accuracy over size"), *plot.axes()]
     for i, (network, steps) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
         places = [plot.at(math.log2(s.size), s.accuracy or 0.0) for s in steps]
@@ -35,6 +35,37 @@ def svg(report: Report) -> str | None:
         parts.append(f'<text x="{plot.right - 300}" y="{HEIGHT - BOTTOM - 12 - 16 * i}" fill="{colour}">'
                      f'{escape(network.name)}: {escape(network.scheme)}</text>')
     return "\n".join([*parts, "</svg>", ""])
+
+
+def sweep_svg(sweep: Sweep) -> str | None:
+    """An SVG of every row, a colour for each category, the Pareto set joined; None where nothing has an accuracy."""
+    rows = [(row, row.step) for row in sweep.good if row.step is not None and row.step.accuracy is not None]
+    if not rows:
+        return None
+    sizes = [math.log2(step.size) for _, step in rows] + [math.log2(sweep.original.size)]
+    low, high = math.floor(min(sizes)), math.ceil(max(sizes))
+    plot = _Frame(low, max(high, low + 1), max(min(s.accuracy or 0 for _, s in rows) - 0.02, 0.0), 1.0)
+    parts = [*_paper("compression: accuracy over size"), *plot.axes()]
+    front = [plot.at(math.log2(r.step.size), r.step.accuracy or 0.0) for r in pareto(sweep) if r.step is not None]
+    parts.append('<polyline fill="none" stroke="#999999" stroke-dasharray="4 3" points="'
+                 + " ".join(f"{x:.1f},{y:.1f}" for x, y in front) + '"/>')
+    kinds = sorted({row.category for row, _ in rows})
+    for row, step in rows:
+        x, y = plot.at(math.log2(step.size), step.accuracy or 0.0)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[kinds.index(row.category)]}">'
+                     f"<title>{escape(row.name)}: {step.size} bytes, {100 * (step.accuracy or 0):.2f} %</title>"
+                     "</circle>")
+    parts += [f'<text x="{plot.right - 120}" y="{HEIGHT - BOTTOM - 12 - 16 * i}" fill="{COLOURS[i]}">{kind}</text>'
+              for i, kind in enumerate(kinds)]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _paper(title: str) -> list[str]:
+    """The head of a picture."""
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+            'font-size="12">')
+    return [head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+            f'<text x="{LEFT}" y="24" font-size="16">{escape(title)}</text>']
 
 
 class _Frame:
