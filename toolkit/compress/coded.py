@@ -68,13 +68,17 @@ class DynamicLinear(CodedLinear):
     def quantised_weight(self) -> torch.Tensor:
         return torch.clamp(torch.round(self.weight / self.scale), -127, 127) * self.scale
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Activations (n, in) as the uint8 codes of each sample stand for them."""
         low = torch.clamp(x.detach().amin(dim=1, keepdim=True), max=0)
         high = torch.clamp(x.detach().amax(dim=1, keepdim=True), min=0)
         step = torch.clamp((high - low) / 255, min=1e-30)
         zero = torch.round(-low / step)
         codes = torch.clamp(torch.round(x / step) + zero, 0, 255)
-        return super().forward(StraightThrough.apply(x, (codes - zero) * step, None))
+        return (codes - zero) * step
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(StraightThrough.apply(x, self.rounded(x), None))
 
     def arrays(self) -> dict[str, np.ndarray]:
         codes = np.rint(self.quantised_weight().detach().numpy() / self.scale).astype(np.int8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import fx
+from torch import fx, nn
 
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
@@ -139,7 +139,7 @@ class _Chain:
         else:
             cuts = getattr(step, "steps", 1)
             if cuts == 1 or not settings.tuning:
-                self.graph = self._pruned(step, step_ratio(step, 1.0), 0.0)
+                self.graph = self._pruned(step, step_ratio(step, 1.0))
                 self._note(f"{step}, as it is")
                 if settings.tuning:
                     self._train(step, settings.tuning)
@@ -150,19 +150,16 @@ class _Chain:
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
         """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
-        before = 0.0
+        widths = {name: m.out_features for name, m in self.graph.named_modules() if isinstance(m, nn.Linear)}
         for cut in range(1, cuts + 1):
-            now = 1 - (1 - cut / cuts) ** 3
-            self.graph = self._pruned(step, step_ratio(step, now), step_ratio(step, before))
+            self.graph = self._pruned(step, step_ratio(step, 1 - (1 - cut / cuts) ** 3), widths)
             self._train(step, max(self.settings.tuning // cuts, 1))
-            before = now
 
-    def _pruned(self, step: Scheme_step, ratio: float, before: float) -> fx.GraphModule:
-        """A network cut down to `ratio`, of which `before` is gone already."""
+    def _pruned(self, step: Scheme_step, ratio: float, widths: dict[str, int] | None = None) -> fx.GraphModule:
+        """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
         if isinstance(step, Structured):
-            fresh = 1 - (1 - ratio) / (1 - before)
-            return prune(self.graph, fresh, step.importance, lambda g: gradients(g, self.data, self.original),
-                         self.keep)
+            return prune(self.graph, ratio, step.importance, lambda g: gradients(g, self.data, self.original),
+                         self.keep, widths)
         if isinstance(step, Magnitude):
             return magnitude(self.graph, ratio, step.scope, self.keep)
         if isinstance(step, Random):

@@ -21,7 +21,7 @@ def student(teacher: fx.GraphModule, ratio: float, seed: int) -> fx.GraphModule:
             path = teacher.meta["paths"].get(name, name)
             raise InputError(f"a student of {ratio:g} leaves the layer '{path}' ({module.out_features} neurons) less "
                              "than one neuron; choose a larger one")
-    made = prune(teacher, 1 - ratio, "l2") if ratio < 1 else prune(teacher, 0.0, "l2")
+    made = prune(teacher, 1 - ratio, "l2")
     made.meta.pop("origin", None)
     made.meta["student"] = True
     with torch.random.fork_rng():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Collection, Mapping
 
 import torch
 import torch_pruning as tp
@@ -22,9 +23,9 @@ IMPORTANCES = {
 
 
 def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
-          keep: set[str] = frozenset()) -> fx.GraphModule:  # type: ignore[assignment]
+          keep: Collection[str] = (), widths: Mapping[str, int] | None = None) -> fx.GraphModule:
     """A copy of `graph` without `ratio` of the hidden neurons of every group of layers; those named in `keep` keep
-    theirs.
+    theirs. A layer's ratio is taken of its width, or of that in `widths` where it was wider before.
 
     `gradients(graph)` fills in the parameters' .grad where the importance needs them. The copy's `meta['origin']`
     maps each parameter's name to the int64 positions in the flattened original parameter that its elements came from.
@@ -39,17 +40,23 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
         origin = graph.meta.get("origin", {}).get(name)
         ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
         parameter.data = ids.double().reshape(parameter.shape)
+    ratios = {}
+    for name, module in graph.named_modules():
+        if isinstance(module, nn.Linear) and module not in last:
+            left = max(round((widths or {}).get(name, module.out_features) * (1 - ratio)), 1)
+            # Half a neuron more, so that truncation cannot take one too many.
+            ratios[module] = max(1 - (left + 0.5) / module.out_features, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=ratio,
-                                      ignored_layers=last, global_pruning=False)
+        pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=0.0,
+                                      pruning_ratio_dict=ratios, ignored_layers=last, global_pruning=False)
         before = sum(p.numel() for p in graph.parameters())
         pruner.step()
         # The same cuts on a copy whose weights are their own positions tell where each kept weight came from.
         twin = tp.pruner.BasePruner(marked, example.double(), importance=IMPORTANCES["l1"](), pruning_ratio=ratio,
                                     ignored_layers=outputs(marked) + [marked.get_submodule(name) for name in keep])
         twin.load_pruning_history(pruner.pruning_history())
-    if sum(p.numel() for p in graph.parameters()) == before:
+    if ratio and widths is None and sum(p.numel() for p in graph.parameters()) == before:
         raise InputError(f"structured pruning of {ratio:g} removes nothing: the network has no hidden layer of enough "
                          "neurons")
     graph.meta["origin"] = {name: p.detach().long() for name, p in marked.named_parameters()}

@@ -1,0 +1,316 @@
+"""Every compression technique does what its definition says, and every artifact gives back what its row says."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_compress import Branches, blobs, made
+from torch import nn
+
+from toolkit.api import compress_all
+from toolkit.capture import capture
+from toolkit.compress import Data, Settings, compress
+from toolkit.compress.artifact import load
+from toolkit.compress.coded import DynamicLinear
+from toolkit.compress.distil import student
+from toolkit.compress.minifloat import KINDS, Minifloat
+from toolkit.compress.scheme import Overrides, Scheme
+from toolkit.compress.sparsify import at_random, magnitude, n_of_m
+from toolkit.compress.sweep import REFERENCE
+from toolkit.errors import InputError
+from toolkit.report import sweep as report
+
+QUICK = Settings(epochs=1, tuning=1)
+
+
+def plain(*sizes: int, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def linears(graph) -> list[nn.Linear]:
+    return [m for m in graph.modules() if isinstance(m, nn.Linear)]
+
+
+@given(st.floats(0.05, 0.7), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_global_magnitude_zeroes_the_smallest_weights_of_the_whole_network(ratio, seed):
+    graph = capture(plain(6, 12, 4, seed=seed), (6,))
+    before = torch.cat([m.weight.detach().abs().reshape(-1) for m in linears(graph)])
+    after = torch.cat([m.weight.detach().abs().reshape(-1) for m in linears(magnitude(graph, ratio, "global", set()))])
+    gone = after == 0
+    assert int(gone.sum()) == round(ratio * len(before))
+    assert float(before[gone].max()) <= float(before[~gone].min())
+
+
+def test_magnitude_per_layer_takes_its_share_of_each_layer():
+    graph = capture(plain(6, 12, 4), (6,))
+    assert [int((m.weight == 0).sum()) for m in linears(magnitude(graph, 0.25, "layer", set()))] == [18, 12]
+
+
+def test_random_pruning_is_repeatable_by_its_seed():
+    graph = capture(plain(6, 12, 4), (6,))
+    first, second, other = (linears(at_random(graph, 0.5, seed, set()))[0].weight == 0 for seed in (1, 1, 2))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert int(first.sum()) == 36
+
+
+@pytest.mark.parametrize("n, m", [(2, 4), (1, 3), (1, 2), (3, 8)])
+def test_n_of_m_keeps_the_largest_n_of_every_m(n, m):
+    graph = capture(plain(10, 12, 4), (10,))
+    before, after = linears(graph)[0].weight.detach(), linears(n_of_m(graph, n, m, set()))[0].weight.detach()
+    for start in range(0, 10 - 10 % m, m):
+        group, kept = before[:, start:start + m].abs(), after[:, start:start + m] != 0
+        assert (kept.sum(dim=1) == n).all()
+        assert (torch.where(kept, group, torch.inf).amin(1) >= torch.where(kept, 0.0, group).amax(1)).all()
+
+
+def test_pruned_weights_stay_zero_through_training_and_quantisation():
+    found = compress(made(), blobs(), "magnitude:0.6+log2:4", Settings(epochs=3, tuning=3))
+    assert found.steps[1].non_zeros == found.steps[2].non_zeros
+    assert found.steps[-1].non_zeros <= found.steps[1].non_zeros
+    assert found.design is not None
+
+
+def test_a_gradual_schedule_ends_at_its_ratio():
+    found = compress(plain(6, 20, 4), blobs(), "magnitude:0.5,steps=4", Settings(tuning=4))
+    weights = 6 * 20 + 20 * 4
+    assert found.steps[-1].non_zeros == weights // 2 + 24
+    cut = compress(plain(6, 20, 4), blobs(), "structured:0.5,steps=3", Settings(tuning=3))
+    assert [tuple(m.weight.shape) for m in linears(cut.graph)] == [(10, 6), (4, 10)]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_minifloat_is_what_ml_dtypes_casts_to(name):
+    form = Minifloat(name)
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 2.0**e, 300) for e in range(-12, 10)]).astype(np.float32)
+    limited = np.clip(values, -form.max, form.max)
+    expected = limited.astype(KINDS[name]).astype(np.float32)
+    assert (form.project(torch.from_numpy(values), 0).numpy() == expected).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_minifloat_codes_give_their_values_back(name):
+    form = Minifloat(name)
+    values = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, 500).astype(np.float32))
+    scale = form.scale(values)
+    grid = form.project(values, scale).numpy()
+    assert (form.values(form.codes(grid, scale), scale) == grid).all()
+    assert form.codes(grid, scale).max() < 256 and float(np.abs(grid).max()) <= form.max * 2.0**scale
+
+
+def test_subnormals_are_kept_and_large_values_saturate():
+    form = Minifloat("E4M3")
+    smallest = float(ml_dtypes.finfo(ml_dtypes.float8_e4m3fn).smallest_subnormal)
+    assert form.project(torch.tensor([smallest, smallest / 4, 1e9, -1e9]), 0).tolist() == [smallest, 0.0, 448.0, -448.0]
+
+
+def test_dynamic_int8_does_not_depend_on_the_batch():
+    layer = DynamicLinear(torch.randn(5, 7), torch.randn(5))
+    x = torch.randn(40, 7) * torch.logspace(-3, 3, 40)[:, None]
+    whole = layer.rounded(x)
+    assert all(torch.equal(whole[i:i + 1], layer.rounded(x[i:i + 1])) for i in range(40))
+    assert all(len(row.unique()) <= 256 for row in whole)
+
+
+def test_dynamic_int8_weights_are_integers_times_a_scale():
+    layer = DynamicLinear(torch.randn(5, 7), torch.zeros(5))
+    codes = layer.arrays()["codes"]
+    assert codes.dtype == np.int8 and np.abs(codes).max() == 127
+    assert (codes.astype(np.float32) * np.float32(layer.scale) == layer.quantised_weight().detach().numpy()).all()
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5])
+def test_a_student_has_the_teachers_shape_at_a_fraction_of_its_width(ratio):
+    teacher = capture(made(), (6,))
+    found = student(teacher, ratio, seed=0)
+    assert [type(m) for m in found.children()] == [type(m) for m in teacher.children()]
+    assert found.get_submodule("a").weight.shape == (round(8 * ratio), 6)
+    assert found(torch.randn(3, 6)).shape == (3, 4)
+
+
+def test_a_student_learns_from_the_teacher_and_has_no_weight_ber():
+    found = compress(plain(6, 40, 4), blobs(), "distill:0.2,temperature=2,mix=0.9", Settings(tuning=30))
+    assert found.steps[-1].weight_ber is None and found.steps[-1].parameters == 6 * 8 + 8 + 8 * 4 + 4
+    assert found.steps[-1].disagreement is not None and found.steps[-1].disagreement < 0.5
+
+
+def test_a_student_of_less_than_one_neuron_is_refused_by_layer():
+    with pytest.raises(InputError, match=r"'0'.*less than one neuron"):
+        compress(plain(6, 8, 4), blobs(), "distill:0.1")
+
+
+def test_pruning_that_empties_a_layer_is_refused_with_a_way_out():
+    model = plain(6, 8, 4)
+    with torch.no_grad():
+        model[2].weight.mul_(1e-6)
+    with pytest.raises(InputError, match=r"layer '2'.*keep"):
+        compress(model, blobs(), "magnitude:0.6", QUICK)
+
+
+def test_one_layer_can_have_a_format_of_its_own():
+    rules = Overrides.parse(["c=log2:6", "b=int:5"])
+    found = compress(made(), blobs(), "log2:3", Settings(epochs=1, overrides=rules))
+    assert found.design is not None
+    assert {layer.name: str(layer.weights.format) for layer in found.design.layers if layer.kind == "dense"} == {
+        "a": "log2:3", "b": "int:5", "c": "log2:6"}
+
+
+def test_a_layer_that_is_kept_is_not_pruned():
+    rules = Overrides.parse(["0=keep"])
+    found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5", Settings(tuning=0, overrides=rules))
+    assert [tuple(m.weight.shape) for m in linears(found.graph)] == [(12, 6), (4, 12), (4, 4)]
+    found = compress(made(), blobs(), "magnitude:0.5", Settings(tuning=0, overrides=Overrides.parse(["a=keep"])))
+    assert bool(found.graph.get_submodule("a").weight.all())
+
+
+@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=structured:0.5", "zzz=log2:4"])
+def test_a_setting_that_makes_no_sense_is_refused(text):
+    with pytest.raises(InputError):
+        compress(made(), blobs(), "log2:4", Settings(overrides=Overrides.parse([text])))
+
+
+@pytest.mark.parametrize("option", ["scale=tensor", "domain=log"])
+def test_scale_and_domain_are_as_asked(option):
+    found = compress(made(), blobs(), f"log2:4,{option}", Settings(epochs=0, compensate=False))
+    layer = found.design.layers[0]  # type: ignore[union-attr]
+    if option == "scale=tensor":
+        assert len(set(layer.weights.exponents.tolist())) == 1
+    else:
+        w = capture(made(), (6,)).get_submodule("a").weight.detach().numpy()
+        got = layer.weights.values()
+        inside = (got != 0) & (np.abs(got) < 2.0 ** layer.weights.exponents[:, None].astype(float))
+        ratio = np.abs(w / np.where(got == 0, 1, got))[inside]
+        assert (ratio >= 2**-0.5 - 1e-6).all() and (ratio <= 2**0.5 + 1e-6).all()
+
+
+def test_labels_that_are_bits_are_measured_as_bits():
+    data = blobs()
+    bits = np.stack([data.y_train & 1, data.y_train >> 1, data.y_train > 0], 1)
+    found = compress(plain(6, 16, 3), Data.of(data.x_train, bits, data.x_test, bits), "log2:4", QUICK)
+    assert found.data.task == "bits" and found.steps[-1].accuracy is not None
+
+
+def test_a_loss_and_a_training_loop_of_ones_own_are_used():
+    seen = []
+
+    def loss(outputs, targets, taught):
+        seen.append("loss")
+        return (outputs - taught).square().mean()
+
+    def trainer(graph, data, epochs):
+        seen.append(epochs)
+
+    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(epochs=1, loss=loss))
+    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(epochs=7, trainer=trainer))
+    assert "loss" in seen and seen[-1] == 7
+
+
+SCHEMES = ["magnitude:0.5", "random:0.3", "structured:0.4", "nm:2:4", "dynamic:int8", "int:6", "log2:4",
+           *(f"minifloat:{kind}" for kind in KINDS), "distill:0.5", "distill:0.5+magnitude:0.5+log2:3",
+           "structured:0.3+minifloat:E4M3"]
+
+
+@pytest.fixture(scope="module", params=["classes", "argmax"])
+def tried(request, tmp_path_factory):
+    """A sweep over every technique."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    data = blobs()
+    model = made(lambda: Branches(request.param == "argmax"))
+    return out, data, compress_all(model, data, out, schemes=SCHEMES, reference=False, settings=QUICK)
+
+
+def test_every_row_is_a_thing_that_gives_the_rows_accuracy(tried):
+    out, data, found = tried
+    assert len(found.good) == len(found.rows) > len(SCHEMES)
+    for row in found.rows:
+        assert load(out / "rows" / row.artifact).accuracy(data) == row.step.accuracy, row.name
+
+
+def test_rows_that_hardware_can_be_made_of_have_a_design(tried):
+    out, _, found = tried
+    for row in found.rows:
+        assert row.hardware == ("log2" in row.scheme or "int:6" in row.scheme)
+        assert row.hardware == (out / "rows" / row.artifact).with_suffix(".swd").is_file()
+
+
+def test_the_report_has_every_section_and_every_row(tried):
+    _, _, found = tried
+    text = report.text(found)
+    for heading in ("ORIGINAL MODEL", "BEST RESULTS PER CATEGORY", "PRUNING TECHNIQUES", "QUANTIZATION TECHNIQUES",
+                    "KNOWLEDGE DISTILLATION", "CHAINS", "BER ANALYSIS", "PARETO SET", "RECOMMENDATIONS"):
+        assert heading in text
+    assert all(row.name in text for row in found.rows)
+    assert len(report.to_csv(found).splitlines()) == len(found.rows) + 1
+
+
+def test_no_row_of_the_pareto_set_is_beaten(tried):
+    _, _, found = tried
+    front = set(report.to_json(found)["pareto"])
+    for row in found.rows:
+        beaten = any(o.step.size <= row.step.size and o.step.accuracy >= row.step.accuracy
+                     and (o.step.size, o.step.accuracy) != (row.step.size, row.step.accuracy) for o in found.rows)
+        assert (row.name in front) <= (not beaten)
+        twins = [o.name for o in found.rows if (o.step.size, o.step.accuracy) == (row.step.size, row.step.accuracy)]
+        assert beaten or front & set(twins)
+
+
+def test_a_row_that_fails_does_not_lose_the_others(tmp_path):
+    found = compress_all(plain(6, 8, 4), blobs(), tmp_path / "o", schemes=["distill:0.05", "log2:4"], reference=False,
+                         settings=QUICK)
+    assert [row.error is None for row in found.rows] == [False, True, True]
+    assert "FAILED" in (tmp_path / "o" / "report.txt").read_text()
+
+
+def test_two_runs_with_one_seed_are_the_same_to_the_byte(tmp_path):
+    for name in ("a", "b"):
+        compress_all(made(), blobs(), tmp_path / name, schemes=["random:0.5+log2:4", "distill:0.5"], reference=False,
+                     settings=QUICK)
+    for file in ("report.txt", "report.json", "report.csv"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_reference_sweep_has_its_22_rows():
+    assert len(REFERENCE) == 22
+    assert {"magnitude_0.1", "dynamic_int8", "log2_4bit", "minifloat_E3M4", "student_0.05"} <= set(REFERENCE)
+    assert all(Scheme.parse(text) for text in REFERENCE.values())
+
+
+@pytest.mark.parametrize("change", [{"schema": 9}, {"arrays": "../x.npz"}, {"arrays": "none.npz"},
+                                    {"graph": [{"name": "x", "op": "evil", "inputs": []}]},
+                                    {"graph": [{"name": "x y", "op": "input", "inputs": []}]}, {"graph": 3}])
+def test_an_artifact_that_is_not_ours_is_refused(tmp_path, change):
+    compress_all(plain(6, 8, 4), blobs(), tmp_path / "o", schemes=["minifloat:E4M3"], reference=False, settings=QUICK)
+    path = tmp_path / "o" / "rows" / "minifloat_e4m3.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError):
+        load(path)
+
+
+@pytest.mark.parametrize("text, word", [
+    ("magnitude:0", "between 0 and 1"), ("magnitude:1", "between"), ("random:-0.5", "between"),
+    ("random:nan", "number"),
+    ("nm:4:2", "outside"), ("nm:2", "whole"), ("minifloat:E9M9", "E4M3"), ("dynamic:int4", "int8"),
+    ("distill:0.5,temperature=0", "temperature"), ("distill:0.5,mix=2", "mix"), ("magnitude:0.5,scope=x", "scope"),
+    ("magnitude:0.5+minifloat:E4M3+log2:4", "last"), ("structured:0.5+wrong", "character 16")])
+def test_a_wrong_scheme_says_where_and_what_would_be_right(text, word):
+    with pytest.raises(InputError, match=word):
+        Scheme.parse(text)
+
+
+@pytest.mark.parametrize("text", ["magnitude:0.5,scope=layer,steps=3", "random:0.5", "nm:2:4", "minifloat:E3M4",
+                                  "dynamic:int8", "distill:0.25,temperature=2,mix=0.9",
+                                  "log2:4,scale=tensor,domain=log"])
+def test_a_step_prints_as_it_was_written(text):
+    assert str(Scheme.parse(text)) == text
