@@ -10,11 +10,26 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from strategies import designs
 
 from toolkit.api import Options, generate, simulate
+from toolkit.design import (
+    Clamp,
+    Concat,
+    Dense,
+    Design,
+    FixedPoint,
+    Layer,
+    Log2Format,
+    Overflow,
+    Requantise,
+    Rounding,
+    Tensor,
+    Weights,
+)
 from toolkit.errors import InputError, ToolMissing
 from toolkit.hardware import plan
 from toolkit.resources import folder as resource
@@ -215,11 +230,48 @@ def test_random_networks_are_bit_exact_under_stalls(tmp_path_factory, design):
     assert found.ok, found.failures
 
 
+def crowd(seed: int) -> Design:
+    """A hundred small layers side by side on one input, each with a requantisation of its own."""
+    rng = np.random.default_rng(seed)
+
+    def requantisation() -> Requantise:
+        form = FixedPoint(bool(rng.integers(2)), int(rng.integers(1, 11)), int(rng.integers(-4, 9)))
+        rounding = list(Rounding)[rng.integers(3)]
+        if rng.random() < 0.2:
+            return Requantise.to(form, rounding, Overflow.WRAP)
+        low, high = sorted(rng.integers(form.min_code, form.max_code, 2, endpoint=True).tolist())
+        return Requantise(form, low, high, rounding) if rng.random() < 0.5 else Requantise.to(form, rounding)
+
+    layers: list[Layer] = []
+    for i in range(50):
+        form = Log2Format.of(int(rng.integers(2, 5)))
+        codes = form.encode(rng.choice([-1, 1], (3, 5)), rng.integers(0, form.levels + 1, (3, 5)))
+        weights = Weights(form, codes, rng.integers(-6, 2, 3))
+        layers.append(Dense(f"dense{i}", ("x",), weights, rng.integers(-40, 40, 3), int(rng.integers(0, 9)),
+                            requantisation()))
+        layers.append(Clamp(f"clamp{i}", ("x",), requantisation()))
+    layers.append(Concat("all", tuple(layer.name for layer in layers)))
+    return Design("crowd", Tensor("x", (5,), FixedPoint(True, 6, 3)), tuple(layers))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_kind_of_requantisation_is_bit_exact(tmp_path: Path, seed):
+    generate(crowd(seed), tmp_path / "p", vectors=5000, options=Options(1 + 2 * seed, 1))
+    found = simulate(tmp_path / "p", bench="player")
+    assert found.ok, found.failures
+
+
+def test_a_shift_beyond_the_accumulator_leaves_its_sign(tmp_path: Path):
+    """Found by the soak: the sign was taken for constant."""
+    x = Tensor("x", (2,), FixedPoint(True, 3, 7))
+    layer = Clamp("sign", ("x",), Requantise.to(FixedPoint(False, 1, 2), Rounding.FLOOR, Overflow.WRAP))
+    generate(Design("signs", x, (layer,)), tmp_path / "p", vectors=50)
+    assert simulate(tmp_path / "p", bench="player").ok
+
+
 def test_a_sum_of_one_bit_is_legal_verilog(tmp_path: Path):
     """Found by the soak: a select of bit 0 of a wire that has no range."""
     from test_verilog import tiny
-
-    from toolkit.design import Design, FixedPoint, Tensor
 
     layer = tiny([[-1], [1]], [0, 0]).layers[0]
     generate(Design("narrow", Tensor("x", (1,), FixedPoint(False, 1, 0)), (layer,)), tmp_path / "p", vectors=20)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from toolkit.compress.data import Data
 from toolkit.progress import bar
 
 BATCH = 64
+SMALL = 1_000_000
+"""Parameters below which one thread trains as fast as many."""
 Loss = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 """(outputs, targets or None, what the teacher gives) to a scalar."""
 
@@ -26,10 +29,28 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
     """
     if epochs < 1:
         return
+    with threads_for(model):
+        _train(model, data, epochs, rate, seed, what, teacher, loss or plain_loss)
+
+
+@contextmanager
+def threads_for(model: nn.Module) -> Iterator[None]:
+    """One thread for a small network: its products are too short to share, and threads that wait for each other on a
+    busy machine cost several times what they save. The same number everywhere also gives the same sums."""
+    before = torch.get_num_threads()
+    if sum(p.numel() for p in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, what: str, teacher: nn.Module | None,
+           cost: Loss) -> None:
     inputs = torch.from_numpy(data.x_train)
     labels = None if data.y_train is None else torch.from_numpy(data.y_train)
     taught = inputs if teacher is None else torch.from_numpy(evaluate(teacher, data.x_train))
-    cost = loss or plain_loss
     pruned = [(m.weight, m.weight.detach() != 0) for m in model.modules()
               if isinstance(m, nn.Linear) and not bool(m.weight.detach().all())]
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.design.formats import Overflow
 from toolkit.hardware.datapath import (
@@ -112,9 +112,8 @@ def read(op: Read, port: Operand, element_width: int, width: int) -> str:
 
 def quantise(op: Quantise, acc: Operand, width: int) -> str:
     """`clamp(acc >> shift)`, each bound tested only where the accumulator can pass it."""
+    op = replace(op, shift=min(op.shift, acc.width - 1))  # beyond its width only the sign is left, as at its end
     top = acc.width - op.shift
-    if top < 1:
-        return literal(-1 if op.low < 0 else 0, width)
     value = part(acc, acc.width - 1, op.shift) if top <= width else part(acc, op.shift + width - 1, op.shift)
     if top < width:
         value = join(f"{{{width - top}{{{sign_of(acc)}}}}}", value)
