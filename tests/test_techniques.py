@@ -175,7 +175,16 @@ def test_a_layer_that_is_kept_is_not_pruned():
     assert bool(found.graph.get_submodule("a").weight.all())
 
 
-@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=structured:0.5", "zzz=log2:4"])
+def test_one_layer_can_have_a_ratio_of_its_own():
+    rules = Overrides.parse(["0=structured:0.75", "2=log2:6", "2=structured:0.25"])
+    untrained = Settings(epochs=0, tuning=0, overrides=rules)
+    found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5+log2:3", untrained)
+    assert found.design is not None
+    assert [(d.weights.codes.shape, str(d.weights.format)) for d in found.design.layers] == [
+        ((3, 6), "log2:3"), ((6, 3), "log2:6"), ((4, 6), "log2:3")]
+
+
+@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=magnitude:0.5", "zzz=log2:4"])
 def test_a_setting_that_makes_no_sense_is_refused(text):
     with pytest.raises(InputError):
         compress(made(), blobs(), "log2:4", Settings(overrides=Overrides.parse([text])))

@@ -8,7 +8,9 @@ from toolkit.design import Design
 from toolkit.doctor import doctor
 from toolkit.generate import generate
 from toolkit.hardware import Options
+from toolkit.search import Limits, build_trial, run_search
 from toolkit.simulation import simulate
 
-__all__ = ["Compressed", "Data", "Design", "Options", "Scheme", "Settings", "build", "capture", "compress",
-           "compress_all", "demo", "doctor", "generate", "load_model", "simulate"]
+__all__ = ["Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "build", "build_trial",
+           "capture", "compress", "compress_all", "demo", "doctor", "generate", "load_model", "run_search",
+           "simulate"]

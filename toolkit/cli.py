@@ -86,15 +86,46 @@ def build(model: Model, data: DataFile, out: Out,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
           layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
+          search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
+          trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import Data, Options, load_model
+    from toolkit.api import Data, Options, build_trial, load_model
     from toolkit.api import build as run
+    from toolkit.errors import InputError
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
-    built = run(load_model(model), Data.load(data), scheme, out, settings=settings, targets=_targets(target),
-                options=Options(adders_per_stage), vectors=vectors, check=check, name=name)
+    if (search is None) != (trial is None):
+        raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
+    source, samples = load_model(model), Data.load(data)
+    rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
+                 "vectors": vectors, "check": check, "name": name}
+    built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
+        else build_trial(search, trial, source, samples, out, **rest)
     _report(built.report, out, as_json)
+
+
+@app.command()
+def search(model: Model, data: DataFile, out: Out,
+           trials: Annotated[int, typer.Option(help="Finished trials that the study shall have.")] = 100,
+           storage: Annotated[str | None, typer.Option(help="An optuna URL that several machines share.")] = None,
+           objective: Annotated[list[str] | None, typer.Option(help="accuracy, bytes, adder_bits; all by default.")]
+           = None,
+           max_accuracy_drop: Annotated[float | None, typer.Option(help="Points below the original.")] = None,
+           max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
+           finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
+           epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
+           output_bits: OutputBits = 16, as_json: Json = False) -> None:
+    """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
+    from toolkit.api import Data, load_model
+    from toolkit.search import Limits, run_search, search_text
+    from toolkit.search.search import OBJECTIVES
+
+    found = run_search(load_model(model), Data.load(data), out, trials=trials, storage=storage,
+                       objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
+                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None),
+                       seed=seed, finalists=finalists)
+    _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
 
 
 @app.command()

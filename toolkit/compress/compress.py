@@ -122,6 +122,7 @@ class _Chain:
         self.measure = Measure(original, data)
         self.steps = [self.measure.step("original", original)]
         self.keep = settings.overrides.kept(original.meta["paths"])
+        self.ratios = settings.overrides.ratios(original.meta["paths"])
 
     def take(self, step: Scheme_step) -> None:
         """One step: as it is, then trained."""
@@ -159,7 +160,7 @@ class _Chain:
         """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
         if isinstance(step, Structured):
             return prune(self.graph, ratio, step.importance, lambda g: gradients(g, self.data, self.original),
-                         self.keep, widths)
+                         self.keep, widths, self.ratios)
         if isinstance(step, Magnitude):
             return magnitude(self.graph, ratio, step.scope, self.keep)
         if isinstance(step, Random):

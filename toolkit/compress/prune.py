@@ -23,9 +23,11 @@ IMPORTANCES = {
 
 
 def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
-          keep: Collection[str] = (), widths: Mapping[str, int] | None = None) -> fx.GraphModule:
+          keep: Collection[str] = (), widths: Mapping[str, int] | None = None,
+          ratios: Mapping[str, float] | None = None) -> fx.GraphModule:
     """A copy of `graph` without `ratio` of the hidden neurons of every group of layers; those named in `keep` keep
-    theirs. A layer's ratio is taken of its width, or of that in `widths` where it was wider before.
+    theirs, and those in `ratios` lose that share. A ratio is taken of the layer's width, or of that in `widths` where
+    it was wider before.
 
     `gradients(graph)` fills in the parameters' .grad where the importance needs them. The copy's `meta['origin']`
     maps each parameter's name to the int64 positions in the flattened original parameter that its elements came from.
@@ -40,16 +42,17 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
         origin = graph.meta.get("origin", {}).get(name)
         ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
         parameter.data = ids.double().reshape(parameter.shape)
-    ratios = {}
+    cuts = {}
     for name, module in graph.named_modules():
         if isinstance(module, nn.Linear) and module not in last:
-            left = max(round((widths or {}).get(name, module.out_features) * (1 - ratio)), 1)
+            wide, share = (widths or {}).get(name, module.out_features), (ratios or {}).get(name, ratio)
+            left = max(round(wide * (1 - share)), 1)
             # Half a neuron more, so that truncation cannot take one too many.
-            ratios[module] = max(1 - (left + 0.5) / module.out_features, 0.0)
+            cuts[module] = max(1 - (left + 0.5) / module.out_features, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=0.0,
-                                      pruning_ratio_dict=ratios, ignored_layers=last, global_pruning=False)
+                                      pruning_ratio_dict=cuts, ignored_layers=last, global_pruning=False)
         before = sum(p.numel() for p in graph.parameters())
         pruner.step()
         # The same cuts on a copy whose weights are their own positions tell where each kept weight came from.

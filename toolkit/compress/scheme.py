@@ -136,14 +136,16 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What single layers get instead: (pattern of paths, `keep` or a weight format), the first that matches counts."""
+    """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO` or a weight format); of those that
+    say something about pruning, and of those that name a format, the first that matches counts."""
 
     rules: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for _, value in self.rules:
-            if value != "keep" and not isinstance(parse_step(value), Quantise):
-                raise InputError(f"a layer can be set to 'keep' or to a weight format as log2:6, not to '{value}'")
+            if value != "keep" and not isinstance(parse_step(value), Quantise | Structured):
+                raise InputError("a layer can be set to 'keep', to structured:RATIO or to a weight format as log2:6, "
+                                 f"not to '{value}'")
 
     @classmethod
     def parse(cls, texts: list[str]) -> Overrides:
@@ -158,13 +160,16 @@ class Overrides:
 
     def kept(self, paths: dict[str, str]) -> set[str]:
         """The module names that pruning leaves alone. `paths`: module name to path."""
-        return {name for name, path in paths.items() if self._of(path) == "keep"}
+        return {name for name, path in paths.items() if self._pruning(path) == "keep"}
+
+    def ratios(self, paths: dict[str, str]) -> dict[str, float]:
+        """The layers with a ratio of structured pruning of their own, by module name."""
+        found = {name: self._pruning(path) for name, path in paths.items()}
+        return {name: step.ratio for name, step in found.items() if isinstance(step, Structured)}
 
     def format(self, path: str, default: Quantise) -> Quantise:
-        value = self._of(path)
-        found = default if value in (None, "keep") else parse_step(str(value))
-        assert isinstance(found, Quantise)
-        return found
+        """The weight format of a layer."""
+        return next((step for step in self._matching(path) if isinstance(step, Quantise)), default)
 
     def check(self, paths: dict[str, str]) -> None:
         """Raise InputError for a pattern that matches no layer."""
@@ -172,8 +177,12 @@ class Overrides:
             if not any(fnmatchcase(path, pattern) for path in paths.values()):
                 raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(paths.values())}")
 
-    def _of(self, path: str) -> str | None:
-        return next((value for pattern, value in self.rules if fnmatchcase(path, pattern)), None)
+    def _pruning(self, path: str) -> Step | str | None:
+        return next((step for step in self._matching(path) if step == "keep" or isinstance(step, Structured)), None)
+
+    def _matching(self, path: str) -> list[Step | str]:
+        return [value if value == "keep" else parse_step(value) for pattern, value in self.rules
+                if fnmatchcase(path, pattern)]
 
 
 def parse_step(text: str) -> Step:

@@ -22,8 +22,8 @@ def svg(report: Report) -> str | None:
     sizes = [math.log2(s.size) for s in points]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     least = max(min(s.accuracy or 0 for s in points) - 0.02, 0.0)
-    plot = _Frame(low, max(high, low + 1), least, 1.0)
-    parts = [*_paper(f"{report.title}: accuracy over size"), *plot.axes()]
+    plot = Frame(low, max(high, low + 1), least, 1.0)
+    parts = [*paper(f"{report.title}: accuracy over size"), *plot.axes()]
     for i, (network, steps) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
         places = [plot.at(math.log2(s.size), s.accuracy or 0.0) for s in steps]
@@ -44,8 +44,8 @@ def sweep_svg(sweep: Sweep) -> str | None:
         return None
     sizes = [math.log2(step.size) for _, step in rows] + [math.log2(sweep.original.size)]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
-    plot = _Frame(low, max(high, low + 1), max(min(s.accuracy or 0 for _, s in rows) - 0.02, 0.0), 1.0)
-    parts = [*_paper("compression: accuracy over size"), *plot.axes()]
+    plot = Frame(low, max(high, low + 1), max(min(s.accuracy or 0 for _, s in rows) - 0.02, 0.0), 1.0)
+    parts = [*paper("compression: accuracy over size"), *plot.axes()]
     front = [plot.at(math.log2(r.step.size), r.step.accuracy or 0.0) for r in pareto(sweep) if r.step is not None]
     parts.append('<polyline fill="none" stroke="#999999" stroke-dasharray="4 3" points="'
                  + " ".join(f"{x:.1f},{y:.1f}" for x, y in front) + '"/>')
@@ -60,7 +60,7 @@ def sweep_svg(sweep: Sweep) -> str | None:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _paper(title: str) -> list[str]:
+def paper(title: str) -> list[str]:
     """The head of a picture."""
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
             'font-size="12">')
@@ -68,7 +68,7 @@ def _paper(title: str) -> list[str]:
             f'<text x="{LEFT}" y="24" font-size="16">{escape(title)}</text>']
 
 
-class _Frame:
+class Frame:
     """The axes: log2 of bytes to the right, accuracy upwards."""
 
     def __init__(self, low: float, high: float, least: float, most: float) -> None:

@@ -1,0 +1,160 @@
+"""The search: it keeps its limits, shares its storage, survives kill -9, and what it finds can be built."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_compress import blobs
+from test_techniques import plain
+
+from toolkit.api import Data, Limits, Settings, build_trial, run_search
+from toolkit.compress.train import train
+from toolkit.demo import save_pt2
+from toolkit.errors import InputError
+from toolkit.search.search import Found, full, hypervolume, pareto
+from toolkit.search.space import Choice
+
+QUICK = Settings(epochs=2, tuning=2)
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    made = plain(6, 16, 8, 4)
+    train(made, blobs(), epochs=15, rate=5e-3, seed=0, what="float")
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("search") / "s"
+    return out, run_search(model, blobs(), out, trials=12, limits=Limits(60, 0.3), settings=QUICK, finalists=3)
+
+
+def test_it_does_as_many_trials_as_asked_and_trains_the_finalists(found):
+    _, result = found
+    assert len(result.trials) == 12 and len({f.number for f in result.trials}) == 12
+    assert 1 <= len(result.finalists) <= 3 and all(f.trained for f in result.finalists)
+
+
+def test_the_front_keeps_the_limits(found):
+    _, result = found
+    for f in result.front:
+        assert f.bytes <= 0.3 * 1024 and 100 * (result.original[0] - f.accuracy) <= 60
+
+
+def test_its_files_say_the_same(found):
+    out, result = found
+    data = json.loads((out / "search.json").read_text())
+    assert data["front"] == [f.number for f in result.front]
+    assert (out / "search.svg").read_text().startswith("<svg") and "build one with" in (out / "search.txt").read_text()
+
+
+def test_running_it_again_goes_on_where_it_stopped(found, model):
+    out, result = found
+    again = run_search(model, blobs(), out, trials=14, limits=Limits(60, 0.3), settings=QUICK, finalists=1)
+    assert len(again.trials) == 14
+    assert {f.number: f.accuracy for f in result.trials}.items() <= {f.number: f.accuracy for f in again.trials}.items()
+
+
+def test_a_full_training_gives_the_figures_that_were_told(found, model):
+    _, result = found
+    one = result.finalists[0]
+    step = full(model, blobs(), one, QUICK).steps[-1]
+    assert (step.accuracy, step.size) == (one.accuracy, one.bytes)
+
+
+def test_a_trial_can_be_built(found, model, tmp_path: Path):
+    out, result = found
+    one = result.finalists[0]
+    built = build_trial(out, one.number, model, blobs(), tmp_path / "b", settings=QUICK, vectors=200)
+    assert built.report.ok and built.compressed.steps[-1].accuracy == one.accuracy
+
+
+def test_another_models_search_is_refused(found):
+    out, _ = found
+    with pytest.raises(InputError, match="another model"):
+        run_search(plain(6, 16, 8, 4, seed=9), blobs(), out, trials=20, settings=QUICK)
+
+
+def test_a_folder_that_is_no_search_is_refused(model, tmp_path: Path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"letter\.txt"):
+        run_search(model, blobs(), tmp_path, trials=2, settings=QUICK)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/x.db", "postgresql://127.0.0.1:1/x"])
+def test_a_storage_that_does_not_answer_is_one_sentence(model, tmp_path: Path, url):
+    with pytest.raises(InputError, match="does not answer") as caught:
+        run_search(model, blobs(), tmp_path / "o", trials=2, storage=url, settings=QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_without_labels_is_refused(model, tmp_path: Path):
+    with pytest.raises(InputError, match="labels"):
+        run_search(model, Data.of(blobs().x_train), tmp_path / "o", trials=2, settings=QUICK)
+
+
+def test_a_trial_that_is_not_there_is_refused(found, model, tmp_path: Path):
+    with pytest.raises(InputError, match="no trial 999"):
+        build_trial(found[0], 999, model, blobs(), tmp_path / "b")
+
+
+def test_the_front_is_what_nothing_beats():
+    choice = Choice("log2:4", (), 8)
+    points = [(0.9, 100, 5), (0.8, 50, 5), (0.8, 60, 5), (0.95, 100, 6), (0.7, 50, 4)]
+    found = [Found(i, choice, a, b, c, True, True) for i, (a, b, c) in enumerate(points)]
+    assert [f.number for f in pareto(found, ("accuracy", "bytes"))] == [1, 3]
+    assert [f.number for f in pareto(found, ("accuracy", "bytes", "adder_bits"))] == [4, 1, 0, 3]
+
+
+def test_the_hypervolume_is_the_area_that_is_dominated():
+    assert hypervolume([(4, 0.5), (8, 1.0), (8, 0.7)], (16, 0.0)) == 2 * 0.5 + 1 * 0.5
+
+
+def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path):
+    save_pt2(model, (6,), tmp_path / "m.pt2")
+    blobs().save(tmp_path / "d.npz")
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+
+    def worker(name: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "toolkit.cli", "search", str(tmp_path / "m.pt2"), "--data", str(tmp_path / "d.npz"),
+             "-o", str(tmp_path / name), "--storage", url, "--trials", "24", "--epochs", "2", "--tuning", "2",
+             "--finalists", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def states() -> dict[str, int]:
+        with sqlite3.connect(tmp_path / "shared.db", timeout=30) as base:
+            return dict(base.execute("select state, count(*) from trials group by state").fetchall())
+
+    first = worker("a")
+    deadline = time.time() + 120
+    while time.time() < deadline:
+        try:
+            now = states()
+            if now.get("COMPLETE", 0) >= 3 and now.get("RUNNING", 0):
+                break
+        except sqlite3.OperationalError:
+            pass
+        time.sleep(0.05)
+    second = worker("b")
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    third = worker("c")
+    assert second.wait(240) == 0, second.stderr.read()  # type: ignore[union-attr]
+    assert third.wait(240) == 0, third.stderr.read()  # type: ignore[union-attr]
+    final = states()
+    assert 24 <= final["COMPLETE"] <= 25  # two workers may each begin the last one
+    assert final.get("FAIL", 0) <= 1 and final.get("RUNNING", 0) == 0
+    numbers = [t["number"] for t in json.loads((tmp_path / "b" / "search.json").read_text())["trials"]]
+    assert len(numbers) == len(set(numbers)) and np.all(np.diff(numbers) > 0)

@@ -1,0 +1,159 @@
+"""A search as a command: its folder, full training of the finalists, its table and picture, building what it found."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from toolkit.build import Built, build
+from toolkit.capture.capture import Source
+from toolkit.compress import Data, Settings
+from toolkit.design.file import write_whole
+from toolkit.errors import InputError
+from toolkit.progress import bar
+from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
+from toolkit.report.text import size, table
+from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, hypervolume, pareto, search
+from toolkit.search.space import Choice
+
+DATABASE = "study.db"
+RESULT = "search.json"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """All trials by proxy, and the finalists trained in full. `original` is the float network's (accuracy, bytes)."""
+
+    trials: tuple[Found, ...]
+    finalists: tuple[Found, ...]
+    objectives: tuple[str, ...]
+    original: tuple[float, int]
+    limits: Limits
+
+    @property
+    def front(self) -> list[Found]:
+        return pareto(list(self.finalists or self.trials), self.objectives)
+
+    @property
+    def volume(self) -> float:
+        """The hypervolume of the finalists against the original's bytes and no accuracy."""
+        return hypervolume([(f.bytes, f.accuracy) for f in self.front], (float(self.original[1]), 0.0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": 1, "objectives": list(self.objectives), "original": list(self.original),
+                "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in self.front],
+                "finalists": [_entry(f) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
+
+
+def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100, storage: str | None = None,
+               objectives: tuple[str, ...] = tuple(OBJECTIVES), limits: Limits | None = None,
+               settings: Settings | None = None, seed: int = 0, finalists: int = 6) -> SearchResult:
+    """Search in the folder `out`, which keeps the study (unless `storage` names another place): run it again to go on.
+
+    Ends with search.txt, search.json and search.svg there. Raises InputError for a folder that is not a search's.
+    """
+    out, limits, settings = Path(out), limits or Limits(), settings or Settings()
+    if not 1 <= finalists <= 1000:
+        raise InputError(f"{finalists} finalists are outside 1..1000")
+    _claim(out)
+    url = storage or f"sqlite:///{(out / DATABASE).resolve()}"
+    found = search(model, data, url, trials=trials, objectives=objectives, limits=limits, settings=settings, seed=seed)
+    chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
+    # Spread over the front: the ends and what lies between them.
+    step = max(len(chosen) / finalists, 1.0)
+    picked = [chosen[int(i * step)] for i in range(min(finalists, len(chosen)))]
+    trained, original = [], (0.0, 0)
+    with bar("training the finalists", len(picked)) as advance:
+        for one in picked:
+            made = full(model, data, one, settings)
+            first, last = made.steps[0], made.steps[-1]
+            assert made.design is not None and first.accuracy is not None and last.accuracy is not None
+            original = first.accuracy, first.size
+            fits = max(limits.violated(first.accuracy, last.accuracy, last.size), default=0.0) <= 0
+            trained.append(replace(one, accuracy=last.accuracy, bytes=last.size, adder_bits=adder_bits(made.design),
+                                   trained=True, fits=fits))
+            advance(note=f"trial {one.number}")
+    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits)
+    _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
+    _write(out / "search.txt", search_text(result))
+    _write(out / "search.svg", search_svg(result))
+    return result
+
+
+def build_trial(folder: Path | str, number: int, model: Source, data: Data, out: Path | str, **options: Any) -> Built:
+    """Build the network of trial `number` of the search in `folder`; the options are `build`'s."""
+    path = Path(folder) / RESULT
+    try:
+        result = json.loads(path.read_text())
+        choices = {int(t["number"]): Choice.from_json(t["choice"]) for t in result["trials"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{folder}' holds no finished search ({error})") from error
+    if number not in choices:
+        raise InputError(f"the search in '{folder}' has no trial {number}; its best are "
+                         f"{', '.join(map(str, result['front'][:12]))}")
+    choice = choices[number]
+    settings = choice.settings(options.pop("settings", None) or Settings())
+    return build(model, data, choice.scheme, out, settings=settings, **options)
+
+
+def search_text(result: SearchResult) -> str:
+    """The front and the finalists as a table, the way to build one below it."""
+    front = {f.number for f in result.front}
+    rows = [("trial", "accuracy", "lost", "size", "adder bits (estimate)", "limits", "front", "scheme, layers")]
+    for f in sorted(result.finalists, key=lambda f: f.bytes):
+        rows.append((str(f.number), f"{100 * f.accuracy:.2f} %", f"{100 * (result.original[0] - f.accuracy):+.2f}",
+                     size(f.bytes), f"{f.adder_bits:,}", "kept" if f.fits else "passed",
+                     "yes" if f.number in front else "", (f"{f.choice.scheme}; {' '.join(f.choice.layers)}; "
+                     f"{f.choice.hidden_bits}-bit activations")))
+    lines = [(f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full; original "
+             f"{100 * result.original[0]:.2f} %, {size(result.original[1])}"), "", *table(rows, 1), "",
+             f"hypervolume (accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
+             "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
+    return "\n".join(lines) + "\n"
+
+
+def search_svg(result: SearchResult) -> str:
+    """Every trial as a dot, the finalists trained in full as larger ones, their front joined."""
+    every = [*result.trials, *result.finalists]
+    sizes = [math.log2(f.bytes) for f in every] or [0.0]
+    low, high = math.floor(min(sizes)), math.ceil(max(sizes))
+    plot = Frame(low, max(high, low + 1), max(min((f.accuracy for f in every), default=0.0) - 0.02, 0.0), 1.0)
+    parts = [*paper("search: accuracy over size"), *plot.axes()]
+    for f in every:
+        x, y = plot.at(math.log2(f.bytes), f.accuracy)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 if f.trained else 2.5}" '
+                     f'fill="{COLOURS[0] if f.trained else "#aaaaaa"}"><title>{escape(f"trial {f.number}")}: {f.bytes} '
+                     f"bytes, {100 * f.accuracy:.2f} %</title></circle>")
+    line = " ".join("{:.1f},{:.1f}".format(*plot.at(math.log2(f.bytes), f.accuracy)) for f in result.front)
+    parts.append(f'<polyline fill="none" stroke="{COLOURS[0]}" points="{line}"/>')
+    parts.append(f'<text x="{plot.right - 260}" y="{HEIGHT - BOTTOM - 12}" fill="#777777">grey: proxies; '
+                 "blue: trained in full</text>")
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _entry(found: Found) -> dict[str, Any]:
+    return {**asdict(found), "choice": found.choice.to_json()}
+
+
+def _claim(out: Path) -> None:
+    """Make the folder, or take one that holds a search."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(p.name for p in out.iterdir()
+                         if not p.name.startswith((DATABASE, "search.")))
+        if foreign:
+            raise InputError(f"the folder '{out}' also holds '{foreign[0]}', which is no part of a search; name a new "
+                             "one with -o")
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write the folder '{out}': {error.strerror}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    write_whole(path, text.encode())

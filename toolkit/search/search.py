@@ -1,0 +1,202 @@
+"""A study over compression choices: proxies first, full training for the best, any number of workers on one storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+from torch import fx
+
+from toolkit.capture import capture
+from toolkit.capture.capture import Source
+from toolkit.compress import Compressed, Data, Settings, compress
+from toolkit.compress.compress import without_argmax
+from toolkit.errors import InputError, ShiftwrightError
+from toolkit.estimate.proxy import adder_bits
+from toolkit.progress import bar
+from toolkit.search.space import Choice, choose
+
+STUDY = "shiftwright"
+OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "adder_bits": "minimize"}
+PROXY = {"epochs": 2, "tuning": 6}
+HEARTBEAT, GRACE = 5, 20
+"""Seconds between a worker's signs of life, and after how many without one its trial is given to another."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Constraints: points of accuracy below the original, and KiB of parameters. None: no limit."""
+
+    max_accuracy_drop: float | None = None
+    max_kib: float | None = None
+
+    def violated(self, original: float, accuracy: float, size: int) -> tuple[float, ...]:
+        """How far each limit is passed; nothing above 0 where all are kept."""
+        found = []
+        if self.max_accuracy_drop is not None:
+            found.append(100 * (original - accuracy) - self.max_accuracy_drop)
+        if self.max_kib is not None:
+            found.append(size / 1024 - self.max_kib)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One trial: its choice and its figures; `trained` says whether they are a full training's or a proxy's."""
+
+    number: int
+    choice: Choice
+    accuracy: float
+    bytes: int
+    adder_bits: int
+    trained: bool
+    fits: bool
+
+    def figure(self, objective: str) -> float:
+        return float(getattr(self, objective))
+
+
+def search(model: Source, data: Data, storage: str, *, trials: int, objectives: tuple[str, ...] = tuple(OBJECTIVES),
+           limits: Limits | None = None, settings: Settings | None = None, seed: int = 0) -> list[Found]:
+    """Work on the study at `storage` until it has `trials` finished trials, whoever did them; returns all of them.
+
+    `storage` is an optuna URL, as sqlite:///study.db. A worker that dies costs its own trial, which another repeats.
+    Raises InputError for a storage that does not answer or that holds another model's, data's or settings' study.
+    """
+    unknown = [name for name in objectives if name not in OBJECTIVES]
+    if unknown or not objectives:
+        raise InputError(f"unknown objective '{unknown[0] if unknown else ''}'; known are {', '.join(OBJECTIVES)}")
+    if not 1 <= trials <= 1_000_000:
+        raise InputError(f"{trials} trials are outside 1..1000000")
+    if data.task not in ("classes", "bits"):
+        raise InputError("a search needs labels that are classes or bits, to measure accuracy by")
+    limits, settings = limits or Limits(), settings or Settings()
+    graph, _ = without_argmax(capture(model, data.sample_shape))
+    study = _study(storage, objectives, limits, _fingerprint(graph, data, settings, objectives), seed)
+    proxy = replace(settings, **{name: min(most, getattr(settings, name)) for name, most in PROXY.items()})
+    with bar("search", trials) as advance:
+        shown = 0
+        while True:
+            done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+            advance(done - shown)
+            shown = done
+            if done >= trials:
+                break
+            _revive(study)
+            if done + _running(study) >= trials:
+                time.sleep(0.5)  # the last ones are under way at other workers
+                continue
+            study.optimize(lambda trial: _objective(trial, graph, data, proxy, objectives, limits), n_trials=1,
+                           catch=(ShiftwrightError,))
+    return results(study)
+
+
+def results(study: optuna.Study) -> list[Found]:
+    """Every finished trial, by number."""
+    found = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        a = trial.user_attrs
+        found.append(Found(trial.number, Choice.from_json(a["choice"]), a["accuracy"], a["bytes"], a["adder_bits"],
+                           a["trained"], max(a["violated"], default=0.0) <= 0))
+    return found
+
+
+def pareto(found: list[Found], objectives: tuple[str, ...]) -> list[Found]:
+    """The trials within the limits that no other beats in every objective; the fewest bytes first."""
+    good = [f for f in found if f.fits]
+
+    def beats(a: Found, b: Found) -> bool:
+        pairs = [(f(a), f(b)) for f in (_sense(name) for name in objectives)]
+        return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+    front = [f for f in good if not any(beats(other, f) for other in good)]
+    return sorted(front, key=lambda f: (f.bytes, f.adder_bits, -f.accuracy, f.number))
+
+
+def hypervolume(points: list[tuple[float, float]], worst: tuple[float, float]) -> float:
+    """The area that points (bytes, accuracy) dominate up to the corner `worst`, bytes on a log2 scale."""
+    area, best = 0.0, worst[1]
+    for size, accuracy in sorted(points):
+        if size < worst[0] and accuracy > best:
+            area += (np.log2(worst[0]) - np.log2(size)) * (accuracy - best)
+            best = accuracy
+    return float(area)
+
+
+def full(model: Source, data: Data, found: Found, settings: Settings, name: str = "network") -> Compressed:
+    """A trial's network with the whole training."""
+    return compress(model, data, found.choice.scheme, found.choice.settings(settings), name=name)
+
+
+def _sense(objective: str):
+    sign = 1 if OBJECTIVES[objective] == "maximize" else -1
+    return lambda f: sign * f.figure(objective)
+
+
+def _objective(trial: optuna.Trial, graph: fx.GraphModule, data: Data, settings: Settings,
+               objectives: tuple[str, ...], limits: Limits) -> tuple[float, ...]:
+    choice = choose(trial, graph)
+    made = compress(graph, data, choice.scheme, choice.settings(settings))
+    step = made.steps[-1]
+    assert made.design is not None and step.accuracy is not None and made.steps[0].accuracy is not None
+    figures = {"accuracy": step.accuracy, "bytes": step.size, "adder_bits": adder_bits(made.design)}
+    for key, value in figures.items():
+        trial.set_user_attr(key, value)
+    trial.set_user_attr("choice", choice.to_json())
+    trial.set_user_attr("trained", False)
+    trial.set_user_attr("violated", list(limits.violated(made.steps[0].accuracy, step.accuracy, step.size)))
+    return tuple(float(figures[name]) for name in objectives)
+
+
+def _study(storage: str, objectives: tuple[str, ...], limits: Limits, fingerprint: str, seed: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    try:
+        place = optuna.storages.RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                                           failed_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=3))
+        own = time.time_ns() % 1_000_003 if place.get_all_studies() else 0  # workers must not draw the same numbers
+        sampler = optuna.samplers.TPESampler(seed=seed + own, multivariate=True, constant_liar=True,
+                                             constraints_func=lambda t: t.user_attrs.get("violated", []))
+        directions: list[Any] = [OBJECTIVES[name] for name in objectives]
+        study = optuna.create_study(study_name=STUDY, storage=place, sampler=sampler, load_if_exists=True,
+                                    directions=directions)
+    except Exception as error:  # each database raises its own kinds
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"the storage '{storage[:100]}' does not answer: {line[:200]}") from error
+    known = study.user_attrs.get("fingerprint")
+    if known not in (None, fingerprint):
+        raise InputError(f"the storage '{storage[:100]}' holds a search over another model, other data, settings or "
+                         "objectives; give this one a storage of its own")
+    study.set_user_attr("fingerprint", fingerprint)
+    study.set_user_attr("objectives", list(objectives))
+    study.set_user_attr("limits", [limits.max_accuracy_drop, limits.max_kib])
+    return study
+
+
+def _revive(study: optuna.Study) -> None:
+    """Give up the trials of workers that died; each comes again as a new one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+
+
+def _running(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
+    """A digest of all that makes two studies one."""
+    digest = hashlib.sha256(json.dumps([settings.epochs, settings.tuning, settings.rate, vars(settings.widths),
+                                        list(objectives), settings.seed]).encode())
+    for parameter in graph.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
+        digest.update(b"" if array is None else array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""What a trial may choose, and how its choice reads as a scheme and settings of single layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import fx, nn
+
+from toolkit.compress.compress import Settings
+from toolkit.compress.prune import outputs
+from toolkit.compress.quantise import Widths
+from toolkit.compress.scheme import Overrides
+
+RATIOS = ("0", "0.25", "0.5", "0.65", "0.75", "0.85")
+FORMATS = ("log2:2", "log2:3", "log2:4,levels=4", "log2:4", "int:4")
+HIDDEN = (4, 5, 6, 8)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A trial's network: what `shiftwright build` takes as --scheme, --layer and --hidden-bits."""
+
+    scheme: str
+    layers: tuple[str, ...]
+    hidden_bits: int
+
+    def settings(self, base: Settings) -> Settings:
+        widths = Widths(base.widths.input, self.hidden_bits, base.widths.output)
+        return replace(base, widths=widths, overrides=Overrides.parse(list(self.layers)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"scheme": self.scheme, "layers": list(self.layers), "hidden_bits": self.hidden_bits}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Choice:
+        return cls(str(data["scheme"]), tuple(map(str, data["layers"])), int(data["hidden_bits"]))
+
+
+def choose(trial: Any, graph: fx.GraphModule) -> Choice:
+    """Let an optuna trial choose for every layer of a captured network."""
+    last = outputs(graph)
+    layers, pruned = [], False
+    for name, module in graph.named_modules():
+        if not isinstance(module, nn.Linear):
+            continue
+        path = graph.meta["paths"].get(name, name)
+        if module not in last:
+            ratio = trial.suggest_categorical(f"{path}: pruning", RATIOS)
+            pruned = pruned or ratio != "0"
+            layers.append(f"{_literal(path)}={'keep' if ratio == '0' else f'structured:{ratio}'}")
+        layers.append(f"{_literal(path)}={trial.suggest_categorical(f'{path}: weights', FORMATS)}")
+    hidden = trial.suggest_categorical("hidden bits", HIDDEN)
+    return Choice("structured:0.5+log2:4" if pruned else "log2:4", tuple(layers), hidden)
+
+
+def _literal(path: str) -> str:
+    """A path as a pattern that matches nothing else."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
