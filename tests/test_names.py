@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from toolkit.emit.names import MAX_LENGTH, RESERVED, comment, identifier, identifiers
 
-NASTY = ["", " ", "'", '"', "`", "\\", "/", "../../etc/passwd", "a/b", "*/", "/*", "//", "\n", "\0", "$finish", "9", "_",
-         "é", "层", "🚀", "1" * 40, "x" * 10_000, "layer.0.weight", "a b", "a__b", "-1", ";endmodule"]
+NASTY = ["", " ", "'", '"', "`", "\\", "/", "../../etc/passwd", "a/b", "*/", "/*", "//", "\n", "\0", "$finish", "9",
+         "_", "é", "层", "🚀", "1" * 40, "x" * 10_000, "layer.0.weight", "a b", "a__b", "-1",
+         ";endmodule"]
 
 
 def legal(text: str) -> bool:

@@ -63,10 +63,6 @@ def test_an_image_goes_row_by_row():
     assert hex_text(np.array([[[1, 2], [3, 4]]]), t) == b"04030201\n"
 
 
-def test_no_samples_are_no_lines():
-    assert hex_text(np.zeros((0, 3), np.int64), tensor(5, 3)) == b""
-
-
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
 def test_codes_of_any_integer_type_pack_the_same(dtype):
     assert hex_text(np.array([[-3, 3]], dtype), tensor(8, 2)) == b"03fd\n"
