@@ -42,8 +42,8 @@ def test_boundary_vectors_saturate_every_neuron_at_both_ends():
 def test_boundary_vectors_take_every_first_sum_to_its_exact_extremes():
     wide = Requantise.to(FixedPoint(True, 24, 0))
     rng = np.random.default_rng(4)
-    matrix = rng.integers(-60, 60, (4, 7)).tolist()
-    design = Design("net", Tensor("x", (7,), FixedPoint(True, 5, 0)), (dense("fc", "x", matrix, [1, 2, 3, 4], wide),))
+    matrix = rng.integers(-60, 60, (4, 80)).tolist()
+    design = Design("net", Tensor("x", (80,), FixedPoint(True, 5, 0)), (dense("fc", "x", matrix, [1, 2, 3, 4], wide),))
     found, claimed = design.reference(boundary(design)), design.ranges["fc"].accumulator
     assert found.min(axis=0).tolist() == claimed.low.tolist()
     assert found.max(axis=0).tolist() == claimed.high.tolist()
