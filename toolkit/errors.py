@@ -8,6 +8,9 @@ class ShiftwrightError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).splitlines()))
+
 
 class CheckFailed(ShiftwrightError):
     """A check that was asked for did not hold: a bit differs, a limit was passed."""

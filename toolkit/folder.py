@@ -51,12 +51,13 @@ def check_ours(path: Path | str) -> None:
     if not path.is_dir():
         raise InputError(f"'{path}' is not a folder; name a new one with -o")
     try:
-        present = {str(p.relative_to(path)) for p in path.rglob("*")
-                   if not p.is_dir() and not any(part in PASSING for part in p.relative_to(path).parts)}
-        if not present:
-            return
         marker = path / MARKER
         listed = set(marker.read_text().splitlines()) if marker.is_file() else None
+        # What running a project leaves behind may go, but only with a project of ours.
+        present = {str(p.relative_to(path)) for p in path.rglob("*") if not p.is_dir()
+                   and not (listed is not None and any(part in PASSING for part in p.relative_to(path).parts))}
+        if not present:
+            return
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the folder '{path}': {error}") from error
     if listed is None:
@@ -73,11 +74,12 @@ def _replace(path: Path, fresh: Path) -> None:
         fresh.rename(path)
         return
     old = Path(tempfile.mkdtemp(dir=path.resolve().parent, prefix=f".{path.name[:40]}.old."))
-    path.rename(old / "was")
     try:
-        fresh.rename(path)
-    except OSError:
-        (old / "was").rename(path)
-        raise
+        path.rename(old / "was")
+        try:
+            fresh.rename(path)
+        except OSError:
+            (old / "was").rename(path)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -95,8 +95,9 @@ def load(path: Path) -> Design:
         raise InputError(f"there is no file '{path}'") from error
     except InputError:
         raise
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, AttributeError, OverflowError,
-            RecursionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # zip, zlib, JSON and numpy each raise their own kinds for a damaged file
         what = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"'{path}' is no design file, or a damaged one: {what[:200]}") from error
 

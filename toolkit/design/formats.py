@@ -60,7 +60,7 @@ class FixedPoint:
     @classmethod
     def parse(cls, text: str) -> FixedPoint:
         """Read `fixed<W,I>` or `ufixed<W,I>`, the way `str()` prints it."""
-        match = re.fullmatch(r"(u?)fixed<(\d{1,4}),(-?\d{1,4})>", text.replace(" ", ""))
+        match = re.fullmatch(r"(u?)fixed<(\d{1,4}), ?(-?\d{1,4})>", text.strip())
         if match is None:
             raise InputError(f"'{text}' is no fixed-point format; write fixed<W,I> or ufixed<W,I>, as fixed<8,3>")
         width = int(match[2])
@@ -79,7 +79,12 @@ class FixedPoint:
     def quantise(self, values: np.ndarray, rounding: Rounding = Rounding.HALF_UP,
                  overflow: Overflow = Overflow.SATURATE) -> np.ndarray:
         """Real values (any shape) to int64 codes. Exact while `value * 2**frac` is finite in float64."""
-        scaled = np.ldexp(np.asarray(values, np.float64), self.frac)
+        values = np.asarray(values, np.float64)
+        if np.isnan(values).any() or (overflow is Overflow.WRAP and np.isinf(values).any()):
+            raise InputError(f"NaN, and infinity where it wraps, has no code in {self}")
+        scaled = np.ldexp(values, self.frac)
+        # What underflows is still not zero: a floor must see its sign.
+        scaled = np.where((scaled == 0) & (values != 0), np.copysign(np.finfo(np.float64).tiny, values), scaled)
         if rounding is Rounding.HALF_EVEN:
             codes = np.rint(scaled)
         else:
@@ -88,7 +93,8 @@ class FixedPoint:
             if rounding is Rounding.HALF_UP:
                 codes += (scaled - codes) >= 0.5
         if overflow is Overflow.SATURATE:
-            return np.clip(codes, self.min_code, self.max_code).astype(np.int64)
+            # Above 2**53 the largest code is no float64: the next one is, and comes back down as an integer.
+            return np.minimum(np.clip(codes, self.min_code, self.max_code).astype(np.int64), self.max_code)
         span = 2.0**self.width
         return self.wrap(np.fmod(codes, span).astype(np.int64))
 

@@ -44,7 +44,7 @@ def identifier(name: str, fallback: str = "layer") -> str:
     if not text:
         return fallback
     if text[0].isdigit():
-        text = f"{fallback[0]}{text}"
+        text = f"{fallback[0]}{text}"[:MAX_LENGTH].rstrip("_")
     return f"{text}_" if text in RESERVED else text
 
 
@@ -56,7 +56,7 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = (), fallback: str =
         base = text = identifier(name, fallback)
         number = 2
         while text in used:
-            text = f"{base}_{number}"
+            text = f"{base.rstrip('_')}_{number}"
             number += 1
         used.add(text)
         found[name] = text

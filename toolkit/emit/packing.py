@@ -44,6 +44,8 @@ def packed(codes: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 def hex_text(codes: np.ndarray, tensor: Tensor) -> bytes:
     """One beat a line, most significant digit first, as `$readmemh` wants it."""
+    if not len(codes):
+        return b""
     octets = packed(codes, tensor)[:, ::-1]
     lines = np.empty((len(octets), 2 * octets.shape[1] + 1), np.uint8)
     lines[:, :-1] = _HEX[octets].reshape(len(octets), -1)

@@ -75,7 +75,8 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
         best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
     found = np.unique(np.concatenate([best.inputs, pool]), axis=0)
     rng.shuffle(found)
-    keep = np.concatenate([best.inputs, found])[:max(count // 2, 1)]
+    ends = best.inputs.reshape(2, -1, size).swapaxes(0, 1).reshape(-1, size)  # each maximum beside its minimum
+    keep = np.concatenate([ends, found])[:max(count // 2, 1)]
     more = keep[rng.integers(0, len(keep), max(count - len(keep), 0))]
     calm = _near(rng, quiet, low, high, size, len(more))
     changed = np.where((rng.random(len(more)) < 0.5)[:, None], _mutated(more, rng, low, high, 0.1), calm)
@@ -85,7 +86,8 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
 def _near(rng: np.random.Generator, quiet: int, low: int, high: int, size: int, count: int = 256) -> np.ndarray:
     """Vectors of every loudness, from silence to the whole range."""
     span = (high - low) * 0.5 ** rng.uniform(0, 8, (count, 1))
-    return np.clip(quiet + np.rint(rng.uniform(-1, 1, (count, size)) * span), low, high).astype(np.int64)
+    drawn = np.rint(rng.uniform(-1, 1, (count, size)) * span).astype(np.int64)
+    return np.clip(np.clip(drawn, low - quiet, high - quiet) + quiet, low, high)
 
 
 def _matched(design: Design) -> list[np.ndarray]:

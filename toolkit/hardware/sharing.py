@@ -6,11 +6,13 @@ import numpy as np
 from alkaid.cmvm import cmvm_solve
 
 from toolkit.design.tensors import Interval
+from toolkit.errors import InputError
 from toolkit.hardware.adder_graph import AdderGraph, Term
 
 METHODS = ("wmc", "mc")
 """The solver's greedy rules: which common pair to share next, by count weighted with overlap, or by count alone."""
 FLOAT_EXACT = 1 << 24
+"""The solver holds weights as float32."""
 
 
 def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -> AdderGraph:
@@ -19,6 +21,12 @@ def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -
     The greedy solver depends on the order of rows and columns: `tries` orders are solved by every method and the
     graph with the fewest adder bits wins. Raises AssertionError if the solver's graph is not the matrix exactly.
     """
+    # A power of two that all weights share is a shift of the outputs, and no business of the solver.
+    common = int(np.bitwise_or.reduce(matrix, axis=None))
+    common = (common & -common).bit_length() - 1 if common else 0
+    whole, matrix = matrix, matrix >> common
+    if np.abs(matrix).max(initial=0) >= FLOAT_EXACT:
+        raise InputError("its weights span more than the 24 bits that can be shared; use fewer levels or bits")
     rng = np.random.default_rng(seed)
     best: AdderGraph | None = None
     for attempt in range(max(tries, 1)):
@@ -30,6 +38,8 @@ def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -
             if best is None or found.adder_bits.sum() < best.adder_bits.sum():
                 best = found
     assert best is not None
+    best = AdderGraph(best.inputs, best.adders, tuple(t and t.moved(common) for t in best.outputs))
+    matrix = whole
     if not np.array_equal(best.matrix(), matrix):
         raise AssertionError("the shared graph is not the weight matrix")
     return best
@@ -38,9 +48,6 @@ def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -
 def _solve(matrix: np.ndarray, inputs: Interval, rows: np.ndarray, columns: np.ndarray, method: str) -> AdderGraph:
     """One run of the solver on the matrix with its rows and columns in the given order."""
     kernel = np.ascontiguousarray(matrix[np.ix_(rows, columns)].T, np.float64)
-    peak = np.abs(kernel).max(initial=0.0)
-    if peak >= FLOAT_EXACT:
-        raise AssertionError("a weight needs more than the 24 bits that the solver's float32 holds")
     intervals = [(float(lo), float(hi), 1.0)
                  for lo, hi in zip(inputs.low[columns].tolist(), inputs.high[columns].tolist(), strict=True)]
     stages = cmvm_solve(kernel.astype(np.float32, order="C"), method0=method, qintervals=intervals)

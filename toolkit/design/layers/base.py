@@ -117,6 +117,9 @@ def requantised(layer: Layer, r: Requantise, acc: Interval, acc_frac: int) -> La
         crossing = turns[0] != turns[1]
         output = Interval(np.where(crossing, r.format.min_code, output.low),
                           np.where(crossing, r.format.max_code, output.high))
+    # A clamp or a wrap can make codes that are larger than any accumulator.
+    ends = (r.low, r.high) if r.overflow is Overflow.SATURATE else (r.format.min_code, r.format.max_code)
+    bound = max(bound, output.bound, *(abs(end) for end in ends))
     return LayerRange(output, Interval(acc.low + half, acc.high + half), acc_frac, bound)
 
 

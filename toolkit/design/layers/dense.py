@@ -23,6 +23,11 @@ from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import Weights, weight_format
 
 
+def peak(values: np.ndarray) -> int:
+    """The largest magnitude of int64 values; numpy's own abs of the least int64 is negative."""
+    return max(abs(int(values.min())), abs(int(values.max())))
+
+
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
     """`requantise(weights @ x + bias)`: x of shape (in,), weights (out, in), bias (out,).
@@ -45,7 +50,7 @@ class Dense(Layer):
         integers, frac = self.weights.integers()
         acc_frac = max(x.format.frac + frac, self.bias_frac)
         shifts = acc_frac - x.format.frac - frac, acc_frac - self.bias_frac
-        largest = max(int(np.abs(integers).max()) << shifts[0], int(np.abs(self.bias).max()) << shifts[1])
+        largest = max(peak(integers) << shifts[0], peak(self.bias) << shifts[1])
         if largest.bit_length() > 61:
             raise self.fail(f"weights and bias span {largest.bit_length()} bits on one grid; 61 is the most supported")
         return integers << shifts[0], self.bias << shifts[1], acc_frac
@@ -64,7 +69,7 @@ class Dense(Layer):
         x = intervals[0]
         # Every partial sum, in any order, stays below the sum of magnitudes: that is what an exact float needs.
         total = float(np.abs(weights).astype(np.float64).sum(axis=1).max()) * max(x.bound, 1)
-        total += float(np.abs(bias).max())
+        total += float(peak(bias))
         if total >= 2.0**61:
             raise self.fail(f"its accumulator would need {int(np.log2(total)) + 2} bits; 62 is the most supported")
         plus, minus = np.maximum(weights, 0), np.minimum(weights, 0)

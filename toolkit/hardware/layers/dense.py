@@ -6,6 +6,7 @@ import numpy as np
 
 from toolkit.design.layers import Dense, LayerRange
 from toolkit.design.tensors import Interval, Tensor
+from toolkit.errors import InputError
 from toolkit.hardware.datapath import Datapath
 from toolkit.hardware.linear import constant_outputs, linear
 from toolkit.hardware.options import Options
@@ -21,6 +22,9 @@ def plan(layer: Dense, inputs: list[Tensor], intervals: list[Interval], found: L
     fixed = x.low == x.high
     bias = bias + layer.requantise.half(acc_frac) + matrix[:, fixed] @ x.low[fixed]
     needed = np.where(constant_outputs(found)[:, None] | fixed, 0, matrix)
-    graph = share(needed, x, options.sharing_tries)
+    try:
+        graph = share(needed, x, options.sharing_tries)
+    except InputError as error:
+        raise layer.fail(str(error)) from None
     ports = [(0, i) for i in range(inputs[0].size)]
     return linear(graph, ports, bias, layer.requantise, found, options.adders_per_stage)
