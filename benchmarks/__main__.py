@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import accuracy, hardware, reference
-from toolkit.report.text import table
+from toolkit.report.tables import table
 
 
 def main() -> int:

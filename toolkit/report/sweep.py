@@ -10,7 +10,7 @@ from typing import Any
 import toolkit
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.report.choices import WITHIN, analysis, best, loss, pareto, recommendations
-from toolkit.report.text import size, table
+from toolkit.report.tables import size, table
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
               "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}
