@@ -46,7 +46,7 @@ def choose(design: Design, options: Options) -> Architecture:
     if unroll:
         lanes = dict.fromkeys(works, UNROLLED)
     else:
-        bound = options.interval or max((w.clocks(min(w.most_lanes, options.widest)) for w in works.values()))
+        bound = options.interval or max(w.clocks(min(w.most_lanes, options.widest)) for w in works.values())
         lanes = {name: fewest(w, bound) for name, w in works.items()}
     for pattern, count in options.lanes:
         matching = [name for name in works if fnmatchcase(name, pattern)]

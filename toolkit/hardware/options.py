@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from toolkit.errors import InputError
 
-
 ARCHITECTURES = ("auto", "unrolled", "folded")
 MAX_LANES = 1024
 
