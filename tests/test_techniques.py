@@ -226,7 +226,7 @@ def test_a_loss_and_a_training_loop_of_ones_own_are_used():
     assert "loss" in seen and seen[-1] == 7
 
 
-SCHEMES = ["magnitude:0.5", "random:0.3", "structured:0.4", "nm:2:4", "dynamic:int8", "int:6", "log2:4",
+SCHEMES = ["magnitude:0.5", "random:0.3", "structured:0.4", "nm:2:4", "dynamic:int8", "int:6", "log2:4", "log2x2:4",
            *(f"minifloat:{kind}" for kind in KINDS), "distill:0.5", "distill:0.5+magnitude:0.5+log2:3",
            "structured:0.3+minifloat:E4M3"]
 

@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 
 from toolkit.compress.minifloat import KINDS, Minifloat
 from toolkit.compress.prune import IMPORTANCES
-from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat
+from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, WeightFormat
 from toolkit.errors import InputError
 
 KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
-         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], int:BITS[,scale=tensor], minifloat:NAME, "
-         "dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
+         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "
+         "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,12 @@ def _log2(value: str, options: dict[str, str]) -> Step:
                     _choice("domain", options.pop("domain", "linear"), ("linear", "log")))
 
 
+def _log2x2(value: str, options: dict[str, str]) -> Step:
+    levels = options.pop("levels", None)
+    form = TwoTermFormat.of(_count("bits", value, 0, 99), None if levels is None else _count("levels", levels, 0, 999))
+    return Quantise(form, _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
+
+
 def _int(value: str, options: dict[str, str]) -> Step:
     return Quantise(IntegerFormat(_count("bits", value, 0, 99)),
                     _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
@@ -240,7 +246,7 @@ def _dynamic(value: str, options: dict[str, str]) -> Step:
 
 PARSERS: dict[str, Callable[[str, dict[str, str]], Step]] = {
     "structured": _structured, "magnitude": _magnitude, "random": lambda value, _: Random(_ratio(value)),
-    "nm": _pattern, "distill": _distill, "log2": _log2, "int": _int,
+    "nm": _pattern, "distill": _distill, "log2": _log2, "log2x2": _log2x2, "int": _int,
     "minifloat": lambda value, _: Coded(str(Minifloat(_choice("minifloat", value, tuple(KINDS))))),
     "dynamic": _dynamic,
 }
