@@ -270,14 +270,16 @@ def test_the_sizes_are_those_of_real_bytes():
     assert codes // 2 + channels < steps[1].size < codes // 2 + channels + 4 * channels
 
 
-@pytest.mark.parametrize("text", ["log2:4", "log2:4,levels=4", "int:8", "log2x2:5", "log2x2:5,levels=9,scale=tensor", "structured:0.5+log2:3",
+@pytest.mark.parametrize("text", ["log2:4", "log2:4,levels=4", "int:8", "log2x2:5", "log2x2:5,levels=9,scale=tensor",
+                                  "structured:0.5+log2:3",
                                   "structured:0.25,importance=taylor+int:4"])
 def test_a_scheme_prints_as_it_was_written(text):
     assert str(Scheme.parse(text)) == text
 
 
 @pytest.mark.parametrize("text, word", [
-    ("", "known"), ("log2", "known"), ("log2:9", "2..8"), ("log2:x", "whole"), ("log2:4,levels=8", "levels"), ("log2x2:2", "3..8"),
+    ("", "known"), ("log2", "known"), ("log2:9", "2..8"), ("log2:x", "whole"), ("log2:4,levels=8", "levels"),
+    ("log2x2:2", "3..8"),
     ("log2:4+structured:0.5", "last"), ("structured:1.5", "between"), ("structured:0.5,importance=luck", "luck"),
     ("structured:half", "number"), ("prune:0.5", "prune"), ("log2:4,depth=3", "depth"), ("int:99999999", "whole")])
 def test_a_wrong_scheme_names_what_is_wrong(text, word):

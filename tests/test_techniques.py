@@ -214,9 +214,9 @@ def test_labels_that_are_bits_are_measured_as_bits():
 def test_a_loss_and_a_training_loop_of_ones_own_are_used():
     seen = []
 
-    def loss(outputs, targets, taught):
+    def loss(outputs, targets):
         seen.append("loss")
-        return (outputs - taught).square().mean()
+        return nn.functional.cross_entropy(outputs, targets)
 
     def trainer(graph, data, epochs):
         seen.append(epochs)

@@ -42,12 +42,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows, the original first of all apart from them."""
+    """All rows, the original first of all apart from them. `unit` of quality is what a loss is a percentage of: 1 for
+    accuracies, the targets' standard deviation for errors, the original's figure for a metric of the caller's."""
 
     original: Step
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     task: str
+    unit: float = 1.0
 
     @property
     def good(self) -> list[Row]:
@@ -83,7 +85,13 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
                 suffix = "" if kind in ("distillation", "chain") else "+trained"
                 rows.append(_row(label + suffix, kind, model, data, scheme, settings, folder, name))
             advance(note=label)
-    return Sweep(first.steps[0], tuple(rows), first.notes, data.task)
+    return Sweep(first.steps[0], tuple(rows), first.notes, data.task, _unit(first.steps[0], data))
+
+
+def _unit(original: Step, data: Data) -> float:
+    if original.metric is not None:
+        return abs(original.metric) or 1.0
+    return 1.0 if original.error is None or data.y_test is None else float(data.y_test.std()) or 1.0
 
 
 def _row(label: str, kind: str, model: Source, data: Data, scheme: Scheme, settings: Settings, folder: Path,

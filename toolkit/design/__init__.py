@@ -7,5 +7,5 @@ from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
 
 __all__ = ["LAYERS", "Add", "ArgMax", "Clamp", "Concat", "Dense", "Design", "FixedPoint", "IntegerFormat", "Interval",
-           "Layer", "LayerRange", "Log2Format", "Overflow", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat",
-           "Weights", "union", "weight_format"]
+           "Layer", "LayerRange", "Log2Format", "Overflow", "Requantise", "Reshape", "Rounding", "Tensor",
+           "TwoTermFormat", "Weights", "union", "weight_format"]

@@ -72,10 +72,10 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
         for one in picked:
             made = full(model, data, one, settings)
             first, last = made.steps[0], made.steps[-1]
-            assert made.design is not None and first.accuracy is not None and last.accuracy is not None
-            original = first.accuracy, first.size
-            fits = max(limits.violated(first.accuracy, last.accuracy, last.size), default=0.0) <= 0
-            trained.append(replace(one, accuracy=last.accuracy, bytes=last.size, adder_bits=adder_bits(made.design),
+            assert made.design is not None
+            original = first.quality, first.size
+            fits = max(limits.violated(first.quality, last.quality, last.size), default=0.0) <= 0
+            trained.append(replace(one, accuracy=last.quality, bytes=last.size, adder_bits=adder_bits(made.design),
                                    trained=True, fits=fits))
             advance(note=f"trial {one.number}")
     result = SearchResult(tuple(found), tuple(trained), objectives, original, limits)

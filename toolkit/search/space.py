@@ -15,6 +15,7 @@ from toolkit.compress.scheme import Overrides
 RATIOS = ("0", "0.25", "0.5", "0.65", "0.75", "0.85")
 FORMATS = ("log2:2", "log2:3", "log2:4,levels=4", "log2:4", "log2x2:4")
 HIDDEN = (4, 5, 6, 8)
+SPACE = (RATIOS, FORMATS, HIDDEN)
 
 
 @dataclass(frozen=True)
