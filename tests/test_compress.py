@@ -270,6 +270,15 @@ def test_the_sizes_are_those_of_real_bytes():
     assert codes // 2 + channels < steps[1].size < codes // 2 + channels + 4 * channels
 
 
+def test_codes_of_a_pruned_network_are_stored_with_a_bitmap_where_that_is_smaller():
+    step = compress(made(), blobs(), "magnitude:0.7+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    weights, left = (48, 64, 64), step.non_zeros
+    assert step.storage == "bitmap, packed codes"
+    assert sum(weights) // 8 + (left - 20) // 2 + 20 < step.size < sum(weights) // 8 + left // 2 + 3 + 5 * 20
+    whole = compress(made(), blobs(), "magnitude:0.1+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    assert whole.storage == "packed codes" and step.size < whole.size
+
+
 @pytest.mark.parametrize("text", ["log2:4", "log2:4,levels=4", "int:8", "log2x2:5", "log2x2:5,levels=9,scale=tensor",
                                   "structured:0.5+log2:3",
                                   "structured:0.25,importance=taylor+int:4"])

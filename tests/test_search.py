@@ -104,7 +104,7 @@ def test_a_folder_that_is_no_search_is_refused(model, tmp_path: Path):
 def test_a_storage_that_does_not_answer_is_one_sentence(model, tmp_path: Path, url):
     with pytest.raises(InputError, match="does not answer") as caught:
         run_search(model, blobs(), tmp_path / "o", trials=2, storage=url, settings=QUICK)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and not (tmp_path / "o").exists()
 
 
 def test_data_without_labels_is_refused(model, tmp_path: Path):

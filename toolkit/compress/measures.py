@@ -147,15 +147,20 @@ def output_format(graph: fx.GraphModule) -> FixedPoint | None:
 
 
 def packed(graph: fx.GraphModule) -> tuple[str, bytes]:
-    """Weight codes, a byte of exponent a channel, biases as narrow integers: every layer on whole bytes."""
-    parts = []
+    """Weight codes, a byte of exponent a channel, biases as narrow integers: every layer on whole bytes. Where that is
+    smaller, only the codes that are not zero, with a bitmap of their places."""
+    dense, sparse = [], []
     for module in graph.modules():
         if isinstance(module, QuantLinear):
-            codes = module.codes()
+            weights = module.codes()
+            codes, bits = weights.codes.ravel().astype(np.int64), weights.format.bits
             bias = np.floor(module.bias.detach().double().numpy() * 2.0**module.bias_frac + 0.5).astype(np.int64)
-            parts += [_bits(codes.codes.ravel().astype(np.int64), codes.format.bits),
-                      codes.exponents.astype(np.int8).tobytes(), _bits(bias, _width(bias))]
-    return "packed codes", b"".join(parts)
+            rest = [weights.exponents.astype(np.int8).tobytes(), _bits(bias, _width(bias))]
+            dense += [_bits(codes, bits), *rest]
+            sparse += [np.packbits(codes != 0).tobytes(), _bits(codes[codes != 0], bits), *rest]
+    ways = {"packed codes": b"".join(dense), "bitmap, packed codes": b"".join(sparse)}
+    best = min(ways, key=lambda way: len(ways[way]))
+    return best, ways[best]
 
 
 def stored_codes(graph: fx.GraphModule) -> tuple[str, bytes]:

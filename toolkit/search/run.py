@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
@@ -60,9 +61,16 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
     out, limits, settings = Path(out), limits or Limits(), settings or Settings()
     if not 1 <= finalists <= 1000:
         raise InputError(f"{finalists} finalists are outside 1..1000")
+    fresh = not out.exists()
     _claim(out)
     url = storage or f"sqlite:///{(out / DATABASE).resolve()}"
-    found = search(model, data, url, trials=trials, objectives=objectives, limits=limits, settings=settings, seed=seed)
+    try:
+        found = search(model, data, url, trials=trials, objectives=objectives, limits=limits, settings=settings,
+                       seed=seed)
+    except InputError:
+        if fresh:
+            _leave_nothing(out)
+        raise
     chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
     # Spread over the front: the ends and what lies between them.
     step = max(len(chosen) / finalists, 1.0)
@@ -153,6 +161,15 @@ def _claim(out: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"cannot write the folder '{out}': {error.strerror}") from error
+
+
+def _leave_nothing(out: Path) -> None:
+    """Take away the folder that we made, unless a study has begun in it."""
+    database = out / DATABASE
+    if database.is_file() and database.stat().st_size == 0:
+        database.unlink()
+    with suppress(OSError):
+        out.rmdir()
 
 
 def _write(path: Path, text: str) -> None:
