@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.artifact import save
 from toolkit.compress.compress import Compressed, Settings, compress
@@ -73,17 +74,18 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     a chain only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
-    first = compress(model, data, Scheme(()), settings, name=name)
+    graph = capture(model, data.sample_shape)
+    first = compress(graph, data, Scheme(()), settings, name=name)
     rows: list[Row] = []
     untrained = replace(settings, epochs=0, tuning=0)
     with bar("sweep", len(parsed)) as advance:
         for label, scheme in parsed:
             kind = category(scheme)
             if kind not in ("distillation", "chain"):
-                rows.append(_row(label, kind, model, data, scheme, untrained, folder, name))
+                rows.append(_row(label, kind, graph, data, scheme, untrained, folder, name))
             if trained or kind in ("distillation", "chain"):
                 suffix = "" if kind in ("distillation", "chain") else "+trained"
-                rows.append(_row(label + suffix, kind, model, data, scheme, settings, folder, name))
+                rows.append(_row(label + suffix, kind, graph, data, scheme, settings, folder, name))
             advance(note=label)
     return Sweep(first.steps[0], tuple(rows), first.notes, data.task, _unit(first.steps[0], data))
 

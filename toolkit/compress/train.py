@@ -53,7 +53,7 @@ def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, wh
     labels = None if data.y_train is None else torch.from_numpy(data.y_train)
     taught = inputs if teacher is None else torch.from_numpy(evaluate(teacher, data.x_train))
     gone = pruned(model)
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     steps = -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
     order = torch.Generator().manual_seed(seed)
