@@ -167,6 +167,14 @@ def test_one_layer_can_have_a_format_of_its_own():
         "a": "log2:3", "b": "int:5", "c": "log2:6"}
 
 
+def test_one_layer_can_have_activations_of_its_own():
+    rules = Overrides.parse(["a=act:5", "b*=act:3"])
+    found = compress(made(), blobs(), "log2:4", Settings(epochs=1, overrides=rules))
+    widths = {layer.name: layer.requantise.format.width for layer in found.design.layers  # type: ignore[union-attr]
+              if hasattr(layer, "requantise")}
+    assert widths == {"a": 5, "b": 3, "add": 8, "relu": 8, "c": 16}
+
+
 def test_a_layer_that_is_kept_is_not_pruned():
     rules = Overrides.parse(["0=keep"])
     found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5", Settings(tuning=0, overrides=rules))
@@ -184,7 +192,7 @@ def test_one_layer_can_have_a_ratio_of_its_own():
         ((3, 6), "log2:3"), ((6, 3), "log2:6"), ((4, 6), "log2:3")]
 
 
-@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=magnitude:0.5", "zzz=log2:4"])
+@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=magnitude:0.5", "a=act:99", "zzz=log2:4"])
 def test_a_setting_that_makes_no_sense_is_refused(text):
     with pytest.raises(InputError):
         compress(made(), blobs(), "log2:4", Settings(overrides=Overrides.parse([text])))

@@ -20,7 +20,7 @@ Model = Annotated[str, typer.Argument(help="A .pt2 file, or package.module:calla
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
 Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
 Layers = Annotated[list[str] | None, typer.Option(
-    help="PATTERN=log2:6 or PATTERN=keep, for single layers; may be repeated.")]
+    help="PATTERN=log2:6, =act:6, =structured:0.7 or =keep, for single layers; may be repeated.")]
 Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
 Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]

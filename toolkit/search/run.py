@@ -117,7 +117,7 @@ def search_text(result: SearchResult) -> str:
         rows.append((str(f.number), f"{100 * f.accuracy:.2f} %", f"{100 * (result.original[0] - f.accuracy):+.2f}",
                      size(f.bytes), f"{f.adder_bits:,}", "kept" if f.fits else "passed",
                      "yes" if f.number in front else "", (f"{f.choice.scheme}; {' '.join(f.choice.layers)}; "
-                     f"{f.choice.hidden_bits}-bit activations")))
+                     f"{f.choice.hidden_bits}-bit sums")))
     lines = [(f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full; original "
              f"{100 * result.original[0]:.2f} %, {size(result.original[1])}"), "", *table(rows, 1), "",
              f"hypervolume (accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",

@@ -50,8 +50,11 @@ def choose(trial: Any, graph: fx.GraphModule) -> Choice:
             ratio = trial.suggest_categorical(f"{path}: pruning", RATIOS)
             pruned = pruned or ratio != "0"
             layers.append(f"{_literal(path)}={'keep' if ratio == '0' else f'structured:{ratio}'}")
+            layers.append(f"{_literal(path)}=act:{trial.suggest_categorical(f'{path}: activations', HIDDEN)}")
         layers.append(f"{_literal(path)}={trial.suggest_categorical(f'{path}: weights', FORMATS)}")
-    hidden = trial.suggest_categorical("hidden bits", HIDDEN)
+    # What is not a Linear's own output (a sum, a clip behind one) has one width for all.
+    others = any(node.op == "call_function" for node in graph.graph.nodes)
+    hidden = trial.suggest_categorical("hidden bits", HIDDEN) if others else HIDDEN[-1]
     return Choice("structured:0.5+log2:4" if pruned else "log2:4", tuple(layers), hidden)
 
 
