@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import accuracy, compression, hardware, mnist, reference, searched
-from toolkit.report.text import table
+from toolkit.report.tables import table
 
 PARTS = ("hardware", "accuracy", "compression", "reference", "search", "mnist")
 

@@ -61,7 +61,7 @@ def measure(out: Path) -> list[Figure]:
                cold.ok and not peer.mismatches and not csim.mismatches),
         *(Figure(f"LUTs, {luts.SYNTHESIS[target].split(' -noiopad')[0]}", str(ours), f"alkaid {theirs}",
                  "at most alkaid's", ours.luts <= theirs.luts) for target, (ours, theirs) in found.items()),
-        Figure("latency", f"{generated.plan.latency} clocks", "", "", None),
+        Figure("latency", f"{generated.entries['verilog']['latency']} clocks", "", "", None),
         Figure("reference samples/s", f"{reference:,.0f}", "", "at least 1,000,000", reference >= 1e6),
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from errors import BadFolder
-from manifest import Port
+from rtl import Stream
 
 CHUNK = 1 << 24
 
@@ -38,7 +38,7 @@ def write_hex(path: Path, beats: np.ndarray) -> None:
     path.write_bytes(lines.tobytes())
 
 
-def words(beats: np.ndarray, port: Port) -> np.ndarray:
+def words(beats: np.ndarray, port: Stream) -> np.ndarray:
     """Beats uint8 (n, bytes) to int64 codes (n, elements)."""
     found = np.empty((len(beats), port.elements), np.int64)
     step = max(CHUNK // port.bits, 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import NoTool, SimulationError
-from manifest import Manifest
+from rtl import Rtl
 from tools import Verilator
 
 HERE = Path(__file__).resolve().parent
@@ -36,29 +36,29 @@ class Build:
     cached: bool
 
 
-def depth(manifest: Manifest) -> int:
+def depth(rtl: Rtl) -> int:
     """Samples that the player's memory holds: half of all vectors, since two processes share them."""
-    wanted = max((manifest.samples + 1) // 2, 1024)
-    beat = manifest.input.bits + manifest.output.bits
+    wanted = max((rtl.samples + 1) // 2, 1024)
+    beat = rtl.input.bits + rtl.output.bits
     return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // beat), 16)
 
 
-def build(manifest: Manifest, verilator: Verilator, *, waves: bool = False, probe: bool = False,
+def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = False,
           rebuild: bool = False, jobs: int | None = None) -> Build:
     """Build (or find built) the simulation. With `waves` it can write a VCD; with `probe` every layer's output can be
     read. Raises SimulationError with the tool's own words where it refuses."""
     start = time.perf_counter()
-    target = manifest.folder / "build" / ("waves" if waves else "probe" if probe else "sim")
-    words = depth(manifest)
-    defines = {"DUT": manifest.top, "IN_BITS": manifest.input.bits, "OUT_BITS": manifest.output.bits, "DEPTH": words}
+    target = rtl.folder / "build" / ("waves" if waves else "probe" if probe else "sim")
+    words = depth(rtl)
+    defines = {"DUT": rtl.top, "IN_BITS": rtl.input.bits, "OUT_BITS": rtl.output.bits, "DEPTH": words}
     args = ["-O3", "--timing", "--no-public-flat-rw", "--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal",
             "-Wno-lint", "-Wno-style"]
     control = "`verilator_config\n" + "".join(f'public_flat_rw -module "bench" -var "{p}"\n' for p in PORTS)
     control += "".join(f'public_flat_rd -module "bench" -var "{c}"\n' for c in COUNTERS)
     if probe:
-        control += "".join(f'public_flat_rd -module "{manifest.top}" -var "{layer.net}"\n'
-                           for layer in manifest.layers)
-    key = _key(manifest, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
+        control += "".join(f'public_flat_rd -module "{rtl.top}" -var "{layer.net}"\n'
+                           for layer in rtl.layers)
+    key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     if not rebuild and (target / "bench").is_file() and _read(target / "key") == key:
         return Build(target, words, time.perf_counter() - start, True)
     shutil.rmtree(target, ignore_errors=True)
@@ -68,13 +68,13 @@ def build(manifest: Manifest, verilator: Verilator, *, waves: bool = False, prob
     for name in RUNTIME:
         if cache is not None and (cache / f"{name}.o").is_file():
             shutil.copy(cache / f"{name}.o", target / f"{name}.o")
-    _run(manifest, verilator, target, args, defines, waves, jobs)
+    _run(rtl, verilator, target, args, defines, waves, jobs)
     _keep(cache, target)
     (target / "key").write_text(key)
     return Build(target, words, time.perf_counter() - start, False)
 
 
-def _run(manifest: Manifest, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],
+def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],
          waves: bool, jobs: int | None) -> None:
     import cocotb_tools.config
 
@@ -84,7 +84,7 @@ def _run(manifest: Manifest, verilator: Verilator, target: Path, args: list[str]
                "-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator", *args,
                *(["--trace"] if waves else []), *(f"-D{name}={value}" for name, value in defines.items()),
                str(target / "public.vlt"), str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
-               str(HERE / "bench.v"), *map(str, manifest.rtl)]
+               str(HERE / "bench.v"), *map(str, rtl.files)]
     make = ["make", "-j", str(jobs or os.cpu_count() or 1), "-C", str(target), "-f", "Vtop.mk",
             f"VM_TRACE={int(waves)}", *OPTIMISE]
     log = target / "build.log"
@@ -101,21 +101,21 @@ def _run(manifest: Manifest, verilator: Verilator, target: Path, args: list[str]
                                   f"{lines[0].strip() if lines else f'exit code {code}'} (see {log})")
 
 
-def lint(manifest: Manifest, verilator: Verilator) -> str:
+def lint(rtl: Rtl, verilator: Verilator) -> str:
     """What `verilator --lint-only -Wall` says about the RTL: nothing where it is clean."""
-    command = [verilator.executable, "--lint-only", "-Wall", "--top-module", manifest.top, *map(str, manifest.rtl)]
+    command = [verilator.executable, "--lint-only", "-Wall", "--top-module", rtl.top, *map(str, rtl.files)]
     told = subprocess.run(command, capture_output=True, text=True, env=verilator.environment())
     # Lines that begin with a dash are Verilator's own statistics.
     text = "\n".join(line for line in (told.stdout + told.stderr).splitlines() if line and not line.startswith("- "))
     return text or ("" if told.returncode == 0 else f"exit code {told.returncode}")
 
 
-def _key(manifest: Manifest, verilator: Verilator, more: list[str]) -> str:
+def _key(rtl: Rtl, verilator: Verilator, more: list[str]) -> str:
     """A digest of everything that the executable depends on."""
     digest = hashlib.sha256()
     for text in (str(verilator.root), sys.executable, sys.version, *more):
         digest.update(text.encode() + b"\0")
-    for path in (HERE / "bench.v", *manifest.rtl, verilator.root / "include" / "verilated.h"):
+    for path in (HERE / "bench.v", *rtl.files, verilator.root / "include" / "verilated.h"):
         try:
             digest.update(path.read_bytes() + b"\0")
         except OSError as error:

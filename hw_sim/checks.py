@@ -6,61 +6,20 @@ import json
 import random
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from beats import read_hex, words, write_hex, wrong_bits
 from build import Build
 from launch import Running
-from manifest import Manifest
+from results import Check, Mismatch, shares
+from rtl import Rtl
 
 CALM = 200
 """Samples that the AXI4-Stream bench sends without stalls before it stalls."""
 STALLS = 90, 140
 """Of 256 clocks, those in which the player's source and sink pause."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """The first sample that differs: its place, and both words."""
-
-    set: str
-    sample: int
-    element: int
-    got: int
-    expected: int
-    width: int
-    input: bytes
-    samples: int
-
-    def describe(self) -> str:
-        mask = (1 << self.width) - 1
-        return (f"{self.samples} samples differ; the first is sample {self.sample} of '{self.set}', element "
-                f"{self.element}: got {self.got & mask:0{self.width}b} ({self.got}), expected "
-                f"{self.expected & mask:0{self.width}b} ({self.expected})")
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one bench found for one set of vectors. `faults` are failures that are no bits: hangs, lost beats.
-    `rate`: samples a second inside the simulation, the start of its processes not counted; `seconds`: all of it."""
-
-    bench: str
-    set: str
-    samples: int
-    bits: int
-    wrong_bits: int
-    seconds: float
-    rate: float
-    latency: int | None = None
-    interval: float | None = None
-    mismatch: Mismatch | None = None
-    faults: tuple[str, ...] = field(default=())
-
-    @property
-    def ber(self) -> float:
-        return self.wrong_bits / self.bits if self.bits else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,19 +31,18 @@ class Loaded:
     expected: tuple[np.ndarray, ...]
 
 
-def load(manifest: Manifest, most: int | None) -> Loaded:
+def load(rtl: Rtl, most: int | None) -> Loaded:
     """All vectors, or `most` of them, taken from every set in proportion."""
-    share = 1.0 if most is None else min(most / manifest.samples, 1.0)
-    counts = [min(max(round(s.samples * share), 1), s.samples) for s in manifest.vectors]
+    counts = shares([s.samples for s in rtl.vectors], most)
     return Loaded(
-        tuple(s.name for s in manifest.vectors),
-        tuple(read_hex(s.inputs, manifest.input.bits, s.samples)[:n]
-              for s, n in zip(manifest.vectors, counts, strict=True)),
-        tuple(read_hex(s.expected, manifest.output.bits, s.samples)[:n]
-              for s, n in zip(manifest.vectors, counts, strict=True)))
+        tuple(s.name for s in rtl.vectors),
+        tuple(read_hex(s.inputs, rtl.input.bits, s.samples)[:n]
+              for s, n in zip(rtl.vectors, counts, strict=True)),
+        tuple(read_hex(s.expected, rtl.output.bits, s.samples)[:n]
+              for s, n in zip(rtl.vectors, counts, strict=True)))
 
 
-def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, processes: int, seed: int,
+def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int, seed: int,
          timeout: float) -> list[Check]:
     """All vectors from memory inside the simulation, in as many processes as there are cores."""
     inputs = np.concatenate(loaded.inputs)
@@ -93,7 +51,7 @@ def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, proc
     name = "player, stalls" if stalls else "player"
     work = built.folder / ("stalled" if stalls else "played")
     shutil.rmtree(work, ignore_errors=True)
-    got = np.zeros((len(inputs), manifest.output.bits // 8), np.uint8)
+    got = np.zeros((len(inputs), rtl.output.bits // 8), np.uint8)
     valid = np.zeros(len(inputs), bool)
     counts: list[dict[str, Any]] = []
     for number, (begin, end) in enumerate(parts):
@@ -104,8 +62,8 @@ def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, proc
     for first in range(0, len(parts), processes):
         running = []
         for number, (begin, end) in enumerate(parts[first:first + processes], first):
-            args = ["+play", f"+samples={end - begin}", f"+drain={manifest.latency + 64}",
-                    f"+patience={20 * manifest.latency + 10_000}", f"+stall_seed={(seed + number) % 2**30 * 2 + 1}",
+            args = ["+play", f"+samples={end - begin}", f"+drain={rtl.latency + 64}",
+                    f"+patience={20 * rtl.latency + 10_000}", f"+stall_seed={(seed + number) % 2**30 * 2 + 1}",
                     "+verilator+rand+reset+2", f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
             if stalls:
                 args += [f"+stall_in={STALLS[0]}", f"+stall_out={STALLS[1]}"]
@@ -120,7 +78,7 @@ def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, proc
     for number, (begin, _) in enumerate(parts):
         counts.append(json.loads((work / str(number) / "result.json").read_text()))
         text = (work / str(number) / "outputs.hex").read_bytes()
-        line = manifest.output.bits // 4 + 1
+        line = rtl.output.bits // 4 + 1
         rows = np.frombuffer(text, np.uint8).reshape(-1, line)[:, :-1]
         octets = np.frombuffer(bytes.fromhex(rows.tobytes().decode()), np.uint8).reshape(len(rows), -1)[:, ::-1]
         count = counts[-1]["got"]
@@ -135,11 +93,11 @@ def play(manifest: Manifest, built: Build, loaded: Loaded, *, stalls: bool, proc
         latency = counts[0]["first_out"] - counts[0]["first_in"]
         taken = [(c["last_out"] - c["first_out"], c["got"] - 1) for c in counts]
         interval = sum(t for t, _ in taken) / max(sum(n for _, n in taken), 1)
-        faults += _timing(manifest, {c["first_out"] - c["first_in"] for c in counts}, interval)
+        faults += _timing(rtl, {c["first_out"] - c["first_in"] for c in counts}, interval)
     checks, at = [], 0
     for set_name, source, expected in zip(loaded.names, loaded.inputs, loaded.expected, strict=True):
         here = slice(at, at + len(source))
-        checks.append(_compare(name, set_name, manifest, source, got[here], expected, valid[here],
+        checks.append(_compare(name, set_name, rtl, source, got[here], expected, valid[here],
                                seconds * len(source) / len(inputs), rate, latency, interval,
                                tuple(faults)))
         at += len(source)
@@ -159,22 +117,22 @@ def _faults(counts: list[dict[str, Any]], parts: list[tuple[int, int]]) -> list[
     return found
 
 
-def _timing(manifest: Manifest, latencies: set[int], interval: float) -> list[str]:
+def _timing(rtl: Rtl, latencies: set[int], interval: float) -> list[str]:
     found = []
-    if latencies != {manifest.latency}:
-        found.append(f"latency measured {', '.join(map(str, sorted(latencies)))} clocks, promised {manifest.latency}")
-    if interval > manifest.interval:
-        found.append(f"initiation interval measured {interval:.3f} clocks, promised {manifest.interval:g}")
+    if latencies != {rtl.latency}:
+        found.append(f"latency measured {', '.join(map(str, sorted(latencies)))} clocks, promised {rtl.latency}")
+    if interval > rtl.interval:
+        found.append(f"initiation interval measured {interval:.3f} clocks, promised {rtl.interval:g}")
     return found
 
 
-def stream(manifest: Manifest, built: Build, loaded: Loaded, *, samples: int, seed: int, timeout: float) -> Check:
+def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, timeout: float) -> Check:
     """A random choice of the vectors through cocotbext-axi, without stalls and with."""
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(inputs))[:samples]
-    if len(chosen) < CALM + 3 * manifest.latency:
-        chosen = rng.integers(0, len(inputs), CALM + 3 * manifest.latency)
+    if len(chosen) < CALM + 3 * rtl.latency:
+        chosen = rng.integers(0, len(inputs), CALM + 3 * rtl.latency)
     source, due = inputs[chosen], expected[chosen]
     work = built.folder / "streamed"
     shutil.rmtree(work, ignore_errors=True)
@@ -182,7 +140,7 @@ def stream(manifest: Manifest, built: Build, loaded: Loaded, *, samples: int, se
     write_hex(work / "beats.hex", source)
     calm = max(min(CALM, len(source) // 2), 2)
     (work / "job.json").write_text(json.dumps({
-        "calm": calm, "latency": manifest.latency, "patience": 20 * manifest.latency + 1000,
+        "calm": calm, "latency": rtl.latency, "patience": 20 * rtl.latency + 1000,
         "seed": random.Random(seed).getrandbits(31)}))
     start = time.perf_counter()
     args = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
@@ -195,7 +153,7 @@ def stream(manifest: Manifest, built: Build, loaded: Loaded, *, samples: int, se
         running.stop()
     seconds = time.perf_counter() - start
     result = json.loads((work / "result.json").read_text())
-    size = manifest.output.bits // 8
+    size = rtl.output.bits // 8
     lines = (work / "received.hex").read_text().split()[:len(due)]
     got = np.zeros_like(due)
     for i, line in enumerate(lines):
@@ -210,12 +168,12 @@ def stream(manifest: Manifest, built: Build, loaded: Loaded, *, samples: int, se
         faults.append(f"{result['wrong_frames']} frames ended at another beat than their input")
     interval = result["clocks"] / result["gaps"] if result["gaps"] else None
     if interval is not None:
-        faults += _timing(manifest, {result["latency_min"], result["latency_max"]}, interval)
-    return _compare("AXI4-Stream", "all", manifest, source, got, due, valid, seconds, len(due) / seconds,
+        faults += _timing(rtl, {result["latency_min"], result["latency_max"]}, interval)
+    return _compare("AXI4-Stream", "all", rtl, source, got, due, valid, seconds, len(due) / seconds,
                     result["latency_max"], interval, tuple(faults))
 
 
-def _compare(bench: str, name: str, manifest: Manifest, source: np.ndarray, got: np.ndarray, expected: np.ndarray,
+def _compare(bench: str, name: str, rtl: Rtl, source: np.ndarray, got: np.ndarray, expected: np.ndarray,
              valid: np.ndarray, seconds: float, rate: float, latency: int | None, interval: float | None,
              faults: tuple[str, ...]) -> Check:
     """Every bit of the outputs that came against every bit that was due, the padding of the beat included."""
@@ -223,13 +181,13 @@ def _compare(bench: str, name: str, manifest: Manifest, source: np.ndarray, got:
     mismatch = None
     if wrong.any():
         sample = int(np.flatnonzero(wrong)[0])
-        ours, theirs = (words(a[sample:sample + 1], manifest.output)[0] for a in (got, expected))
+        ours, theirs = (words(a[sample:sample + 1], rtl.output)[0] for a in (got, expected))
         different = np.flatnonzero(ours != theirs)
         if len(different):
             element = int(different[0])
             mismatch = Mismatch(name, sample, element, int(ours[element]), int(theirs[element]),
-                                manifest.output.width, source[sample].tobytes(), int((wrong > 0).sum()))
+                                rtl.output.width, source[sample].tobytes(), int((wrong > 0).sum()))
         else:
             faults = (*faults, f"padding bits of sample {sample} are not zero")
-    return Check(bench, name, len(source), int(valid.sum()) * manifest.output.elements * manifest.output.width,
+    return Check(bench, name, len(source), int(valid.sum()) * rtl.output.elements * rtl.output.width,
                  int(wrong.sum()), seconds, rate, latency, interval, mismatch, faults)

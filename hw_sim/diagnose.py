@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from beats import from_words, read_hex, write_hex
 from build import build
-from checks import Mismatch
 from launch import Running
-from manifest import LayerInfo, Manifest
+from results import Diagnosis, Mismatch
+from rtl import LayerNet, Rtl
 from tools import Verilator
 
 PROBED = 256
 """Traced inputs that are tried where the one that failed has no trace."""
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """`layer`: the first layer whose output differs, None where none does or no trace shows it. `outputs`: each
-    layer's output beat for the failing input, as hex."""
-
-    layer: str | None
-    note: str
-    outputs: dict[str, str]
-
-
-def diagnose(manifest: Manifest, verilator: Verilator, mismatch: Mismatch, seed: int, timeout: float) -> Diagnosis:
+def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, timeout: float) -> Diagnosis:
     """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer."""
-    built = build(manifest, verilator, probe=True)
-    first = manifest.vectors[0]
-    traced = read_hex(first.inputs, manifest.input.bits, first.samples)[:manifest.trace_samples]
+    built = build(rtl, verilator, probe=True)
+    first = rtl.vectors[0]
+    traced = read_hex(first.inputs, rtl.input.bits, first.samples)[:rtl.trace_samples]
     own = mismatch.set == first.name and mismatch.sample < len(traced)
     failing = np.frombuffer(mismatch.input, np.uint8)
     same = np.flatnonzero((traced == failing).all(axis=1))
@@ -47,28 +36,28 @@ def diagnose(manifest: Manifest, verilator: Verilator, mismatch: Mismatch, seed:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     write_hex(work / "beats.hex", beats)
-    (work / "job.json").write_text(json.dumps({"latency": manifest.latency,
-                                               "nets": [layer.net for layer in manifest.layers]}))
+    (work / "job.json").write_text(json.dumps({"latency": rtl.latency,
+                                               "nets": [layer.net for layer in rtl.layers]}))
     running = Running(built.folder, "probe", work, [], seed)
     try:
         running.wait(timeout)
     finally:
         running.stop()
     found = json.loads((work / "result.json").read_text())
-    outputs = {layer.name: text for layer, text in zip(manifest.layers, found[0], strict=True)}
-    for i, layer in enumerate(manifest.layers):
+    outputs = {layer.info.name: text for layer, text in zip(rtl.layers, found[0], strict=True)}
+    for i, layer in enumerate(rtl.layers):
         due = _trace(layer, samples)
         got = [int(row[i], 16).to_bytes(due.shape[1], "little") for row in found[1:]]
         if any(a != b.tobytes() for a, b in zip(got, due, strict=True)):
-            return Diagnosis(layer.name, f"the first layer whose output differs is '{layer.name}' "
-                                         f"(module {layer.module})", outputs)
+            name = layer.info.name
+            return Diagnosis(name, f"the first layer whose output differs is '{name}' (module {layer.module})", outputs)
     if own:
         return Diagnosis(None, "with this input held still every layer's output is right: look at the registers "
                                "between layers and at the handshake", outputs)
     return Diagnosis(None, "none of the traced inputs shows the layer at fault", outputs)
 
 
-def _trace(layer: LayerInfo, samples: list[int]) -> np.ndarray:
+def _trace(layer: LayerNet, samples: list[int]) -> np.ndarray:
     """The reference's output beats of a layer, uint8 (samples, bytes)."""
-    codes = np.load(Path(layer.trace), allow_pickle=False, mmap_mode="r")[samples].astype(np.int64)
-    return from_words(codes, layer.elements, layer.width)
+    codes = np.load(Path(layer.info.trace), allow_pickle=False, mmap_mode="r")[samples].astype(np.int64)
+    return from_words(codes, layer.info.elements, layer.info.width)

@@ -11,7 +11,7 @@ from typing import Any
 
 from errors import BadFolder
 
-SCHEMA = 1
+SCHEMA = 2
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 MAX_BITS = 1 << 22
 """Of one beat."""
@@ -20,33 +20,32 @@ MAX_SAMPLES = 1 << 26
 
 @dataclass(frozen=True)
 class Port:
-    """A stream: `elements` words of `width` bits in a beat of `bits`."""
+    """The network's input or output: `elements` words of `width` bits a sample."""
 
     name: str
     format: str
     elements: int
     width: int
     signed: bool
-    bits: int
 
 
 @dataclass(frozen=True)
 class VectorSet:
-    """Input and expected output beats, as hex files with one beat a line."""
+    """Input and expected output codes, as .npy files (samples, elements); as hex beats where the project has RTL."""
 
     name: str
     samples: int
     inputs: Path
     expected: Path
+    inputs_hex: Path | None
+    expected_hex: Path | None
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A layer's module, the net of the top module that carries its output, and what the reference puts there."""
+    """A layer, and what the reference makes of the traced samples: a .npy file (samples, elements)."""
 
     name: str
-    module: str
-    net: str
     elements: int
     width: int
     signed: bool
@@ -55,20 +54,18 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A project folder that has passed its checks. Paths are absolute and lie inside it."""
+    """A project folder that has passed its checks. Paths are absolute and lie inside it. `targets`: each target's own
+    entry, to be read by its bench."""
 
     folder: Path
     name: str
-    top: str
-    rtl: tuple[Path, ...]
     input: Port
     output: Port
-    latency: int
-    interval: float
     layers: tuple[LayerInfo, ...]
     vectors: tuple[VectorSet, ...]
     trace_samples: int
     files: dict[str, str]
+    targets: dict[str, dict[str, Any]]
 
     @property
     def samples(self) -> int:
@@ -78,9 +75,9 @@ class Manifest:
         """The files whose SHA-256 is no longer the one that was written, or that are gone."""
         return [name for name, digest in self.files.items() if _digest(self.folder / name) != digest]
 
-    def layer_of(self, file: str) -> str | None:
-        """The layer whose module a file holds."""
-        return next((layer.name for layer in self.layers if Path(file).stem == layer.module), None)
+    def inside(self, name: Any) -> Path:
+        """A path that an entry names: relative, of plain characters, inside the folder, links followed."""
+        return _inside(self.folder, name)
 
 
 def load(folder: Path) -> Manifest:
@@ -105,37 +102,37 @@ def load(folder: Path) -> Manifest:
 
 
 def _manifest(folder: Path, data: dict[str, Any]) -> Manifest:
-    sets = tuple(VectorSet(_name(s["name"]), _count(s["samples"], "samples", MAX_SAMPLES),
-                           _inside(folder, s["inputs_hex"]), _inside(folder, s["expected_hex"]))
+    sets = tuple(VectorSet(identifier(s["name"]), count(s["samples"], "samples", MAX_SAMPLES),
+                           *(_inside(folder, s[key]) for key in ("inputs", "expected")),
+                           *(_inside(folder, s[key]) if key in s else None for key in ("inputs_hex", "expected_hex")))
                  for s in data["vectors"])
     if not sets:
         raise BadFolder("the manifest names no vectors")
-    layers = tuple(LayerInfo(str(e["name"]), _name(e["module"]), _name(e["net"]),
-                             _count(e["elements"], "elements", MAX_BITS), _count(e["width"], "width", 62),
-                             bool(e["signed"]), _inside(folder, e["trace"])) for e in data["layers"])
-    return Manifest(folder, str(data["name"]), _name(data["top"]), tuple(_inside(folder, f) for f in data["rtl"]),
-                    _port(data["input"]), _port(data["output"]), _count(data["latency"], "latency", 1 << 24),
-                    float(data["initiation_interval"]), layers, sets,
+    layers = tuple(LayerInfo(str(e["name"]), count(e["elements"], "elements", MAX_BITS),
+                             count(e["width"], "width", 62), bool(e["signed"]), _inside(folder, e["trace"]))
+                   for e in data["layers"])
+    targets = {str(name): dict(entry) for name, entry in data["targets"].items()}
+    if not targets:
+        raise BadFolder("the manifest names no targets")
+    return Manifest(folder, str(data["name"]), _port(data["input"]), _port(data["output"]), layers, sets,
                     int(data["trace_samples"]), {str(k): str(v) for k, v in data["files"].items()
-                                                 if _inside(folder, k)})
+                                                 if _inside(folder, k)}, targets)
 
 
 def _port(entry: dict[str, Any]) -> Port:
-    port = Port(str(entry["name"]), str(entry["format"]), _count(entry["elements"], "elements", MAX_BITS),
-                _count(entry["width"], "width", 62), bool(entry["signed"]),
-                _count(entry["tdata_bits"], "tdata_bits", MAX_BITS))
-    if port.bits != -(-port.elements * port.width // 8) * 8:
-        raise BadFolder(f"port '{port.name}': {port.elements} words of {port.width} bits do not make {port.bits} bits")
-    return port
+    return Port(str(entry["name"]), str(entry["format"]), count(entry["elements"], "elements", MAX_BITS),
+                count(entry["width"], "width", 62), bool(entry["signed"]))
 
 
-def _count(value: Any, what: str, most: int) -> int:
+def count(value: Any, what: str, most: int) -> int:
+    """A positive integer of an entry, at most `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise BadFolder(f"the manifest's {what} is {value!r}, outside 1..{most}")
     return value
 
 
-def _name(value: Any) -> str:
+def identifier(value: Any) -> str:
+    """A name of an entry that goes into commands or code."""
     if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
         raise BadFolder(f"the manifest names {str(value)[:60]!r}, which is no identifier")
     return value

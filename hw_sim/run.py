@@ -1,4 +1,4 @@
-"""Check a generated project: `python3 sim/run.py FOLDER`. Needs cocotb, cocotbext-axi, numpy, Verilator, g++, make.
+"""Check a generated project: `python3 sim/run.py FOLDER`. Needs numpy, and what each of its targets needs.
 
 Exit codes: 0 every bit is equal; 1 a check failed; 2 the folder or an option is no good; 3 a tool is missing.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 every bit is equal; 1 a check failed; 2 the folder or an option is
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from errors import SimulationError  # noqa: E402
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py", description="Simulate a generated network, every bit compared.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="the generated project")
+    parser.add_argument("--target", action="append", metavar="NAME", help="only this target; may be repeated")
     parser.add_argument("--vectors", type=_positive, metavar="N", help="play N vectors instead of all")
     parser.add_argument("--bench", choices=("both", "player", "axi"), default="both")
     parser.add_argument("--axi-samples", type=_positive, default=2000, metavar="N",
@@ -35,6 +37,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=_positive, default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--rebuild", action="store_true", help="build even what is built")
     parser.add_argument("--edited", action="store_true", help="the files were edited on purpose")
+    parser.add_argument("--require", action="store_true", help="only see whether the tools are there")
     parser.add_argument("--lint", action="store_true", help="only verilator --lint-only -Wall")
     return parser.parse_args(argv)
 
@@ -68,55 +71,39 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    import tools
-
-    verilator = tools.require(build=not args.lint)
     import manifest as project
     import output
-    from build import build, lint
-    from checks import load as load_vectors
-    from checks import play, stream
-    from diagnose import diagnose
+    from errors import BadFolder
+    from targets import TARGETS
 
+    if args.require:
+        for target in args.target or TARGETS:
+            importlib.import_module(TARGETS[target]).require(args)
+        return 0
     manifest = project.load(args.folder)
+    absent = [t for t in args.target or () if t not in manifest.targets]
+    if absent:
+        raise BadFolder(f"the folder holds no target '{absent[0]}'; it holds {', '.join(manifest.targets)}")
+    unknown = [t for t in manifest.targets if t not in TARGETS]
+    if unknown:
+        raise BadFolder(f"the manifest names the target '{unknown[0][:60]}', which these benches do not know")
+    chosen = [t for t in manifest.targets if not args.target or t in args.target]
     if args.lint:
-        told = lint(manifest, verilator)
-        print(told or f"{manifest.top}: verilator --lint-only -Wall is clean")
+        if "verilog" not in chosen:
+            raise BadFolder("there is no RTL to lint in the folder")
+        import target_verilog
+
+        told = target_verilog.lint(manifest)
+        print(told or f"{manifest.name}: verilator --lint-only -Wall is clean")
         return 1 if told else 0
+    benches = [importlib.import_module(TARGETS[target]) for target in chosen]
+    for bench in benches:
+        bench.require(args)  # before any work is done
     changed = manifest.changed()
-    loaded = load_vectors(manifest, args.vectors)
     if args.vectors and args.vectors > manifest.samples:
         _say(args, f"the folder holds {manifest.samples:,} vectors; generate it with more for more")
-    built, checks, faults, diagnosis = None, [], [], None
-    try:
-        _say(args, f"building the simulation of {manifest.top} (Verilator: {verilator.origin})")
-        built = build(manifest, verilator, rebuild=args.rebuild)
-        if args.bench != "axi":
-            _say(args, f"playing {sum(map(len, loaded.inputs)):,} vectors from memory")
-            checks += play(manifest, built, loaded, stalls=False, processes=args.processes, seed=args.seed,
-                           timeout=args.timeout)
-            if args.stalls:
-                _say(args, "playing them again with stalls")
-                checks += play(manifest, built, loaded, stalls=True, processes=args.processes, seed=args.seed,
-                               timeout=args.timeout)
-        if args.bench != "player":
-            _say(args, f"streaming {args.axi_samples:,} samples over AXI4-Stream with random stalls")
-            checks.append(stream(manifest, built, loaded, samples=args.axi_samples, seed=args.seed,
-                                 timeout=args.timeout))
-        if args.waves:
-            _say(args, "recording build/waves.vcd")
-            stream(manifest, build(manifest, verilator, waves=True), loaded, samples=256, seed=args.seed,
-                   timeout=args.timeout)
-        first = next((c.mismatch for c in checks if c.mismatch), None)
-        if first is not None:
-            _say(args, "looking for the layer at fault")
-            diagnosis = diagnose(manifest, verilator, first, args.seed, args.timeout)
-    except SimulationError as error:
-        if error.exit_code != 1:
-            raise
-        faults.append(str(error))
-    result = output.Result(manifest, built, tuple(checks), diagnosis, args.max_ber, tuple(changed), args.edited,
-                           tuple(faults))
+    outcomes = [bench.run(manifest, args, lambda what: _say(args, what)) for bench in benches]
+    result = output.Result(manifest, tuple(outcomes), args.max_ber, tuple(changed), args.edited)
     print(json.dumps(output.to_json(result), indent=1) if args.json else output.text(result))
     if args.junit:
         args.junit.parent.mkdir(parents=True, exist_ok=True)

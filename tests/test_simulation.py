@@ -49,9 +49,9 @@ def test_every_bit_is_equal_in_both_benches_and_under_stalls(project: Path):
     found = simulate(project, stalls=True)
     assert found.ok and found.hardware_ber == 0 and found.wrong_bits == 0
     assert {c["bench"] for c in found.data["checks"]} == {"player", "player, stalls", "AXI4-Stream"}
-    manifest = json.loads((project / "manifest.json").read_text())
+    promised = json.loads((project / "manifest.json").read_text())["targets"]["verilog"]
     assert sum(c["samples"] for c in found.data["checks"] if c["bench"] == "player") == 3000
-    assert found.latency == manifest["latency"] and found.initiation_interval == 1
+    assert found.latency == promised["latency"] and found.initiation_interval == 1
 
 
 def test_a_built_simulation_is_used_again(project: Path):
@@ -83,7 +83,7 @@ def test_a_file_that_was_edited_fails_even_if_it_computes_the_same(project: Path
 
 def test_a_missing_register_is_found_as_latency(project: Path):
     top = next(p for p in (project / "rtl").glob("*.v") if p.stem == "every_layer")
-    n = json.loads((project / "manifest.json").read_text())["latency"]
+    n = json.loads((project / "manifest.json").read_text())["targets"]["verilog"]["latency"]
     replaced(top, rf"assign m_axis_tvalid = valid\[{n - 1}\]", f"assign m_axis_tvalid = valid[{n - 2}]")
     found = simulate(project, edited=True, bench="player")
     assert not found.ok and any("latency" in line for line in found.failures)
@@ -123,7 +123,7 @@ def test_junit_names_each_check_and_each_failure(project: Path, tmp_path: Path):
     simulate(project, bench="player", junit=tmp_path / "good.xml")
     good = ElementTree.parse(tmp_path / "good.xml").getroot()
     names = [c.get("name") for c in good.iter("testcase")]
-    assert names == ["player: boundary", "player: random", "files as generated"]
+    assert names == ["verilog, player: boundary", "verilog, player: random", "files as generated"]
     assert not list(good.iter("failure"))
     replaced(rtl(project, "b"), "^//", "// edited\n//")
     simulate(project, bench="player", junit=tmp_path / "bad.xml")
@@ -147,12 +147,20 @@ def test_fewer_vectors_are_taken_from_every_set(project: Path):
 
 @pytest.mark.parametrize("key, value", [
     ("top", "a; rm -rf"), ("top", "../x"), ("rtl", ["/etc/passwd"]), ("rtl", ["../../x.v"]), ("schema", 7),
-    ("rtl", ["a b.v"]), ("latency", -1), ("latency", "x"), ("vectors", []), ("input", {})])
+    ("rtl", ["a b.v"]), ("latency", -1), ("latency", "x"), ("vectors", []), ("input", {}), ("targets", {}),
+    ("targets", {"vhdl": {}}), ("s_axis", {})])
 def test_a_manifest_that_is_not_ours_is_refused(project: Path, key, value):
     manifest = json.loads((project / "manifest.json").read_text())
-    (project / "manifest.json").write_text(json.dumps({**manifest, key: value}))
+    place = manifest["targets"]["verilog"] if key in manifest["targets"]["verilog"] else manifest
+    place[key] = value
+    (project / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError):
         simulate(project)
+
+
+def test_only_the_targets_of_the_folder_can_be_asked_for(project: Path):
+    with pytest.raises(InputError, match="holds no target 'vhdl'; it holds verilog"):
+        simulate(project, targets=("vhdl",))
 
 
 def test_vectors_of_the_wrong_length_are_refused(project: Path):

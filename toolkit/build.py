@@ -10,10 +10,10 @@ from pathlib import Path
 from toolkit.capture.capture import Source
 from toolkit.compress import Compressed, Data, Scheme, Settings, compress
 from toolkit.compress.sweep import REFERENCE, Sweep, sweep
-from toolkit.emit.names import identifier
+from toolkit.emit.targets import check_targets
 from toolkit.errors import InputError
 from toolkit.folder import check_ours, output_folder
-from toolkit.generate import TARGETS, Generated, generate
+from toolkit.generate import DEFAULT_TARGETS, Generated, generate
 from toolkit.hardware import Options
 from toolkit.report import Hardware, Network, Report, svg, text
 from toolkit.report import sweep as sweep_report
@@ -33,7 +33,7 @@ class Built:
 
 
 def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, settings: Settings | None = None,
-          targets: tuple[str, ...] = TARGETS, options: Options | None = None, vectors: int = 100_000,
+          targets: tuple[str, ...] = DEFAULT_TARGETS, options: Options | None = None, vectors: int = 100_000,
           check: bool = True, name: str = "network") -> Built:
     """Compress `model` by `scheme`, write the folder `out`, and (unless `check` is off) simulate the hardware.
 
@@ -46,22 +46,23 @@ def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, s
     if scheme.quantise is None:
         raise InputError(f"the scheme '{scheme}' does not quantise, and hardware needs integers; end it in +log2:4, "
                          "say")
+    check_targets(targets)
     check_ours(out, "hardware")
     if check:
-        require()
+        require(targets)
     compressed = compress(model, data, scheme, settings, name=name)
     with output_folder(out) as fresh:
         generated, simulation = hardware(compressed, fresh / "hardware", targets=targets, options=options,
                                          vectors=vectors, check=check, seed=(settings or Settings()).seed)
-        top = identifier(name, fallback="network")
         report = Report(f"shiftwright build: {name}", (Network.of(name, compressed),),
-                        (Hardware.of(name, top, generated, simulation),), time.perf_counter() - start)
+                        (Hardware.of(name, generated, simulation),), time.perf_counter() - start)
         write_report(fresh, report)
     return Built(Path(out), compressed, generated, simulation, report)
 
 
-def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = TARGETS, options: Options | None = None,
-             vectors: int = 100_000, check: bool = True, seed: int = 0) -> tuple[Generated, SimulationResult | None]:
+def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
+             options: Options | None = None, vectors: int = 100_000, check: bool = True,
+             seed: int = 0) -> tuple[Generated, SimulationResult | None]:
     """The project folder `out` of a compressed network, simulated if `check`."""
     assert compressed.design is not None
     generated = generate(compressed.design, out, targets=targets, options=options, test=compressed.test_codes,

@@ -44,7 +44,7 @@ Depth = Annotated[int, typer.Option(help="Levels of adders between two registers
 def doctor(as_json: Json = False) -> None:
     """List each tool, its version, whether it serves, and what would mend it."""
     from toolkit.doctor import doctor as run
-    from toolkit.report.text import table
+    from toolkit.report.tables import table
 
     found = run()
     rows = [("tool", "for", "version", "serves")]
@@ -148,17 +148,17 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
     from toolkit.report import Hardware, Report, text
 
     made = run(design, out, targets=_targets(target), options=Options(adders_per_stage), vectors=vectors, seed=seed)
-    name = made.plan.design.name
-    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, name, made, None),), 0.0)
+    name = made.design.name
+    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:
-        _print({"folder": str(out), "latency": made.plan.latency, "initiation_interval": made.plan.initiation_interval,
-                "memory": made.memory.to_json()})
+        _print({"folder": str(out), "targets": made.entries})
     else:
         _print(f"{text(report)}\nwritten to {out}")
 
 
 @app.command()
 def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
+             target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
              vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
              bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
              stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
@@ -169,12 +169,12 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
              rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even what is built.")] = False,
              edited: Annotated[bool, typer.Option("--edited", help="Files were edited on purpose.")] = False,
              as_json: Json = False) -> None:
-    """Simulate a project under Verilator and compare every bit."""
+    """Run every target of a project and compare every bit: RTL under Verilator, and whatever else it holds."""
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(folder, vectors=vectors, bench=bench, stalls=stalls, waves=waves, max_ber=max_ber, junit=junit,
-                seed=seed, timeout=timeout, rebuild=rebuild, edited=edited)
+    found = run(folder, targets=_targets(target), vectors=vectors, bench=bench, stalls=stalls, waves=waves,
+                max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild, edited=edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from toolkit.compress import Settings, compress
 from toolkit.compress.train import train
 from toolkit.errors import InputError
 from toolkit.folder import check_ours, output_folder
+from toolkit.generate import DEFAULT_TARGETS
 from toolkit.report import Hardware, Network, Report
 from toolkit.simulation import require
 
@@ -32,7 +33,7 @@ def demo(name: str = "digits", out: Path | str = "demo-out", *, vectors: int = 1
     start = time.perf_counter()
     check_ours(out)
     if check:
-        require()
+        require(DEFAULT_TARGETS)
     data = datasets.digits(seed)
     networks, made = [], {}
     with output_folder(out) as fresh:
@@ -48,7 +49,7 @@ def demo(name: str = "digits", out: Path | str = "demo-out", *, vectors: int = 1
         assert small.design is not None
         generated, simulation = hardware(small, fresh / "hardware", vectors=vectors, check=check, seed=seed)
         report = Report("shiftwright demo: digits", tuple(networks),
-                        (Hardware.of("digits, small", small.design.name, generated, simulation),),
+                        (Hardware.of("digits, small", generated, simulation),),
                         time.perf_counter() - start)
         write_report(fresh, report)
     return report

@@ -4,49 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from toolkit.design import Design
 from toolkit.emit import vectors as test_vectors
 from toolkit.emit.project import write_project
-from toolkit.emit.verilog import verilog
-from toolkit.errors import InputError
-from toolkit.estimate.memory import Memory, memory
+from toolkit.emit.target import Emitted, Job
+from toolkit.emit.targets import TARGETS, check_targets
 from toolkit.folder import check_ours, output_folder
-from toolkit.hardware import Options, Plan, plan
+from toolkit.hardware import Options
 
-TARGETS = ("verilog",)
+DEFAULT_TARGETS = ("verilog",)
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A project folder, the plan that it came from, and what it occupies."""
+    """A project folder, the design that it came from, and what each target made of it."""
 
     folder: Path
-    plan: Plan
-    memory: Memory
+    design: Design
+    targets: dict[str, Emitted]
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of each target: latency, memory, flash, as they apply."""
+        return {name: emitted.entry for name, emitted in self.targets.items()}
 
 
-def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str, ...] = TARGETS,
+def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
              options: Options | None = None, test: np.ndarray | None = None, vectors: int = 100_000,
              seed: int = 0) -> Generated:
     """Write the project folder `out` for a design, or for the `.swd` file of one.
 
     `test`: codes (n, *input.shape) that become the vector set of that name; `vectors`: how many random and boundary
     vectors are added. The same arguments give the same bytes. Raises InputError for a file that is no design, an
-    unknown target, and a folder that is not ours.
+    unknown target, a layer that a target cannot express, and a folder that is not ours.
     """
-    unknown = [t for t in targets if t not in TARGETS]
-    if unknown or not targets:
-        raise InputError(f"unknown target '{unknown[0] if unknown else ''}'; known are {', '.join(TARGETS)}")
+    check_targets(targets)
     check_ours(out)
     if not isinstance(design, Design):
         design = Design.load(design)
-    made = plan(design, options)
-    used = memory(made)
-    text = verilog(made)
+    job = Job(design, options or Options())
+    made = {name: TARGETS[name](job) for name in targets}
     checks = test_vectors.make(design, test, vectors, seed)
     with output_folder(out) as fresh:
-        write_project(fresh, made, text, checks, used.to_json())
-    return Generated(Path(out), made, used)
+        write_project(fresh, design, made, checks)
+    return Generated(Path(out), design, made)

@@ -49,22 +49,23 @@ class SimulationResult:
         return found
 
 
-def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "both", axi_samples: int = 2000,
-             stalls: bool = False, waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None,
-             seed: int = 1, timeout: int = 1200, rebuild: bool = False, edited: bool = False,
-             cache: str | None = None) -> SimulationResult:
-    """Simulate a generated project under Verilator and compare every bit with the reference's outputs.
+def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), vectors: int | None = None, bench: str = "both",
+             axi_samples: int = 2000, stalls: bool = False, waves: bool = False, max_ber: float = 0.0,
+             junit: Path | str | None = None, seed: int = 1, timeout: int = 1200, rebuild: bool = False,
+             edited: bool = False, cache: str | None = None) -> SimulationResult:
+    """Run the targets of a generated project and compare every bit with the reference's outputs.
 
-    `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all vectors
-    once more with stalls; `vectors`: play so many of them; `waves`: write build/waves.vcd; `edited`: accept files
-    that are not as generated; `cache`: the folder for compiled parts of Verilator's runtime, in the place of the
-    user's. Raises InputError for a folder that is none of ours, ToolMissing where a tool is. A bit
-    that differs is no exception: it is in the result.
+    `targets`: only these of the folder's, all by default; `vectors`: play so many of them; `edited`: accept files that
+    are not as generated. Of the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or
+    both; `stalls`: play all vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for
+    compiled parts of Verilator's runtime, in the place of the user's. Raises InputError for a folder that is none of
+    ours, ToolMissing where a tool is. A bit that differs is no exception: it is in the result.
     """
     folder = Path(folder)
     command = [sys.executable, str(resource("hw_sim") / "run.py"), str(folder), "--json", "--bench", bench,
                "--axi-samples", str(axi_samples), "--max-ber", repr(float(max_ber)), "--seed", str(seed),
                "--timeout", str(timeout)]
+    command += [word for target in targets for word in ("--target", target)]
     command += ["--vectors", str(vectors)] if vectors is not None else []
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
@@ -80,13 +81,13 @@ def simulate(folder: Path | str, *, vectors: int | None = None, bench: str = "bo
     raise kinds.get(code, CheckFailed)(message or f"the simulation ended with code {code}")
 
 
-def require() -> None:
-    """Raise ToolMissing, before any work is done, where a simulation could not be built."""
-    told = subprocess.run([sys.executable, "-B", str(resource("hw_sim") / "tools.py")], capture_output=True, text=True,
-                          check=True)
-    problem = json.loads(told.stdout)["problem"]
-    if problem:
-        raise ToolMissing(problem)
+def require(targets: tuple[str, ...]) -> None:
+    """Raise ToolMissing, before any work is done, where something that the benches of `targets` need is missing."""
+    command = [sys.executable, "-B", str(resource("hw_sim") / "run.py"), "--require",
+               *(word for target in targets for word in ("--target", target))]
+    told = subprocess.run(command, capture_output=True, text=True)
+    if told.returncode:
+        raise ToolMissing(told.stderr.split("error: ", 1)[-1].strip())
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:

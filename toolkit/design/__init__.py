@@ -2,10 +2,29 @@
 
 from toolkit.design.design import Design
 from toolkit.design.formats import FixedPoint, Overflow, Requantise, Rounding, union
-from toolkit.design.layers import LAYERS, Add, ArgMax, Clamp, Concat, Dense, Layer, LayerRange, Reshape
+from toolkit.design.layers import (
+    LAYERS,
+    Add,
+    ArgMax,
+    AvgPool,
+    Clamp,
+    Concat,
+    Conv,
+    Dense,
+    Layer,
+    LayerRange,
+    Leaky,
+    Lookup,
+    MaxPool,
+    Reorder,
+    Reshape,
+    Upsample,
+)
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
+from toolkit.design.windows import Window
 
-__all__ = ["LAYERS", "Add", "ArgMax", "Clamp", "Concat", "Dense", "Design", "FixedPoint", "IntegerFormat", "Interval",
-           "Layer", "LayerRange", "Log2Format", "Overflow", "Requantise", "Reshape", "Rounding", "Tensor",
-           "TwoTermFormat", "Weights", "union", "weight_format"]
+__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "FixedPoint",
+           "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Overflow",
+           "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample", "Weights", "Window",
+           "union", "weight_format"]

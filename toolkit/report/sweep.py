@@ -11,7 +11,7 @@ import toolkit
 from toolkit.compress.measures import Step
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.report.choices import WITHIN, analysis, best, loss, pareto, recommendations
-from toolkit.report.text import size, table
+from toolkit.report.tables import size, table
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
               "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}

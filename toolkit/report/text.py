@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from toolkit.compress.measures import Step
 from toolkit.report.report import Hardware, Network, Report
+from toolkit.report.tables import size, table
+from toolkit.report.targets import TABLES
 from toolkit.simulation import SimulationResult
 
 
@@ -19,21 +22,6 @@ def text(report: Report) -> str:
     if report.seconds:
         parts += ["", f"{report.seconds:.1f} s"]
     return "\n".join([*parts, ""])
-
-
-def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Rows as aligned lines: the first `left` columns flush left, the others right, a rule under the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) if i < left else cell.rjust(w)
-                       for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
-    return [lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]]
-
-
-def size(count: int) -> str:
-    """Bytes exactly, and in KiB or MiB."""
-    if count < 1024:
-        return f"{count:,} B"
-    return f"{count:,} B ({count / 1024:.1f} KiB)" if count < 1 << 20 else f"{count:,} B ({count / (1 << 20):.2f} MiB)"
 
 
 def _share(value: float | None, digits: int = 2) -> str:
@@ -67,32 +55,29 @@ def _step(step: Step, columns: Mapping[str, tuple[str, Callable[[float | None], 
 
 
 def _hardware(hardware: Hardware) -> list[str]:
-    memory = hardware.memory
-    rows = [("layer", "kind", "weights", "non-zero", "packed", "ROM", "registers", "adders", "adder bits")]
-    rows += [(layer.name[:40], layer.kind, f"{layer.parameters:,}", f"{layer.non_zeros:,}",
-              f"{-(-layer.stored_bits // 8):,} B", f"{layer.rom_bits:,} bit", f"{layer.register_bits:,} bit",
-              f"{layer.adders:,}", f"{layer.adder_bits:,}") for layer in memory.layers]
-    rows.append(("all, with stream control", "", "", "", f"{memory.stored_bytes:,} B", f"{memory.rom_bits:,} bit",
-                 f"{memory.register_bits:,} bit", f"{memory.adders:,}", f"{memory.adder_bits:,}"))
-    lines = [f"{hardware.name}: hardware '{hardware.top}', unrolled; counts are exact, as declared in the RTL", "",
-             *table(rows, 2)]
-    simulation = hardware.simulation
-    if simulation is None:
-        return [*lines, "", (f"latency {hardware.promised_latency} clocks, initiation interval "
-                            f"{hardware.promised_interval} (not simulated)")]
-    return [*lines, "", *simulation_text(simulation)]
+    lines = []
+    for target, entry in hardware.targets.items():
+        lines += [*TABLES[target](hardware.name, entry), ""]
+    return [*lines, *(simulation_text(hardware.simulation) if hardware.simulation else ["not simulated"])]
 
 
 def simulation_text(simulation: SimulationResult) -> list[str]:
     """What the benches found, and the verdict."""
-    checks = [("bench", "vectors", "samples", "bits", "wrong", "hardware BER", "latency", "interval", "samples/s")]
-    checks += [(c["bench"], c["set"], f"{c['samples']:,}", f"{c['bits']:,}", f"{c['wrong_bits']:,}", f"{c['ber']:.3g}",
-                "-" if c["latency"] is None else f"{c['latency']} clocks",
-                "-" if c["interval"] is None else f"{c['interval']:.3g}", f"{c['samples_per_second']:,.0f}")
-               for c in simulation.data["checks"]]
+    rows = [("target", "bench", "vectors", "samples", "bits", "wrong", "hardware BER", "latency", "interval",
+             "samples/s", "build")]
+    for c in simulation.data["checks"]:
+        rows.append((c["target"], c["bench"], c["set"], f"{c['samples']:,}", f"{c['bits']:,}", f"{c['wrong_bits']:,}",
+                     f"{c['ber']:.3g}", "-" if c["latency"] is None else f"{c['latency']:,} clocks",
+                     "-" if c["interval"] is None else f"{c['interval']:,.5g}", f"{c['samples_per_second']:,.0f}",
+                     _built(simulation.data["targets"][c["target"]])))
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
     if simulation.ok and simulation.wrong_bits:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
-    return [*table(checks, 2), "",
+    return [*table(rows, 3), "",
             f"hardware BER {simulation.hardware_ber:.3g} over {simulation.bits:,} bits: {verdict}",
             *(f"  {line}" for line in simulation.failures)]
+
+
+def _built(target: dict[str, Any]) -> str:
+    seconds = target["build_seconds"]
+    return "-" if seconds is None else "cached" if target["build_cached"] else f"{seconds:.1f} s"

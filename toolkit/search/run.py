@@ -18,7 +18,7 @@ from toolkit.design.file import write_whole
 from toolkit.errors import InputError
 from toolkit.progress import bar
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
-from toolkit.report.text import size, table
+from toolkit.report.tables import size, table
 from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, hypervolume, pareto, search
 from toolkit.search.space import Choice
 

@@ -2,12 +2,21 @@
 
 from toolkit.design.layers.add import Add
 from toolkit.design.layers.argmax import ArgMax
+from toolkit.design.layers.avgpool import AvgPool
 from toolkit.design.layers.base import Layer, LayerRange
 from toolkit.design.layers.clamp import Clamp
 from toolkit.design.layers.concat import Concat
+from toolkit.design.layers.conv import Conv
 from toolkit.design.layers.dense import Dense
+from toolkit.design.layers.leaky import Leaky
+from toolkit.design.layers.lookup import Lookup
+from toolkit.design.layers.maxpool import MaxPool
+from toolkit.design.layers.reorder import Reorder
 from toolkit.design.layers.reshape import Reshape
+from toolkit.design.layers.upsample import Upsample
 
-LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Dense, Add, Concat, Reshape, Clamp, ArgMax)}
+LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
+    Dense, Conv, MaxPool, AvgPool, Upsample, Add, Concat, Reshape, Reorder, Clamp, Leaky, Lookup, ArgMax)}
 
-__all__ = ["LAYERS", "Add", "ArgMax", "Clamp", "Concat", "Dense", "Layer", "LayerRange", "Reshape"]
+__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Layer",
+           "LayerRange", "Leaky", "Lookup", "MaxPool", "Reorder", "Reshape", "Upsample"]

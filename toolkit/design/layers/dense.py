@@ -28,6 +28,28 @@ def peak(values: np.ndarray) -> int:
     return max(abs(int(values.min())), abs(int(values.max())))
 
 
+def aligned(layer: Layer, weights: Weights, bias: np.ndarray, bias_frac: int,
+            x: Tensor) -> tuple[np.ndarray, np.ndarray, int]:
+    """(weights, bias, acc_frac): both as int64 on the grid of the accumulator of products with `x`."""
+    integers, frac = weights.integers()
+    acc_frac = max(x.format.frac + frac, bias_frac)
+    shifts = acc_frac - x.format.frac - frac, acc_frac - bias_frac
+    largest = max(peak(integers) << shifts[0], peak(bias) << shifts[1])
+    if largest.bit_length() > 61:
+        raise layer.fail(f"weights and bias span {largest.bit_length()} bits on one grid; 61 is the most supported")
+    return integers << shifts[0], bias << shifts[1], acc_frac
+
+
+def weights_to_json(weights: Weights) -> dict[str, Any]:
+    form = weights.format
+    return {"kind": form.kind, "bits": form.bits, "levels": getattr(form, "levels", None)}
+
+
+def weights_from_json(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Weights:
+    return Weights(weight_format(data["kind"], int(data["bits"]), data["levels"]), arrays["codes"],
+                   arrays["exponents"])
+
+
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
     """`requantise(weights @ x + bias)`: x of shape (in,), weights (out, in), bias (out,).
@@ -47,13 +69,7 @@ class Dense(Layer):
 
     def matrix(self, x: Tensor) -> tuple[np.ndarray, np.ndarray, int]:
         """(weights (out, in), bias (out,), acc_frac): both as int64 on the accumulator's grid."""
-        integers, frac = self.weights.integers()
-        acc_frac = max(x.format.frac + frac, self.bias_frac)
-        shifts = acc_frac - x.format.frac - frac, acc_frac - self.bias_frac
-        largest = max(peak(integers) << shifts[0], peak(self.bias) << shifts[1])
-        if largest.bit_length() > 61:
-            raise self.fail(f"weights and bias span {largest.bit_length()} bits on one grid; 61 is the most supported")
-        return integers << shifts[0], self.bias << shifts[1], acc_frac
+        return aligned(self, self.weights, self.bias, self.bias_frac, x)
 
     def output(self, inputs: list[Tensor]) -> Tensor:
         x = one(self, inputs)
@@ -91,9 +107,8 @@ class Dense(Layer):
         return run
 
     def attributes(self) -> dict[str, Any]:
-        form = self.weights.format
-        return {"weights": {"kind": form.kind, "bits": form.bits, "levels": getattr(form, "levels", None)},
-                "bias_frac": self.bias_frac, "requantise": requantise_to_json(self.requantise)}
+        return {"weights": weights_to_json(self.weights), "bias_frac": self.bias_frac,
+                "requantise": requantise_to_json(self.requantise)}
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"codes": self.weights.codes, "exponents": self.weights.exponents.astype(np.int16), "bias": self.bias}
@@ -101,8 +116,5 @@ class Dense(Layer):
     @classmethod
     def load(cls, name: str, inputs: tuple[str, ...], attributes: Mapping[str, Any],
              arrays: Mapping[str, np.ndarray]) -> Dense:
-        form = attributes["weights"]
-        weights = Weights(weight_format(form["kind"], int(form["bits"]), form["levels"]), arrays["codes"],
-                          arrays["exponents"])
-        return cls(name, inputs, weights, arrays["bias"], int(attributes["bias_frac"]),
-                   requantise_from_json(attributes["requantise"]))
+        return cls(name, inputs, weights_from_json(attributes["weights"], arrays), arrays["bias"],
+                   int(attributes["bias_frac"]), requantise_from_json(attributes["requantise"]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toolkit.emit.names import comment, identifiers
 from toolkit.emit.packing import beat_bits
+from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.layer import describe, module, port_names
 from toolkit.errors import InputError
@@ -32,7 +33,7 @@ def verilog(plan: Plan) -> Verilog:
     if plan.latency == 0:
         raise InputError(f"design '{comment(design.name)}' computes nothing: it has no layer with arithmetic, so there "
                          "is no hardware to generate")
-    top = identifiers([design.name], fallback="network")[design.name]
+    top = identifiers([design.name], fallback=TOP)[design.name]
     tensors = [design.input.name, *(p.layer.name for p in plan.layers)]
     short = identifiers(tensors, taken=PORTS)
     modules = identifiers([f"{top}_{short[p.layer.name]}" for p in plan.layers], taken=[top])

@@ -1,0 +1,93 @@
+"""The manifest's entry of the target `verilog`: the RTL, its streams, what it promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import BadFolder
+from manifest import MAX_BITS, LayerInfo, Manifest, Port, count, identifier
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An AXI4-Stream: a sample is `beats` beats of `bits` bits, `elements` words of `width` bits in each, the last one
+    filled up with zeros."""
+
+    elements: int
+    beats: int
+    width: int
+    signed: bool
+    bits: int
+
+
+@dataclass(frozen=True)
+class LayerNet:
+    """A layer's module, and the net of the top module that carries its output."""
+
+    info: LayerInfo
+    module: str
+    net: str
+
+
+@dataclass(frozen=True)
+class BeatSet:
+    """Vectors as hex files, one beat a line."""
+
+    name: str
+    samples: int
+    inputs: Path
+    expected: Path
+
+
+@dataclass(frozen=True)
+class Rtl:
+    """The target `verilog` of a project. Paths are absolute and lie inside the folder."""
+
+    folder: Path
+    top: str
+    files: tuple[Path, ...]
+    input: Stream
+    output: Stream
+    latency: int
+    interval: float
+    layers: tuple[LayerNet, ...]
+    vectors: tuple[BeatSet, ...]
+    trace_samples: int
+
+    @property
+    def samples(self) -> int:
+        return sum(s.samples for s in self.vectors)
+
+
+def parse(manifest: Manifest) -> Rtl:
+    """Read and check the entry; whatever is wrong is a BadFolder error that says so."""
+    try:
+        return _parse(manifest, manifest.targets["verilog"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadFolder(f"the manifest's entry of verilog is damaged: {type(error).__name__} at {error}") from error
+
+
+def _parse(manifest: Manifest, entry: dict[str, Any]) -> Rtl:
+    sets = []
+    for one in manifest.vectors:
+        if one.inputs_hex is None or one.expected_hex is None:
+            raise BadFolder(f"the manifest names no hex files for the vectors '{one.name}', which the RTL needs")
+        sets.append(BeatSet(one.name, one.samples, one.inputs_hex, one.expected_hex))
+    infos = {layer.name: layer for layer in manifest.layers}
+    layers = tuple(LayerNet(infos[str(e["name"])], identifier(e["module"]), identifier(e["net"]))
+                   for e in entry["layers"])
+    return Rtl(manifest.folder, identifier(entry["top"]), tuple(manifest.inside(f) for f in entry["rtl"]),
+               _stream(entry["s_axis"], manifest.input), _stream(entry["m_axis"], manifest.output),
+               count(entry["latency"], "latency", 1 << 30), float(entry["initiation_interval"]), layers,
+               tuple(sets), manifest.trace_samples)
+
+
+def _stream(entry: dict[str, Any], port: Port) -> Stream:
+    elements = count(entry["elements"], "elements", MAX_BITS)
+    beats, bits = count(entry["beats"], "beats", MAX_BITS), count(entry["tdata_bits"], "tdata_bits", MAX_BITS)
+    if bits != -(-elements * port.width // 8) * 8 or beats != -(-port.elements // elements):
+        raise BadFolder(f"stream of '{port.name}': {port.elements} words of {port.width} bits do not make {beats} "
+                        f"beats of {bits} bits")
+    return Stream(elements, beats, port.width, port.signed, bits)

@@ -1,0 +1,64 @@
+"""The bench of the target `verilog`: RTL under Verilator and cocotb, from memory and over AXI4-Stream."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import rtl as entry
+import tools
+from errors import SimulationError
+from manifest import Manifest
+from results import Check, Outcome
+
+
+def require(args: argparse.Namespace) -> None:
+    """Raise NoTool, before any work is done, where something that the simulation needs is missing."""
+    tools.require()
+
+
+def lint(manifest: Manifest) -> str:
+    """What `verilator --lint-only -Wall` says about the RTL: nothing where it is clean."""
+    from build import lint as run_lint
+
+    return run_lint(entry.parse(manifest), tools.require(build=False))
+
+
+def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
+    """Build the simulation, play the vectors, stream a part of them, and find the layer at fault."""
+    from build import build
+    from checks import load, play, stream
+    from diagnose import diagnose
+
+    verilator = tools.require()
+    rtl = entry.parse(manifest)
+    loaded = load(rtl, args.vectors)
+    built, diagnosis = None, None
+    checks: list[Check] = []
+    faults: list[str] = []
+    options = {"seed": args.seed, "timeout": args.timeout}
+    try:
+        say(f"building the simulation of {rtl.top} (Verilator: {verilator.origin})")
+        built = build(rtl, verilator, rebuild=args.rebuild)
+        if args.bench != "axi":
+            say(f"playing {sum(map(len, loaded.inputs)):,} vectors from memory")
+            checks += play(rtl, built, loaded, stalls=False, processes=args.processes, **options)
+            if args.stalls:
+                say("playing them again with stalls")
+                checks += play(rtl, built, loaded, stalls=True, processes=args.processes, **options)
+        if args.bench != "player":
+            say(f"streaming {args.axi_samples:,} samples over AXI4-Stream with random stalls")
+            checks.append(stream(rtl, built, loaded, samples=args.axi_samples, **options))
+        if args.waves:
+            say("recording build/waves.vcd")
+            stream(rtl, build(rtl, verilator, waves=True), loaded, samples=256, **options)
+        first = next((c.mismatch for c in checks if c.mismatch), None)
+        if first is not None:
+            say("looking for the layer at fault")
+            diagnosis = diagnose(rtl, verilator, first, args.seed, args.timeout)
+    except SimulationError as error:
+        if error.exit_code != 1:
+            raise
+        faults.append(str(error))
+    return Outcome("verilog", built.seconds if built else None, bool(built and built.cached), tuple(checks), diagnosis,
+                   tuple(faults))

@@ -1,0 +1,3 @@
+"""The bench of each target: a module with `require(args)` and `run(manifest, args, say) -> Outcome`."""
+
+TARGETS = {"verilog": "target_verilog"}

@@ -1,0 +1,20 @@
+"""The targets that a project can hold. A new one is a package here, a bench in `hw_sim/`, and a line in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from toolkit.emit.target import Emitted, Job
+from toolkit.emit.verilog import emit as verilog
+from toolkit.errors import InputError
+
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog}
+
+
+def check_targets(targets: tuple[str, ...]) -> None:
+    """Raise InputError for a target that is not known, named twice, or for none at all."""
+    unknown = [t for t in targets if t not in TARGETS]
+    if unknown or not targets:
+        raise InputError(f"unknown target '{unknown[0] if unknown else ''}'; known are {', '.join(TARGETS)}")
+    if len(set(targets)) != len(targets):
+        raise InputError(f"a target is named twice in {', '.join(targets)}")

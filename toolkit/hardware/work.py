@@ -1,0 +1,44 @@
+"""How much a layer has to do for a sample, and how many clocks that takes on a number of lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.design.layers import AvgPool, Conv, Dense, Layer, MaxPool
+from toolkit.design.tensors import Tensor
+
+
+@dataclass(frozen=True)
+class Work:
+    """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms. A layer
+    without sums has one tap, one output, and a position for each element."""
+
+    positions: int
+    groups: int
+    outputs: int
+    taps: int
+
+    @property
+    def most_lanes(self) -> int:
+        """More lanes than this have nothing to do."""
+        return self.outputs
+
+    def turns(self, lanes: int) -> int:
+        """Rounds in which `lanes` lanes make the outputs of one group."""
+        return -(-self.outputs // lanes)
+
+    def clocks(self, lanes: int) -> int:
+        """Clocks a sample, one tap of every lane a clock."""
+        return self.positions * self.groups * self.turns(lanes) * self.taps
+
+
+def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Work:
+    """The work of one layer."""
+    if isinstance(layer, Dense):
+        return Work(1, 1, len(layer.weights.codes), inputs[0].size)
+    if isinstance(layer, Conv):
+        codes = layer.weights.codes
+        return Work(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size)
+    if isinstance(layer, MaxPool | AvgPool):
+        return Work(output.size, 1, 1, layer.window.positions)
+    return Work(max(output.size, *(t.size for t in inputs)), 1, 1, 1)

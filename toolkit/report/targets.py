@@ -1,0 +1,28 @@
+"""What a report says of each target, from its entry in the manifest. A new target is one function and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from toolkit.report.tables import table
+
+
+def verilog(name: str, entry: dict[str, Any]) -> list[str]:
+    """Memory and adders of the RTL, layer by layer."""
+    memory = entry["memory"]
+    rows = [("layer", "kind", "weights", "non-zero", "packed", "ROM", "registers", "adders", "adder bits")]
+    for layer in memory["layers"]:
+        stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
+        rows.append((layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
+                     f"{-(-stored // 8):,} B", f"{layer['rom_bits']:,} bit", f"{layer['register_bits']:,} bit",
+                     f"{layer['adders']:,}", f"{layer['adder_bits']:,}"))
+    rows.append(("all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
+                 f"{memory['rom_bits']:,} bit", f"{memory['register_bits']:,} bit", f"{memory['adders']:,}",
+                 f"{memory['adder_bits']:,}"))
+    return [f"{name}: Verilog '{entry['top']}', unrolled; counts are exact, as declared in the RTL", "",
+            *table(rows, 2), "",
+            f"latency {entry['latency']} clocks, initiation interval {entry['initiation_interval']:g}"]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog}
