@@ -84,7 +84,7 @@ def test_a_full_training_gives_the_figures_that_were_told(found, model):
 def test_a_trial_can_be_built(found, model, tmp_path: Path):
     out, result = found
     one = result.finalists[0]
-    built = build_trial(out, one.number, model, blobs(), tmp_path / "b", settings=QUICK, vectors=200)
+    built = build_trial(out, one.number, model, blobs(), tmp_path / "b", vectors=200)
     assert built.report.ok and built.compressed.steps[-1].accuracy == one.accuracy
 
 

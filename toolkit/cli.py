@@ -95,7 +95,7 @@ def build(model: Model, data: DataFile, out: Out,
           name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
-          trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
+          trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import Data, Options, build_trial, load_model

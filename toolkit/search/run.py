@@ -14,6 +14,7 @@ from typing import Any
 from toolkit.build import Built, build
 from toolkit.capture.capture import Source
 from toolkit.compress import Data, Settings
+from toolkit.compress.quantise import Widths
 from toolkit.design.file import write_whole
 from toolkit.errors import InputError
 from toolkit.progress import bar
@@ -24,6 +25,8 @@ from toolkit.search.space import Choice
 
 DATABASE = "study.db"
 RESULT = "search.json"
+TRAINING = ("epochs", "tuning", "rate", "compensate", "seed")
+"""The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class SearchResult:
     objectives: tuple[str, ...]
     original: tuple[float, int]
     limits: Limits
+    settings: Settings
 
     @property
     def front(self) -> list[Found]:
@@ -46,7 +50,9 @@ class SearchResult:
         return hypervolume([(f.bytes, f.accuracy) for f in self.front], (float(self.original[1]), 0.0))
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 1, "objectives": list(self.objectives), "original": list(self.original),
+        training = {key: getattr(self.settings, key) for key in TRAINING}
+        training["widths"] = asdict(self.settings.widths)
+        return {"schema": 1, "settings": training, "objectives": list(self.objectives), "original": list(self.original),
                 "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in self.front],
                 "finalists": [_entry(f) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
 
@@ -86,7 +92,7 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
             trained.append(replace(one, accuracy=last.quality, bytes=last.size, adder_bits=adder_bits(made.design),
                                    trained=True, fits=fits))
             advance(note=f"trial {one.number}")
-    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits)
+    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits, settings)
     _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))
@@ -94,10 +100,12 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
 
 
 def build_trial(folder: Path | str, number: int, model: Source, data: Data, out: Path | str, **options: Any) -> Built:
-    """Build the network of trial `number` of the search in `folder`; the options are `build`'s."""
+    """Build the network of trial `number` of the search in `folder`, trained as the search trains its finalists; the
+    options are `build`'s, of the settings those that the search does not keep (metric, loss, trainer)."""
     path = Path(folder) / RESULT
     try:
         result = json.loads(path.read_text())
+        kept = {key: result["settings"][key] for key in TRAINING} | {"widths": Widths(**result["settings"]["widths"])}
         choices = {int(t["number"]): Choice.from_json(t["choice"]) for t in result["trials"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder}' holds no finished search ({error})") from error
@@ -105,7 +113,7 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
         raise InputError(f"the search in '{folder}' has no trial {number}; its best are "
                          f"{', '.join(map(str, result['front'][:12]))}")
     choice = choices[number]
-    settings = choice.settings(options.pop("settings", None) or Settings())
+    settings = choice.settings(replace(options.pop("settings", None) or Settings(), **kept))
     return build(model, data, choice.scheme, out, settings=settings, **options)
 
 
