@@ -47,7 +47,7 @@ def opened(url: str, directions: list[Any], fingerprint: str, seed: int) -> optu
             time.sleep(PAUSE)
     if known != fingerprint:
         raise InputError(f"the storage '{url[:100]}' holds a search over another model, other data, settings or "
-                         "objectives; give this one a storage of its own")
+                         "objectives; name a new folder with -o, or another --storage")
     return study
 
 
