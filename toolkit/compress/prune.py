@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import lcm
+from typing import Any
 
 import torch
 import torch_pruning as tp
@@ -57,7 +58,7 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
             cuts[module] = max(1 - (left + 0.5) / width, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=0.0,
+        pruner = tp.pruner.BasePruner(graph, example, importance=_judge(importance), pruning_ratio=0.0,
                                       pruning_ratio_dict=cuts, ignored_layers=last, global_pruning=False)
         before = sum(p.numel() for p in graph.parameters())
         pruner.step()
@@ -91,6 +92,18 @@ def _makers(graph: fx.GraphModule, reader: fx.Node) -> list[nn.Module]:
         if not isinstance(module, WEIGHTED) or _depthwise(module):
             stack.extend(node.all_input_nodes)
     return found
+
+
+def _judge(importance: str) -> Callable[[Any], torch.Tensor | None]:
+    """The worth of each neuron of a group. A depthwise convolution before a Flatten makes torch-pruning count its
+    channels once for every pixel; those beyond the channels are empty."""
+    judge = IMPORTANCES[importance]()
+
+    def judged(group: Any) -> torch.Tensor | None:
+        found = judge(group)
+        return None if found is None else found[:len(group[0].idxs)]
+
+    return judged
 
 
 def _tied(graph: fx.GraphModule) -> list[nn.Module]:
