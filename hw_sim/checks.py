@@ -64,7 +64,7 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     for first in range(0, len(parts), processes):
         running = []
         for number, (begin, end) in enumerate(parts[first:first + processes], first):
-            args = ["+play", f"+samples={end - begin}", f"+drain={rtl.latency + 64}",
+            args = ["+play", f"+samples={end - begin}", f"+drain={rtl.latency + 64}", f"+settle={rtl.latency}",
                     f"+patience={20 * rtl.latency + 10_000}", f"+stall_seed={(seed + number) % 2**30 * 2 + 1}",
                     "+verilator+rand+reset+2", f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
             if stalls:

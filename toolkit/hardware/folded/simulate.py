@@ -20,7 +20,9 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
     backward = [p.backward for p in reversed(parts)]
     forward = [p.forward for p in parts]
     clocks = [p.clock for p in parts]
-    sink.ready = source.valid = True
+    sink.ready = True
+    _settle(parts)
+    source.valid = True
     clock = entered = given = 0
     began: int | None = None
     ends: list[int] = []
@@ -54,3 +56,16 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
 
 def _held(parts: Sequence[Part]) -> tuple[int, ...]:
     return tuple(p.most for p in parts if isinstance(p, Queue))
+
+
+def _settle(parts: Sequence[Part]) -> None:
+    """Without input, until nothing moves any more: what reads padding first has gone as far as it can."""
+    before: Any = None
+    while (state := tuple(p.state() for p in parts)) != before:
+        before = state
+        for part in parts:
+            part.forward()
+        for part in reversed(parts):
+            part.backward()
+        for part in parts:
+            part.clock()

@@ -91,7 +91,8 @@ def _words(fields: np.ndarray, bits: int) -> list[str]:
     count, lanes = fields.shape
     width = lanes * bits
     octets = -(-width // 8)
-    spread = ((fields.astype(np.uint64)[:, :, None] >> np.arange(bits, dtype=np.uint64)) & np.uint64(1)).astype(np.uint8)
+    places = np.arange(bits, dtype=np.uint64)
+    spread = ((fields.astype(np.uint64)[:, :, None] >> places) & np.uint64(1)).astype(np.uint8)
     packed = np.packbits(spread.reshape(count, width), axis=1, bitorder="little")
     digits = -(-width // 4)
     return [f"{width}'h{bytes(row[::-1]).hex()[2 * octets - digits:]}" for row in packed]

@@ -17,7 +17,7 @@ from toolkit.hardware.folded import FoldedPlan
 
 
 def verilog_folded(plan: FoldedPlan) -> Verilog:
-    """All Verilog of a folded design: one file a module. `nets` are the streams' names, without _data, _valid, _ready."""
+    """All Verilog of a folded design: one file a module. `nets` are the names of streams."""
     design = plan.design
     top = identifiers([design.name], fallback=TOP)[design.name]
     tensors = [design.input.name, *(n.name for n in plan.nodes)]
@@ -63,8 +63,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         # All ready wires stand before the first use.
         lines.sort(key=lambda line: not line.endswith("_ready;"))
         lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
-        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers, all of which take an element in the "
-                                 "same clock.", "lines": lines})
+        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take an element in the same "
+                                 "clock.", "lines": lines})
 
     publish(design.input.name)
     queue_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.queues, queues, strict=True)}
@@ -95,7 +95,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         del layer
     return render("verilog/folded/top.v.j2", top=top, design=comment(design.name), items=items,
                   latency=plan.latency, interval=f"{plan.initiation_interval:g}",
-                  input=_end(design.input, nets[design.input.name]), output=_end(design.output, nets[design.output.name]))
+                  input=_end(design.input, nets[design.input.name]),
+                  output=_end(design.output, nets[design.output.name]))
 
 
 def _declared(net: str, tensor: Tensor) -> list[str]:
@@ -117,4 +118,5 @@ def _end(tensor: Tensor, net: str) -> dict[str, Any]:
     return {"about": describe(tensor), "beats": tensor.size, "net": net, "width": width, "bus": bus,
             "part": "" if bus == width else f"[{width - 1}:0]",
             "unused": "" if bus == width else f", s_axis_tdata[{bus - 1}:{width}]", "count_bits": bits,
-            "last": literal(tensor.size - 1, bits), "padded": f"{{{padding}, {net}_data}}" if padding else f"{net}_data"}
+            "last": literal(tensor.size - 1, bits),
+            "padded": f"{{{padding}, {net}_data}}" if padding else f"{net}_data"}
