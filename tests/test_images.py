@@ -304,3 +304,30 @@ def test_a_network_without_labels_may_give_images():
     data = Data.of(np.random.default_rng(0).normal(size=(20, *IMAGE)))
     found = compress(chain(nn.Conv2d(3, 2, 3), nn.ReLU()), data, "log2:4", Settings(epochs=1))
     assert found.design.output.shape == (4, 4, 2) and found.test_codes.shape == (20, 6, 6, 3)
+
+
+def test_a_search_prunes_what_a_sum_joins_together_and_leaves_what_the_input_prescribes():
+    from optuna.trial import FixedTrial
+
+    from toolkit.compress.prune import fixed, together
+    from toolkit.search.space import choose
+
+    graph = capture(NETWORKS["residual"][1]().eval(), IMAGE)
+    assert [len(group) for group in together(graph)] == [2] and len(fixed(graph)) == 1
+    asked = {"layers.0: pruning": "0.5"}
+    for i in range(3):
+        asked |= {f"layers.{i}: activations": 6, f"layers.{i}: weights": "log2:3"}
+    choice = choose(FixedTrial(asked | {"hidden bits": 8}), graph)
+    assert [rule for rule in choice.layers if "structured" in rule] == ["layers.0=structured:0.5",
+                                                                        "layers.1=structured:0.5"]
+    assert len(fixed(capture(NETWORKS["concatenations"][1]().eval(), IMAGE))) == 3
+
+
+def test_a_convolution_counts_the_adders_of_every_window():
+    from toolkit.estimate.proxy import adder_bits
+
+    graph, samples = quantised("conv")
+    design = proved(graph, samples)
+    conv = Design("conv", design.input, design.layers[:1])
+    row = design.layers[0].weights.integers()[0]
+    assert adder_bits(conv) > 16 * 0.3 * 8 * np.count_nonzero(row)

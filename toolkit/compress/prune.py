@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from math import lcm
@@ -104,6 +105,25 @@ def _judge(importance: str) -> Callable[[Any], torch.Tensor | None]:
         return None if found is None else found[:len(group[0].idxs)]
 
     return judged
+
+
+def together(graph: fx.GraphModule) -> list[set[nn.Module]]:
+    """Layers that only lose channels together: those that a sum joins, a depthwise convolution and what it reads."""
+    found: list[set[nn.Module]] = []
+    for node in graph.graph.nodes:
+        module = module_of(graph, node)
+        if node.target is not operator.add and not _depthwise(module):
+            continue
+        members = {*_makers(graph, node), *([module] if module is not None else [])}
+        touching = [group for group in found if group & members]
+        found = [group for group in found if not group & members] + [members.union(*touching)]
+    return found
+
+
+def fixed(graph: fx.GraphModule) -> set[nn.Module]:
+    """The layers that cannot lose channels: the input or the output of the network prescribes them."""
+    found = {*outputs(graph), *_tied(graph)}
+    return found.union(*(group for group in together(graph) if group & found))
 
 
 def _tied(graph: fx.GraphModule) -> list[nn.Module]:
