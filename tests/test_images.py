@@ -331,3 +331,9 @@ def test_a_convolution_counts_the_adders_of_every_window():
     conv = Design("conv", design.input, design.layers[:1])
     row = design.layers[0].weights.integers()[0]
     assert adder_bits(conv) > 16 * 0.3 * 8 * np.count_nonzero(row)
+
+
+def test_what_no_hardware_can_be_made_of_is_refused_before_training():
+    data = Data.of(np.random.default_rng(0).normal(size=(20, *IMAGE)))
+    with pytest.raises(InputError, match="nothing but padding"):
+        compress(chain(nn.Conv2d(3, 2, 2, padding=2)), data, "log2:4", Settings(epochs=100_000))

@@ -40,6 +40,7 @@ from toolkit.design import Design
 from toolkit.errors import InputError
 
 CALIBRATION = 2048
+PROBE = 64
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
         raise InputError("the model's outputs are not finite on the test samples")
     data.check_outputs(outputs.shape[1:])
     settings.overrides.check(original.meta["paths"])
+    if scheme.quantise is not None:
+        # Whatever no hardware can be made of is refused before hours of training.
+        probe = torch.from_numpy(data.calibration(PROBE))
+        lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
+                       overrides=settings.overrides), name)
     chain = _Chain(original, data, settings)
     for step in scheme.steps:
         chain.take(step)
