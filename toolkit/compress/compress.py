@@ -212,14 +212,14 @@ def step_ratio(step: Scheme_step, share: float) -> float:
 
 
 def _enough(graph: fx.GraphModule, samples: np.ndarray) -> int:
-    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 256 MiB as float64."""
+    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 128 MiB as float64."""
     sizes = [samples[0].size]
     hooks = [m.register_forward_hook(lambda module, inputs, output: sizes.append(output[0].numel()))
              for m in graph.modules() if m is not graph]
     evaluate(graph, samples[:1])
     for hook in hooks:
         hook.remove()
-    return min(CALIBRATION, max((1 << 25) // max(sizes), 16))
+    return min(CALIBRATION, max((1 << 24) // max(sizes), 16))
 
 
 def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:
