@@ -118,10 +118,7 @@ class Maker:
         """A residual addition or a concatenation of two ways."""
         r, x = self.rng, self.last
         way = self.conv(x, same=True, channels=x.shape[-1])
-        if r.random() < 0.5:
-            other = self.conv(x, same=True, channels=x.shape[-1])
-        else:
-            other = x
+        other = self.conv(x, same=True, channels=x.shape[-1]) if r.random() < 0.5 else x
         if r.random() < 0.5:
             self.put(Add(self.name(), (way.name, other.name), self.requantise()), way, other)
         else:

@@ -102,13 +102,13 @@ def build(model: Model, data: DataFile, out: Out,
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
           layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-          table_bits: TableBits = 10, name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4,
-          arch: Arch = "auto", interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0,
-          widest: Widest = 64, lanes: Lanes = None,
+          name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
+          interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+          lanes: Lanes = None,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
-          as_json: Json = False) -> None:
+          table_bits: TableBits = 10, as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import Data, build_trial, load_model
     from toolkit.api import build as run

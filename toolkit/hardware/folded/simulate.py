@@ -9,7 +9,7 @@ from toolkit.errors import InputError
 from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
 
 MAX_FRAMES = 4096
-CLOCKS = 1 << 19
+CLOCKS = 1 << 17
 """After so many the search for a period ends; what is known by then is kept."""
 MAX_CLOCKS = 1 << 26
 """Of one frame."""
