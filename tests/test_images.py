@@ -214,6 +214,13 @@ def test_single_layers_get_formats_of_their_own():
     assert design.layers[0].requantise.format.width == 5
 
 
+def test_a_layer_s_activation_bits_are_those_behind_its_function():
+    graph, samples = quantised("tables", overrides=Overrides.parse(["0=act:5", "3=act:6"]))
+    design = proved(graph, samples)
+    widths = {layer.name: design.tensors[layer.name].format.width for layer in design.layers}
+    assert [widths[name] for name in ("0", "1", "2", "3", "5")] == [10, 5, 10, 6, 10]
+
+
 PRUNED = ("conv", "groups", "depthwise", "residual", "joined branches", "signals", "global pool", "tables", "max pools",
           "upsampling")
 
