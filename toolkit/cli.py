@@ -28,6 +28,7 @@ Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.
 InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
 HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
 OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
+TableBits = Annotated[int, typer.Option(help="Bits of what a table (of sigmoid, SiLU, ...) or a LeakyReLU reads.")]
 Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
 Metric = Annotated[str | None, typer.Option(
     help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
@@ -81,13 +82,13 @@ def compress(model: Model, data: DataFile, out: Out, scheme: Schemes = None,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
              task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-             name: Name = "network", as_json: Json = False) -> None:
+             table_bits: TableBits = 10, name: Name = "network", as_json: Json = False) -> None:
     """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import Data, compress_all, load_model
     from toolkit.report import sweep as report
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer)
+                         trainer, table_bits)
     found = compress_all(load_model(model), Data.load(data, task), out, schemes=scheme, reference=sweep,
                          trained=trained, settings=settings, name=name)
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
@@ -107,14 +108,14 @@ def build(model: Model, data: DataFile, out: Out,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
-          as_json: Json = False) -> None:
+          table_bits: TableBits = 10, as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import Data, build_trial, load_model
     from toolkit.api import build as run
     from toolkit.errors import InputError
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer)
+                         trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = load_model(model), Data.load(data, task)
@@ -196,13 +197,13 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
               plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
-              trainer: str | None) -> Any:
+              trainer: str | None, table_bits: int = 10) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
     from toolkit.compress.scheme import Overrides
     from toolkit.named import function
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
+    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate, not plain, seed,
                     Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
                     function(trainer, "training loop"))
 
