@@ -1,0 +1,80 @@
+"""The table of operators, and the walk over a file: ONNX in, steps out."""
+
+from __future__ import annotations
+
+from toolkit.capture.onnx import constants, images, pointwise, quantisers, shaping, weighted
+from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node
+from toolkit.capture.onnx.steps import Network
+from toolkit.capture.onnx.translator import Handler, Translator
+from toolkit.capture.onnx.values import Value
+from toolkit.errors import InputError
+
+OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS}
+"""Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
+WHY_NOT = {
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+                     "MatMulInteger"), "export the float model, or one in the QONNX dialect (Quant nodes)"),
+    "ConvTranspose": "use a nearest Resize and a Conv instead",
+    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization"),
+                    "its scale depends on the data; use BatchNormalization, which folds into a layer's weights"),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "recurrence and control flow are not supported"),
+}
+PASSING = ("Quant", "IntQuant", "BipolarQuant", "Identity", "Relu", "Clip", "Cast", "Dropout")
+
+
+def translate(file: File, requantise: bool = False) -> Network:
+    """The steps of a file. Raises InputError for what has no hardware here, naming the node."""
+    try:
+        return _translated(file, requantise)
+    except InputError as error:
+        raise InputError(f"'{file.path}': {error}") from error
+
+
+def _translated(file: File, requantise: bool) -> Network:
+    t = Translator(file, requantise)
+    axes = _input_axes(file)
+    shape = tuple(file.input_shape[a] for a in axes)
+    t.values[file.input] = Value(file.input, shape, tuple(axes.index(i) for i in range(len(axes))))
+    for node in file.nodes:
+        _take(t, node)
+    end = t.values[file.output]
+    last = file.nodes[-1]
+    if not isinstance(end, Value) or not t.steps:
+        raise InputError("computes nothing from its input; there is no hardware to make")
+    if end.pads is not None:
+        raise last.fail("pads zeros that nothing reads")
+    end = t.plain(last, end)
+    return Network(file.input, shape, axes, tuple(t.steps), end.name, tuple(t.notes))
+
+
+def _take(t: Translator, node: Node) -> None:
+    """Translate one node."""
+    if node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
+        quantisers.HANDLERS[node.operator](t, node)
+    elif node.operator == "Constant":
+        constants.constant(t, node)
+    elif node.operator == "Shape" and node.domain in DOMAINS:
+        constants.shape(t, node)
+    elif t.all_constant(node) and constants.evaluate(t, node):
+        return
+    elif node.operator in OPERATORS and node.domain in DOMAINS:
+        OPERATORS[node.operator](t, node)
+    else:
+        where = "" if node.domain in DOMAINS else f" of the domain '{node.domain[:40]}'"
+        raise node.fail(f"this operator{where} is not supported: "
+                        + WHY_NOT.get(node.operator, f"known are {', '.join(sorted(OPERATORS))}, and QONNX's Quant, "
+                                                     "BipolarQuant and Trunc"))
+
+
+def _input_axes(file: File) -> tuple[int, ...]:
+    """How the axes of the file's samples become ours: channels-last images, whose first Transpose says that they are,
+    go channels first; everything else stays."""
+    rank = len(file.input_shape)
+    plain = tuple(range(rank))
+    name, last = file.input, (rank - 1, *range(rank - 1))
+    while len(users := file.users.get(name, [])) == 1 and users[0].operator in PASSING:
+        name = users[0].outputs[0]
+    wanted = [0, *(a + 1 for a in last)]
+    turned = users and all(u.operator == "Transpose" and list(u.attributes.get("perm", ())) == wanted for u in users)
+    return last if rank in (2, 3) and turned else plain
+
