@@ -47,7 +47,7 @@ def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, s
         raise InputError(f"the scheme '{scheme}' does not quantise, and hardware needs integers; end it in +log2:4, "
                          "say")
     check_targets(targets)
-    check_ours(out)
+    check_ours(out, "hardware")
     if check:
         require(targets)
     compressed = compress(model, data, scheme, settings, name=name)
@@ -89,7 +89,7 @@ def compress_all(model: Source, data: Data, out: Path | str, *, schemes: list[st
     chosen = [*(REFERENCE.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
     if not chosen:
         raise InputError("no scheme is given; say --scheme log2:4, for one")
-    check_ours(out)
+    check_ours(out, "rows")
     with output_folder(out) as fresh:
         (fresh / "rows").mkdir()
         made = sweep(model, data, chosen, settings or Settings(), fresh / "rows", trained=trained, name=name)

@@ -20,7 +20,7 @@ Model = Annotated[str, typer.Argument(help="A .pt2 file, or package.module:calla
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
 Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
 Layers = Annotated[list[str] | None, typer.Option(
-    help="PATTERN=log2:6 or PATTERN=keep, for single layers; may be repeated.")]
+    help="PATTERN=log2:6, =act:6, =structured:0.7 or =keep, for single layers; may be repeated.")]
 Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
 Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
@@ -28,6 +28,11 @@ Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.
 InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
 HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
 OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
+Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
+Metric = Annotated[str | None, typer.Option(
+    help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
+Loss = Annotated[str | None, typer.Option(help="package.module:function of (outputs, targets), to train by.")]
+Trainer = Annotated[str | None, typer.Option(help="package.module:function of (graph, data, epochs): the training.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
@@ -66,14 +71,16 @@ def compress(model: Model, data: DataFile, out: Out, scheme: Schemes = None,
              trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
+             task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
              name: Name = "network", as_json: Json = False) -> None:
     """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import Data, compress_all, load_model
     from toolkit.report import sweep as report
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
-    found = compress_all(load_model(model), Data.load(data), out, schemes=scheme, reference=sweep, trained=trained,
-                         settings=settings, name=name)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer)
+    found = compress_all(load_model(model), Data.load(data, task), out, schemes=scheme, reference=sweep,
+                         trained=trained, settings=settings, name=name)
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
     if len(found.good) < len(found.rows):
         raise typer.Exit(1)
@@ -84,20 +91,22 @@ def build(model: Model, data: DataFile, out: Out,
           scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
+          name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
-          trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
+          trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import Data, Options, build_trial, load_model
     from toolkit.api import build as run
     from toolkit.errors import InputError
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = load_model(model), Data.load(data)
+    source, samples = load_model(model), Data.load(data, task)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
                  "vectors": vectors, "check": check, "name": name}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
@@ -115,15 +124,17 @@ def search(model: Model, data: DataFile, out: Out,
            max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
            finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
            epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-           output_bits: OutputBits = 16, as_json: Json = False) -> None:
+           output_bits: OutputBits = 16, task: Task = None, metric: Metric = None, loss: Loss = None,
+           trainer: Trainer = None, as_json: Json = False) -> None:
     """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
     from toolkit.api import Data, load_model
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    found = run_search(load_model(model), Data.load(data), out, trials=trials, storage=storage,
+    found = run_search(load_model(model), Data.load(data, task), out, trials=trials, storage=storage,
                        objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
-                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None),
+                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
+                                          loss, trainer),
                        seed=seed, finalists=finalists)
     _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
 
@@ -170,13 +181,16 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
-              plain: bool, layers: list[str] | None) -> Any:
+              plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
+              trainer: str | None) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
     from toolkit.compress.scheme import Overrides
+    from toolkit.named import function
 
     return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
-                    Overrides.parse(layers or []))
+                    Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
+                    function(trainer, "training loop"))
 
 
 def _targets(text: str) -> tuple[str, ...]:

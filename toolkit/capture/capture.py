@@ -9,8 +9,9 @@ import warnings
 import torch
 from torch import fx, nn
 
+from toolkit.capture import images, operations
+from toolkit.capture.builder import Builder, Unsupported
 from toolkit.capture.fold import fold_batch_norms
-from toolkit.capture.operations import Builder, Unsupported
 from toolkit.errors import InputError
 
 Source = nn.Module | torch.export.ExportedProgram
@@ -72,11 +73,12 @@ def rebuilt(program: torch.export.ExportedProgram, sample_shape: tuple[int, ...]
     builder = Builder(tensors, tuple(sample_shape))
     for node in program.graph.nodes:
         try:
-            builder.add(node, users[0])
+            operations.read(builder, node, users[0])
         except Unsupported as error:
             place = error.path or "the model itself"
             raise InputError(f"the operation '{error.operation}' in '{place}' is not supported: {error.advice}") \
                 from None
     graph = builder.finish()
     fold_batch_norms(graph)
+    images.check_padding(graph)
     return graph
