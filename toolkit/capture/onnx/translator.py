@@ -122,7 +122,8 @@ class Translator:
         weight = next((re.fullmatch(r"(.+?)[./](weight|kernel|MatMul/ReadVariableOp|Conv[12]D/ReadVariableOp)(:0)?", n)
                        for n in node.inputs if n in self.file.initializers and "." in n + "."), None)
         text = weight[1] if weight else re.sub(rf"/{re.escape(node.operator)}(_\d+)?$", "", node.name.strip("/"))
-        base = re.sub(r"\s+", " ", text).strip("/ ")[:120] or node.operator[:40].lower()
+        text = re.sub(r"^_class__keras_layers_(core|convolutional)_", "", text)
+        base = re.sub(r"\s+", " ", text).strip("/ _")[:120] or node.operator[:40].lower()
         found, number = base, 2
         while found in self.labels or found == self.file.input:
             found, number = f"{base}_{number}", number + 1
