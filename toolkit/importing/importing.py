@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.capture.onnx import QuantisedModel
+from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Quant
-from toolkit.design import Design, FixedPoint, Tensor
+from toolkit.design import ArgMax, Design, FixedPoint, Tensor
 from toolkit.errors import InputError
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
+from toolkit.importing.rounding import exponent, nearest_power
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,28 @@ class InputRange:
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """A design made of a file; `notes` say what was left out, assumed or approximated."""
+    """A design made of a file; `notes` say what was left out, assumed or approximated. `entry` is how the file itself
+    quantises its input, where it does."""
 
     design: Design
     notes: tuple[str, ...]
+    entry: Quant | None = None
+
+    def codes(self, samples: np.ndarray) -> np.ndarray:
+        """int64 codes, channels last, of real samples (n, *shape), channels first."""
+        lies = np.moveaxis(samples, 1, -1)
+        if self.entry is None:
+            return self.design.input.format.quantise(lies)
+        real = lies.astype(np.float64) / self.entry.scale + self.entry.zero
+        rounded = ROUNDINGS[self.entry.rounding](np.clip(real, self.entry.low, self.entry.high))
+        return rounded.astype(np.int64) - self.entry.zero
+
+    def accuracy(self, codes: np.ndarray, labels: np.ndarray | None) -> float | None:
+        """The share of samples whose class is right; None where labels are no classes (n,)."""
+        if labels is None or labels.ndim != 1:
+            return None
+        found = self.design.reference(codes).reshape(len(codes), -1)
+        return float(((found[:, 0] if isinstance(self.design.layers[-1], ArgMax) else found.argmax(1)) == labels).mean())
 
 
 def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: str = "network") -> Imported:
@@ -59,11 +79,13 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
     network = model.network
     notes = list(network.notes)
     first = network.users(network.input)
+    entry = None
     steps = list(network.steps)
     if len(first) == 1 and isinstance(first[0], Quant) and network.output != network.input:
         low = Lowering(network, name, notes, model.requantise)
-        form = low.entry(first[0])
         steps.remove(first[0])
+        entry = nearest_power(first[0], notes)
+        form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, -exponent(entry.scale))
         low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output))
     else:
         form = given.format()
@@ -76,4 +98,4 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         if handler is None:
             raise step.fail("has no hardware in a quantised network")
         handler(low, step)
-    return Imported(low.design(), tuple(notes))
+    return Imported(low.design(), tuple(notes), entry)

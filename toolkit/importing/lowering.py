@@ -8,13 +8,12 @@ from math import inf, isfinite, ldexp, prod
 
 import numpy as np
 
-from toolkit.capture.onnx.steps import Network, Quant, Step
+from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.design.tensors import Interval
 from toolkit.errors import InputError
 from toolkit.importing.held import Curve, Held, Sums, Value
-from toolkit.importing.rounding import exponent, nearest_power
 
 
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -42,11 +41,6 @@ class Lowering:
         self.intervals[tensor.name] = Interval.full(tensor.shape, tensor.format)
         for name in names:
             self.values[name] = Held(tensor.name, self.network.input_shape)
-
-    def entry(self, step: Quant) -> FixedPoint:
-        """The format of an input that the file quantises first of all."""
-        step = nearest_power(step, self.notes)
-        return FixedPoint.holding(step.low - step.zero, step.high - step.zero, -exponent(step.scale))
 
     def append(self, layer: Layer) -> Tensor:
         """Add a layer; its tensor, with its range known."""

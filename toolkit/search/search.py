@@ -87,6 +87,7 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
     limits, settings = limits or Limits(), settings or Settings()
     if data.task not in ("classes", "bits") and settings.metric is None:
         raise InputError("a search needs labels that are classes or bits, to measure accuracy by, or a --metric")
+    data = data.arranged(model)
     graph, _ = without_argmax(capture(model, data.sample_shape))
     study = _study(storage, objectives, limits, _fingerprint(graph, data, settings, objectives), seed)
     proxy = replace(settings, **{name: min(most, getattr(settings, name)) for name, most in PROXY.items()})
