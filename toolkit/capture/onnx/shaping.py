@@ -41,7 +41,7 @@ def flatten(t: Translator, node: Node) -> None:
     x = t.value(node, 0)
     axis = node.attributes.get("axis", 1)
     axis += len(x.seen) + 1 if axis < 0 else 0
-    if axis != 1 and not (axis == 0 and t.file.batch == 1) and prod(x.seen[:max(axis - 1, 0)]) != 1:
+    if not 0 <= axis <= len(x.seen) + 1 or (t.file.batch != 1 if axis == 0 else prod(x.seen[:axis - 1]) != 1):
         raise node.fail(f"flattens from axis {axis}, which mixes samples; flatten what follows the batch")
     t.set(node, t.vector(node, x))
 
