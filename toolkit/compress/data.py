@@ -131,8 +131,12 @@ class Data:
         np.savez(path, allow_pickle=False, **{key: getattr(self, key) for key in FILE_KEYS
                                               if getattr(self, key) is not None})
 
-    def check_outputs(self, outputs: int) -> None:
-        """Raise InputError unless the labels fit a network with so many outputs."""
+    def check_outputs(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError unless the labels fit a network with outputs of such a shape."""
+        if len(shape) != 1 and self.y_train is not None:
+            raise InputError(f"the network's outputs are of shape {shape}, the labels one row a sample; end the "
+                             "network in a Flatten, or give no labels")
+        outputs = shape[0]
         for name, labels in (("y_train", self.y_train), ("y_test", self.y_test)):
             if labels is None:
                 continue

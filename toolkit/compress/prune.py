@@ -1,15 +1,17 @@
-"""Structured pruning: whole neurons go, together with everything that depends on them (torch-pruning's groups)."""
+"""Structured pruning: whole neurons and channels go, together with everything that depends on them (torch-pruning's groups)."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Collection, Mapping
+from math import lcm
 
 import torch
 import torch_pruning as tp
 from torch import fx, nn
 
+from toolkit.compress.product import WEIGHTED
 from toolkit.errors import InputError
 
 IMPORTANCES = {
@@ -25,7 +27,7 @@ IMPORTANCES = {
 def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
           keep: Collection[str] = (), widths: Mapping[str, int] | None = None,
           ratios: Mapping[str, float] | None = None) -> fx.GraphModule:
-    """A copy of `graph` without `ratio` of the hidden neurons of every group of layers; those named in `keep` keep
+    """A copy of `graph` without `ratio` of the hidden neurons and channels of every group of layers; those named in `keep` keep
     theirs, and those in `ratios` lose that share. A ratio is taken of the layer's width, or of that in `widths` where
     it was wider before.
 
@@ -42,13 +44,16 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
         origin = graph.meta.get("origin", {}).get(name)
         ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
         parameter.data = ids.double().reshape(parameter.shape)
+    # Each group of a grouped convolution must lose as many channels as the others.
+    whole = lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not _depthwise(m)))
     cuts = {}
     for name, module in graph.named_modules():
-        if isinstance(module, nn.Linear) and module not in last:
-            wide, share = (widths or {}).get(name, module.out_features), (ratios or {}).get(name, ratio)
-            left = max(round(wide * (1 - share)), 1)
+        if isinstance(module, WEIGHTED) and module not in last:
+            width = len(module.weight)
+            wide, share = (widths or {}).get(name, width), (ratios or {}).get(name, ratio)
+            left = max(round(wide * (1 - share) / whole), 1) * whole
             # Half a neuron more, so that truncation cannot take one too many.
-            cuts[module] = max(1 - (left + 0.5) / module.out_features, 0.0)
+            cuts[module] = max(1 - (left + 0.5) / width, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pruner = tp.pruner.BasePruner(graph, example, importance=IMPORTANCES[importance](), pruning_ratio=0.0,
@@ -69,14 +74,19 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
 
 
 def outputs(graph: fx.GraphModule) -> list[nn.Module]:
-    """The Linears whose neurons are the network's own outputs."""
+    """The layers whose neurons or channels are the network's own outputs."""
     found: list[nn.Module] = []
     stack = list(next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes)
     while stack:
         node = stack.pop()
         module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.Linear):
+        if isinstance(module, WEIGHTED):
             found.append(module)
-        else:
+        if not isinstance(module, WEIGHTED) or _depthwise(module):
             stack.extend(node.all_input_nodes)
     return found
+
+
+def _depthwise(module: nn.Module) -> bool:
+    """Whether a layer's channels are those of the layer before it."""
+    return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == module.in_channels == module.out_channels

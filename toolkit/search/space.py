@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import fx, nn
+from torch import fx
 
 from toolkit.compress.compress import Settings
+from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import outputs
 from toolkit.compress.quantise import Widths
 from toolkit.compress.scheme import Overrides
@@ -43,7 +44,7 @@ def choose(trial: Any, graph: fx.GraphModule) -> Choice:
     last = outputs(graph)
     layers, pruned = [], False
     for name, module in graph.named_modules():
-        if not isinstance(module, nn.Linear):
+        if not isinstance(module, WEIGHTED):
             continue
         path = graph.meta["paths"].get(name, name)
         if module not in last:
