@@ -10,6 +10,7 @@ from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.steps import Clip, Function
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
+from toolkit.capture.onnx.weighted import affine
 
 
 def relu(t: Translator, node: Node) -> None:
@@ -62,11 +63,15 @@ def prelu(t: Translator, node: Node) -> None:
 
 
 def hard_sigmoid(t: Translator, node: Node) -> None:
-    """clip(alpha * x + beta, 0, 1): PyTorch's slope is 1/6, Keras's is 0.2."""
-    a = node.attributes
-    if abs(a.get("beta", 0.5) - 0.5) > 1e-6:
-        raise node.fail(f"has an offset of {a['beta']:g}; 0.5 is supported")
-    t.set(node, t.like(node, Function, t.value(node, 0), function="hardsigmoid", alpha=float(a.get("alpha", 0.2))))
+    """clip(alpha * x + beta, 0, 1). PyTorch's slope is 1/6; another one is taken into the weights before it, unless they
+    are quantised and the function becomes a table as it is."""
+    alpha, beta = (float(node.attributes.get(key, default)) for key, default in (("alpha", 0.2), ("beta", 0.5)))
+    if abs(beta - 0.5) > 1e-6 or not alpha > 0:
+        raise node.fail(f"is clip({alpha:g} * x + {beta:g}, 0, 1); a positive slope and an offset of 0.5 are supported")
+    x = t.value(node, 0)
+    if not t.file.quantised and abs(alpha - 1 / 6) > 1e-4:
+        x, alpha = affine(t, node, x, np.full(1, 6 * alpha), np.zeros(1)), 1 / 6
+    t.set(node, t.like(node, Function, x, function="hardsigmoid", alpha=alpha))
 
 
 def gelu(t: Translator, node: Node) -> None:
@@ -85,5 +90,5 @@ HANDLERS: dict[str, Handler] = {
     "Relu": relu, "Clip": clip, **dict.fromkeys(("Min", "Max"), bound), "LeakyRelu": leaky, "PRelu": prelu,
     "HardSigmoid": hard_sigmoid, "Gelu": gelu, "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
     "HardSwish": _function("hardswish"), "Elu": _function("elu", 1.0), "Softplus": _function("softplus"),
-    "Softsign": _function("softsign"), "Mish": _function("mish"),
+    "Mish": _function("mish"), "Erf": _function("erf"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolkit.capture.onnx import constants, images, pointwise, quantisers, shaping, weighted
 from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node
-from toolkit.capture.onnx.steps import Network
+from toolkit.capture.onnx.steps import Function, Network
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.errors import InputError
@@ -36,15 +36,28 @@ def _translated(file: File, requantise: bool) -> Network:
     shape = tuple(file.input_shape[a] for a in axes)
     t.values[file.input] = Value(file.input, shape, tuple(axes.index(i) for i in range(len(axes))))
     for node in file.nodes:
-        _take(t, node)
+        try:
+            _take(t, node)
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
+            # An attribute of another type than the operator's: a handler does not ask for each.
+            raise node.fail(f"its attributes or constants are damaged: {str(error)[:120]}") from error
     end = t.values[file.output]
     last = file.nodes[-1]
-    if not isinstance(end, Value) or not t.steps:
+    if not isinstance(end, Value):
         raise InputError("computes nothing from its input; there is no hardware to make")
     if end.pads is not None:
         raise last.fail("pads zeros that nothing reads")
     end = t.plain(last, end)
-    return Network(file.input, shape, axes, tuple(t.steps), end.name, tuple(t.notes))
+    live = {end.name}
+    for step in reversed(t.steps):  # what a pattern has replaced is read by nothing any more
+        if step.output in live:
+            live.update(step.inputs)
+    steps = tuple(step for step in t.steps if step.output in live)
+    if not steps:
+        raise InputError("computes nothing from its input; there is no hardware to make")
+    if any(isinstance(s, Function) and s.function == "erf" for s in steps):
+        raise InputError("holds an Erf that is no part of a GELU, which is not supported")
+    return Network(file.input, shape, axes, steps, end.name, tuple(t.notes))
 
 
 def _take(t: Translator, node: Node) -> None:

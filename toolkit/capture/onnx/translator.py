@@ -66,7 +66,7 @@ class Translator:
         """Let `value` be what the node makes."""
         self.values[node.outputs[0]] = value
 
-    def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...],
+    def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
              **rest: Any) -> Value:
         """Append a step; returns what it makes, plain."""
         if prod(shape) > MAX_VALUE or min(shape, default=0) < 1:
@@ -78,7 +78,7 @@ class Translator:
         self.steps.append(made)
         return Value.plain(label, shape)
 
-    def like(self, node: Node, kind: type[Step], x: Value, **rest: Any) -> Value:
+    def like(self, node: Node, kind: type[Step], x: Value, /, **rest: Any) -> Value:
         """Append an element-wise step: its output lies as its input does."""
         made = self.step(node, kind, (x,), x.shape, **rest)
         return Value(made.name, x.shape, x.axes, x.order)
@@ -122,6 +122,7 @@ class Translator:
         weight = next((re.fullmatch(r"(.+?)[./](weight|kernel|MatMul/ReadVariableOp|Conv[12]D/ReadVariableOp)(:0)?", n)
                        for n in node.inputs if n in self.file.initializers and "." in n + "."), None)
         text = weight[1] if weight else re.sub(rf"/{re.escape(node.operator)}(_\d+)?$", "", node.name.strip("/"))
+        text = re.sub(r"(?<![^/])([^/]+)/(?=\1\.)", "", text)  # PyTorch repeats a module's name before its children
         text = re.sub(r"^_class__keras_layers_(core|convolutional)_", "", text)
         base = re.sub(r"\s+", " ", text).strip("/ _")[:120] or node.operator[:40].lower()
         found, number = base, 2

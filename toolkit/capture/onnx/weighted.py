@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.gates import gated
 from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
@@ -91,7 +92,7 @@ def batch_norm(t: Translator, node: Node) -> None:
         raise node.fail("its variance is negative")
     scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
     lifted = (-1,) + (1,) * (len(x.seen) - 1)
-    _affine(t, node, x, scale.reshape(lifted), (beta - mean * scale).reshape(lifted))
+    t.set(node, affine(t, node, x, scale.reshape(lifted), (beta - mean * scale).reshape(lifted)))
 
 
 def arithmetic(t: Translator, node: Node) -> None:
@@ -115,21 +116,19 @@ def arithmetic(t: Translator, node: Node) -> None:
         scale, offset = 1 / c, zeros
     else:
         raise node.fail("divides by what a layer made, or by zero")
-    _affine(t, node, x, scale, offset)
+    t.set(node, affine(t, node, x, scale, offset))
 
 
 def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
     if node.operator == "Mul":
-        for gate, x in ((a, b), (b, a)):
-            made = next((s for s in t.steps if s.output == gate.name), None)
-            if isinstance(made, Function) and made.function in ("sigmoid", "hardsigmoid") and made.inputs == (x.name,):
-                swish = "silu" if made.function == "sigmoid" else "hardswish"
-                if made.function == "hardsigmoid" and abs(made.alpha - 1 / 6) > 1e-4:
-                    break
-                t.set(node, t.like(node, Function, x, function=swish))
-                return
+        found = gated(t, a, b) or gated(t, b, a)
+        if found is not None:
+            name, factor, x = found
+            made = t.like(node, Function, x, function=name)
+            t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
+            return
     if node.operator != "Add":
-        raise node.fail("combines two activations; of these only Add is supported, and x * sigmoid(x)")
+        raise node.fail("combines two activations; of these Add is supported, and x * sigmoid(x) and its kin")
     if a.seen != b.seen:
         raise node.fail(f"adds shapes {a.seen} and {b.seen}; they must be equal")
     same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None
@@ -140,20 +139,24 @@ def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
     t.set(node, Value(made_by.name, a.shape, a.axes, a.order))
 
 
-def _affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> None:
+def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
     """`scale * x + offset`, taken into the weights before it where they are this node's alone."""
-    wanted = _per_channel(node, x, scale), _per_channel(node, x, offset)
-    if (wanted[0] == 1).all() and (wanted[1] == 0).all():
-        t.set(node, x)
-        return
+    scale, offset = _per_channel(node, x, scale), _per_channel(node, x, offset)
+    if (scale == 1).all() and not offset.any():
+        return x
     before = t.producer(x)
+    if isinstance(before, Affine):
+        scale, offset = before.scale * scale, before.offset * scale + offset
+        if np.allclose(scale, 1, rtol=1e-6, atol=0) and not offset.any():
+            t.steps.pop()
+            return Value(before.inputs[0], x.shape, x.axes, x.order)
+        t.replace(replace(before, scale=scale, offset=offset))
+        return x
     if isinstance(before, Linear | Convolve):
-        scale, offset = wanted
         lifted = scale.reshape((-1,) + (1,) * (before.weight.ndim - 1))
         t.replace(replace(before, weight=before.weight * lifted, bias=before.bias * scale + offset))
-        t.set(node, x)
-        return
-    t.set(node, t.like(node, Affine, x, scale=wanted[0], offset=wanted[1]))
+        return x
+    return t.like(node, Affine, x, scale=scale, offset=offset)
 
 
 def _per_channel(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
