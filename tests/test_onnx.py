@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def kinds(graph: torch.fx.GraphModule) -> list[str]:
 def dense(*sizes: int, seed: int = 0) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     """MatMul, Add, Relu over and over, as Keras exports them."""
     nodes, constants, source = [], {}, "x"
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(sizes)):
         constants |= {f"w{i}": floats(a, b, seed=seed + i), f"b{i}": floats(b, seed=seed + 9 + i)}
         nodes += [node("MatMul", f"{source} w{i}", f"m{i}"), node("Add", f"m{i} b{i}", f"a{i}"),
                   node("Relu", f"a{i}", f"r{i}")]
@@ -117,7 +118,8 @@ def test_a_final_argmax_stays(keep: int, tmp_path: Path):
 def test_a_batch_norm_folds_and_a_normalised_input_goes_into_the_weights(tmp_path: Path):
     nodes = [node("Sub", "x mean", "c"), node("Div", "c spread", "n"), node("MatMul", "n w", "m"),
              node("BatchNormalization", "m g o e v", "y")]
-    constants = {"mean": floats(6), "spread": np.abs(floats(6, seed=1)) + 0.5, "w": floats(6, 5), "g": floats(5, seed=2),
+    constants = {"mean": floats(6), "spread": np.abs(floats(6, seed=1)) + 0.5, "w": floats(6, 5),
+                 "g": floats(5, seed=2),
                  "o": floats(5, seed=3), "e": floats(5, seed=4), "v": np.abs(floats(5, seed=5)) + 0.5}
     assert kinds(close(saved(model(nodes, ("N", 6), constants), tmp_path), (6,))) == ["Linear"]
 
@@ -130,7 +132,8 @@ def channels_last() -> tuple[list[onnx.NodeProto], dict[str, Any]]:
              node("Transpose", "us", "t1", perm=[0, 3, 1, 2]), node("MaxPool", "t1", "p", kernel_shape=[2, 2]),
              node("Transpose", "p", "q", perm=[0, 2, 3, 1]), node("Identity", "q", "i"), node("Reshape", "i s", "f"),
              node("MatMul", "f w1", "m"), node("Add", "m b1", "y")]
-    constants = {"w0": floats(4, 3, 3, 3), "b0": floats(4), "scale": floats(4, seed=3), "s": np.array([-1, 36], np.int64),
+    constants = {"w0": floats(4, 3, 3, 3), "b0": floats(4), "scale": floats(4, seed=3),
+                 "s": np.array([-1, 36], np.int64),
                  "w1": floats(36, 5), "b1": floats(5)}
     return nodes, constants
 
@@ -157,7 +160,8 @@ def test_the_reshape_of_a_transposed_image_is_taken_into_the_weights_behind_it(t
     ([node("Conv", "x w", "y", auto_pad="SAME_LOWER")], {"w": floats(2, 3, 2, 2)}),
     ([node("Pad", "x p", "h"), node("Conv", "h w", "y", strides=[2, 2])],
      {"p": np.array([0, 0, 0, 1, 0, 0, 1, 0], np.int64), "w": floats(2, 3, 3, 3)}),
-    ([node("Relu", "x", "h"), node("MaxPool", "h", "y", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")], {}),
+    ([node("Relu", "x", "h"), node("MaxPool", "h", "y", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")],
+     {}),
     ([node("MaxPool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}),
     ([node("MaxPool", "x", "y", kernel_shape=[2, 2], dilations=[2, 1], strides=[1, 2])], {}),
     ([node("AveragePool", "x", "y", kernel_shape=[2, 4], strides=[2, 2])], {}),
@@ -177,9 +181,11 @@ def test_the_reshape_of_a_transposed_image_is_taken_into_the_weights_behind_it(t
                                   "e": floats(3), "v": np.ones(3, np.float32)}),
     ([node("Conv", "x w", "h"), node("Add", "h b", "s"), node("Mul", "s c", "y")],
      {"w": floats(4, 3, 3, 3), "b": floats(4, 1, 1), "c": floats(1, 4, 1, 1)}),
-    ([node("Conv", "x w", "h"), node("Shape", "h", "s"), node("Gather", "s zero", "n"), node("Unsqueeze", "n first", "u"),
+    ([node("Conv", "x w", "h"), node("Shape", "h", "s"), node("Gather", "s zero", "n"),
+      node("Unsqueeze", "n first", "u"),
       node("Concat", "u rest", "t", axis=0), node("Reshape", "h t", "f"), node("MatMul", "f m", "y")],
-     {"w": floats(2, 3, 1, 1), "zero": np.array(0), "first": np.array([0]), "rest": np.array([-1]), "m": floats(128, 3)}),
+     {"w": floats(2, 3, 1, 1), "zero": np.array(0), "first": np.array([0]), "rest": np.array([-1]),
+      "m": floats(128, 3)}),
 ])
 def test_images(nodes: list[onnx.NodeProto], constants: dict[str, Any], tmp_path: Path):
     close(saved(model(nodes, IMAGE, constants), tmp_path), (3, 8, 8))

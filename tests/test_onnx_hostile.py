@@ -219,7 +219,8 @@ def test_control_flow_several_inputs_and_weights_that_are_not_finite(tmp_path: P
     made = plain()
     made.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, ("N", 4)))
     refused(made, tmp_path, "2 inputs and 1 outputs")
-    refused(model([node("MatMul", "x w", "y")], ("N", 4), {"w": np.full((4, 3), np.nan, np.float32)}), tmp_path, "finite")
+    refused(model([node("MatMul", "x w", "y")], ("N", 4), {"w": np.full((4, 3), np.nan, np.float32)}), tmp_path,
+            "finite")
 
 
 def test_a_value_that_is_made_twice(tmp_path: Path):

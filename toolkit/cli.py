@@ -16,7 +16,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new, empty, or written by us before.")]
-Model = Annotated[str, typer.Argument(help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
+Model = Annotated[str, typer.Argument(
+    help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
 AnyData = Annotated[Path | None, typer.Option(
     "--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone; an .onnx MODEL goes without.")]
@@ -138,7 +139,8 @@ def search(model: Model, data: DataFile, out: Out,
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    found = run_search(load_model(model), Data.load(data, task), out, trials=trials, storage=storage,
+    source: Any = load_model(model)
+    found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
                        objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
                        settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
                                           loss, trainer),

@@ -26,8 +26,8 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
     take that shape, has weights that are not finite, or does something that has no hardware here.
     """
     if isinstance(model, QuantisedModel):
-        raise InputError(f"'{model.file.path}' is quantised already (QONNX) and takes no scheme; `shiftwright build` makes "
-                         "hardware of it as it is")
+        raise InputError(f"'{model.file.path}' is quantised already (QONNX) and takes no scheme; `shiftwright build` "
+                         "makes hardware of it as it is")
     if not isinstance(model, nn.Module | torch.export.ExportedProgram):
         raise InputError(f"{type(model).__name__} is no model; give an nn.Module or a .pt2 file")
     if isinstance(model, fx.GraphModule) and "paths" in model.meta:

@@ -12,7 +12,6 @@ from toolkit.capture.onnx import QuantisedModel, load_onnx
 from toolkit.errors import InputError
 from toolkit.named import named
 
-
 Loaded = torch.nn.Module | torch.export.ExportedProgram | QuantisedModel
 
 
@@ -29,8 +28,8 @@ def load_model(source: str, *, requantise: bool = False) -> Loaded:
         raise InputError(f"'{source}' is neither a .pt2 nor an .onnx file; save the model with torch.export.save(..., "
                          "'name.pt2'), or name it as package.module:callable")
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", source):
-        raise InputError(f"'{source[:100]}' is no model: give a .pt2 file, an .onnx file, or package.module:callable that "
-                         "returns an nn.Module")
+        raise InputError(f"'{source[:100]}' is no model: give a .pt2 file, an .onnx file, or package.module:callable "
+                         "that returns an nn.Module")
     found = named(source, "model")
     model = found if isinstance(found, torch.nn.Module) else found() if callable(found) else None
     if not isinstance(model, torch.nn.Module):

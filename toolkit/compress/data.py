@@ -106,10 +106,10 @@ class Data:
         count = max(min(RANDOM, RANDOM_ELEMENTS // int(np.prod(shape))), 16)
         rng = np.random.default_rng(seed)
         train, test = (rng.uniform(low, high, (n, *shape)).astype(np.float32) for n in (count, max(count // 2, 8)))
-        return cls(train, None, test, None, (
-            f"no data were given: the network was calibrated, trained and measured on {count} + {len(test)} random "
-            f"inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no accuracy; give --data for real "
-            "figures",))
+        note = (f"no data were given: the network was calibrated, trained and measured on {count} + {len(test)} random "
+                f"inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no accuracy; give --data "
+                "for real figures")
+        return cls(train, None, test, None, (note,))
 
     def arranged(self, model: object) -> Data:
         """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first

@@ -174,8 +174,8 @@ class Weights:
     def __post_init__(self) -> None:
         kind = np.uint8 if self.format.bits <= 8 else np.uint16
         if self.codes.dtype != kind or self.codes.ndim < 2 or self.codes.size == 0:
-            raise InputError(f"weight codes must be a non-empty {kind.__name__} matrix, not {self.codes.dtype} of shape "
-                             f"{self.codes.shape}")
+            raise InputError(f"weight codes must be a non-empty {kind.__name__} matrix, not {self.codes.dtype} of "
+                             f"shape {self.codes.shape}")
         if self.exponents.shape != self.codes.shape[:1]:
             raise InputError(f"{self.codes.shape[0]} output channels need as many exponents, not shape "
                              f"{self.exponents.shape}")

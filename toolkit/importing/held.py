@@ -26,8 +26,8 @@ class Held:
 class Sums:
     """A layer before its requantisation: `make(requantise, power)` is the layer with its sums over 2**power.
 
-    `accumulator` bounds the sums, with `frac + power` fractional bits; `low` and `high` are the clips so far, `origin` the
-    node that errors name; `scalable`: the layer can take a power.
+    `accumulator` bounds the sums, with `frac + power` fractional bits; `low` and `high` are the clips so far, `origin`
+    the node that errors name; `scalable`: the layer can take a power.
     """
 
     make: Callable[[Requantise, int], Layer]

@@ -62,7 +62,8 @@ class Imported:
         if labels is None or labels.ndim != 1:
             return None
         found = self.design.reference(codes).reshape(len(codes), -1)
-        return float(((found[:, 0] if isinstance(self.design.layers[-1], ArgMax) else found.argmax(1)) == labels).mean())
+        classes = found[:, 0] if isinstance(self.design.layers[-1], ArgMax) else found.argmax(axis=1)
+        return float((classes == labels).mean())
 
 
 def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: str = "network") -> Imported:
@@ -91,8 +92,9 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         form = given.format()
         low = Lowering(network, name, notes, model.requantise)
         low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input,))
-        notes.append(f"the file does not quantise its input: it is taken as {form}, {form.value(np.array(form.min_code)):g}"
-                     f"..{form.value(np.array(form.max_code)):g} (--input-bits, --input-range)")
+        least, most = form.value(np.array([form.min_code, form.max_code]))
+        notes.append(f"the file does not quantise its input: it is taken as {form}, {least:g}..{most:g} (--input-bits, "
+                     "--input-range)")
     for step in steps:
         handler = HANDLERS.get(type(step))
         if handler is None:

@@ -174,8 +174,8 @@ def bipolar(low: Lowering, step: Bipolar) -> None:
     """The sign bit of the sums, and a table of its two values."""
     frac = -exponent(step.scale)
     if math.frexp(step.scale)[0] != 0.5:
-        low.notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs differ "
-                         "from the file's")
+        low.notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs "
+                         "differ from the file's")
     sums = low.open(step.inputs[0], step)
     form = FixedPoint(True, 1, sums.frac + sums.power)
     sign = Requantise(form, 0 if sums.low >= 0 else -1, -1 if sums.high < 0 else 0, Rounding.FLOOR)

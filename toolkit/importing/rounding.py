@@ -58,4 +58,4 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
 
 def code(bound: float, frac: int, mode: str) -> int | None:
     """The code that a clip's bound rounds to; None where there is none."""
-    return None if math.isinf(bound) else int(ROUNDINGS[mode](np.float64(math.ldexp(bound, frac))))
+    return None if math.isinf(bound) else int(ROUNDINGS[mode](np.array(math.ldexp(bound, frac))))

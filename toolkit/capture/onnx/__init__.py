@@ -2,8 +2,8 @@
 and those either to an nn.Module (module) or, of the QONNX dialect, to a design (`toolkit.importing`).
 
 Why not onnx2torch and `capture`: it knows no Quant, keeps a batch size that is baked in, its channels-last graphs keep
-their Transposes, and it makes arrays before anything is checked. A table over our own steps is as short, says which node
-is at fault, and serves the exact import of QONNX as well.
+their Transposes, and it makes arrays before anything is checked. A table over our own steps is as short, says which
+node is at fault, and serves the exact import of QONNX as well.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ def _binary(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callabl
 
 def _small(node: Node, wanted: tuple[int, ...]) -> None:
     if int(np.prod([float(n) for n in wanted])) > MAX_ELEMENTS:
-        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {MAX_ELEMENTS:,} elements that are "
-                        "supported")
+        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {MAX_ELEMENTS:,} elements that "
+                        "are supported")
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -23,6 +23,17 @@ MAX_VALUE = 1 << 26
 OPSETS = (7, 22)
 DOMAINS = ("", "ai.onnx")
 QONNX_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+KINDS = {
+    **dict.fromkeys(("perm", "pads", "kernel_shape", "strides", "dilations", "axes", "shape", "starts", "ends",
+                     "output_padding"), onnx.AttributeProto.INTS),
+    **dict.fromkeys(("axis", "group", "keepdims", "transA", "transB", "ceil_mode", "count_include_pad", "allowzero",
+                     "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end"),
+                    onnx.AttributeProto.INT),
+    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max"), onnx.AttributeProto.FLOAT),
+    **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate", "coordinate_transformation_mode",
+                     "nearest_mode"), onnx.AttributeProto.STRING), "scales": onnx.AttributeProto.FLOATS,
+}
+"""What attributes hold, by name, whatever operator has them."""
 QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
 
 
@@ -155,8 +166,13 @@ def _node(node: onnx.NodeProto) -> Node:
     attributes = {}
     for attribute in node.attribute:
         if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}) holds a graph of its own; control flow "
-                             "is not supported")
+            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}) holds a graph of its own; control "
+                             "flow is not supported")
+        wanted = KINDS.get(attribute.name, attribute.type)
+        if attribute.type != wanted:
+            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}): its attribute '{attribute.name}' is "
+                             f"damaged: {onnx.AttributeProto.AttributeType.Name(attribute.type)} instead of "
+                             f"{onnx.AttributeProto.AttributeType.Name(wanted)}")
         attributes[attribute.name] = attribute.t if attribute.type == onnx.AttributeProto.TENSOR \
             else onnx.helper.get_attribute_value(attribute)
     texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}

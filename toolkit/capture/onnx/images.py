@@ -35,9 +35,9 @@ def pool(t: Translator, node: Node) -> None:
         if mean and any(short):
             raise node.fail("its ceil_mode lets the last windows divide by another number; use ceil_mode=0")
         padding = tuple((a, b + more) for (a, b), more in zip(padding, short, strict=True))
-        node = replace(node, attributes={**node.attributes, "pads": [*(a for a, _ in padding), *(b for _, b in padding)],
-                                         "auto_pad": "NOTSET"})
-        found = window(node, x.shape, kernel)
+        sides = [side for both in zip(*padding, strict=True) for side in both]
+        longer = {**node.attributes, "pads": sides, "auto_pad": "NOTSET"}
+        found = window(replace(node, attributes=longer), x.shape, kernel)
     t.set(node, t.step(node, Pool, (x,), (x.shape[0], *found.outputs), kind="mean" if mean else "max",
                        kernel=found.kernel, stride=found.stride, padding=padding, dilation=found.dilation))
 
@@ -61,7 +61,7 @@ def reduce(t: Translator, node: Node) -> None:
     rank = len(x.seen) + 1
     axes = tuple(a % rank for a in ints(t, node, "axes", 1) or range(rank))
     if 0 in axes or len(x.shape) not in (2, 3) or any(x.axes[a - 1] == 0 for a in axes) or x.order is not None:
-        raise node.fail(f"reduces axes {axes} of a sample of shape {x.seen}; the spatial axes of an image are supported")
+        raise node.fail(f"reduces axes {axes} of a sample of shape {x.seen}; spatial axes are supported")
     along = tuple(any(x.axes[a - 1] == i for a in axes) for i in range(1, len(x.shape)))
     _reduced(t, node, x, along, "mean" if node.operator == "ReduceMean" else "max", node.attributes.get("keepdims", 1))
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.capture.images import AVG_POOLS, CONVS, MAX_POOLS, PADS
 from toolkit.capture.onnx.steps import (
     Affine,
     Clip,
@@ -102,7 +103,7 @@ def _linear(s: Linear) -> nn.Module:
 def _convolve(s: Convolve) -> nn.Module:
     rank = s.weight.ndim - 2
     even = all(a == b for a, b in s.padding)
-    layer = (nn.Conv1d, nn.Conv2d)[rank - 1](
+    layer: Any = CONVS[rank](
         s.weight.shape[1] * s.groups, len(s.weight), s.weight.shape[2:], s.stride,
         tuple(a for a, _ in s.padding) if even else (0,) * rank, s.dilation, s.groups)
     _set(layer.weight, s.weight)
@@ -111,7 +112,7 @@ def _convolve(s: Convolve) -> nn.Module:
 
 
 def _zeros(padding: tuple[tuple[int, int], ...]) -> nn.Module:
-    return (nn.ZeroPad1d, nn.ZeroPad2d)[len(padding) - 1](tuple(n for pair in reversed(padding) for n in pair))
+    return PADS[len(padding)](tuple(n for pair in reversed(padding) for n in pair))
 
 
 def _affine(s: Affine) -> nn.Module:
@@ -132,11 +133,11 @@ def _pool(s: Pool) -> nn.Module:
     before = tuple(a for a, _ in s.padding)
     even = all(a == b for a, b in s.padding)
     if s.kind == "mean":
-        layer: Any = (nn.AvgPool1d, nn.AvgPool2d)[rank - 1](s.kernel, s.stride, before if even else 0)
+        layer: Any = AVG_POOLS[rank](s.kernel, s.stride, before if even else 0)
         return layer if even else nn.Sequential(_zeros(s.padding), layer)
     # What a maximum is padded with at the end of an axis, torch pads where its windows are counted up.
     odd = any(b - a not in range(t) for (a, b), t in zip(s.padding, s.stride, strict=True))
-    layer = (nn.MaxPool1d, nn.MaxPool2d)[rank - 1](s.kernel, s.stride, 0 if odd else before, s.dilation,
+    layer = MAX_POOLS[rank](s.kernel, s.stride, 0 if odd else before, s.dilation,
                                                    ceil_mode=not (even or odd))
     return nn.Sequential(_zeros(s.padding), layer) if odd else layer
 

@@ -63,8 +63,8 @@ def prelu(t: Translator, node: Node) -> None:
 
 
 def hard_sigmoid(t: Translator, node: Node) -> None:
-    """clip(alpha * x + beta, 0, 1). PyTorch's slope is 1/6; another one is taken into the weights before it, unless they
-    are quantised and the function becomes a table as it is."""
+    """clip(alpha * x + beta, 0, 1). PyTorch's slope is 1/6; another one is taken into the weights before it, unless
+    they are quantised and the function becomes a table as it is."""
     alpha, beta = (float(node.attributes.get(key, default)) for key, default in (("alpha", 0.2), ("beta", 0.5)))
     if abs(beta - 0.5) > 1e-6 or not alpha > 0:
         raise node.fail(f"is clip({alpha:g} * x + {beta:g}, 0, 1); a positive slope and an offset of 0.5 are supported")

@@ -95,8 +95,8 @@ def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
         raise node.fail("its scale is not positive")
     odd = scale.reshape(-1)[np.frexp(scale.reshape(-1))[0] != 0.5]
     if odd.size and not t.requantise:
-        raise node.fail(f"its scale {odd[0]:.9g} is no power of two, so that its numbers are not exact in shifts; train "
-                        "with power-of-two scales, or approximate it with --requantise")
+        raise node.fail(f"its scale {odd[0]:.9g} is no power of two, so that its numbers are not exact in shifts; "
+                        "train with power-of-two scales, or approximate it with --requantise")
     return scale
 
 

@@ -76,8 +76,8 @@ def squeeze(t: Translator, node: Node) -> None:
         axes = tuple(i + 1 for i, n in enumerate(x.seen) if n == 1)
     axes = tuple(a % rank for a in axes)
     if 0 in axes or any(x.seen[a - 1] != 1 for a in axes):
-        raise node.fail(f"squeezes axes {axes} of a sample of shape {x.seen}, which are the batch or hold more than one "
-                        "element")
+        raise node.fail(f"squeezes axes {axes} of a sample of shape {x.seen}, which are the batch or hold more than "
+                        "one element")
     kept = tuple(n for i, n in enumerate(x.seen) if i + 1 not in axes)
     if not kept:
         raise node.fail("leaves nothing but the batch")

@@ -13,19 +13,19 @@ from toolkit.errors import InputError
 
 MAX_ELEMENTS = 1 << 28
 """Of one constant: 1 GiB of float32."""
-TYPES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8, onnx.TensorProto.INT64: 8, onnx.TensorProto.INT32: 4,
-         onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1, onnx.TensorProto.BOOL: 1}
+TYPES: dict[int, int] = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8, onnx.TensorProto.INT64: 8,
+                         onnx.TensorProto.INT32: 4, onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1,
+                         onnx.TensorProto.BOOL: 1}
 """Element types of constants that are read, and the bytes of one element."""
-FIELDS = {onnx.TensorProto.FLOAT: "float_data", onnx.TensorProto.DOUBLE: "double_data",
-          onnx.TensorProto.INT64: "int64_data", onnx.TensorProto.INT32: "int32_data",
-          onnx.TensorProto.INT8: "int32_data", onnx.TensorProto.UINT8: "int32_data",
-          onnx.TensorProto.BOOL: "int32_data"}
+FIELDS: dict[int, str] = dict.fromkeys(TYPES, "int32_data") | {
+    onnx.TensorProto.FLOAT: "float_data", onnx.TensorProto.DOUBLE: "double_data", onnx.TensorProto.INT64: "int64_data"}
+"""Where the values of a type stand, where they are no raw bytes."""
 
 
 def type_name(code: int) -> str:
     """FLOAT16 for 10, as the file format calls it."""
     try:
-        return str(onnx.TensorProto.DataType.Name(code))  # type: ignore[arg-type]
+        return str(onnx.TensorProto.DataType.Name(code))
     except ValueError:
         return f"type {code}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from toolkit.capture.onnx import constants, images, pointwise, quantisers, shaping, weighted
 from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node
 from toolkit.capture.onnx.steps import Function, Network
@@ -55,6 +57,10 @@ def _translated(file: File, requantise: bool) -> Network:
     steps = tuple(step for step in t.steps if step.output in live)
     if not steps:
         raise InputError("computes nothing from its input; there is no hardware to make")
+    for step in steps:
+        numbers = [v for v in vars(step).values() if isinstance(v, np.ndarray)]
+        if not all(np.isfinite(v).all() for v in [*numbers, getattr(step, "alpha", 0.0)]):
+            raise step.fail("its weights or attributes are not finite")
     if any(isinstance(s, Function) and s.function == "erf" for s in steps):
         raise InputError("holds an Erf that is no part of a GELU, which is not supported")
     return Network(file.input, shape, axes, steps, end.name, tuple(t.notes))

@@ -48,11 +48,12 @@ def _linear(t: Translator, node: Node, matrix: np.ndarray, bias: np.ndarray | No
         weight = np.empty_like(weight)
         weight[:, x.order] = matrix.T
     out = len(weight)
-    try:
-        offset = np.zeros(out) if bias is None else np.broadcast_to(bias.astype(np.float64).reshape(-1), (out,)).copy()
-    except ValueError:
-        raise node.fail(f"a bias of shape {bias.shape if bias is not None else ()} does not fit {out} outputs") from None
-    made = t.step(node, Linear, (x,), (out,), weight=weight, bias=offset)
+
+    bias = np.zeros(out) if bias is None else bias.astype(np.float64)
+    if bias.size not in (1, out):
+        raise node.fail(f"a bias of shape {bias.shape} does not fit {out} outputs")
+    made = t.step(node, Linear, (x,), (out,), weight=weight,
+                  bias=np.broadcast_to(bias.reshape(-1), (out,)).copy())
     if len(seen) > 1:  # leading axes of one element
         made = Value(t.step(node, Reshaped, (made,), (*seen[:-1], out)).name, (*seen[:-1], out),
                      tuple(range(len(seen))))

@@ -31,8 +31,8 @@ def window(node: Node, shape: tuple[int, ...], kernel: tuple[int, ...],
     numbers = (*declared, *stride, *dilation, *pads)
     if declared != tuple(kernel) or not rank == len(kernel) == len(stride) == len(dilation) == len(pads) // 2 \
             or min((*declared, *stride, *dilation)) < 1 or min(pads) < 0 or max(numbers) > MOST:
-        raise node.fail(f"kernel {declared}, strides {stride}, dilations {dilation} and pads {pads} do not fit a sample "
-                        f"of shape {shape}")
+        raise node.fail(f"kernel {declared}, strides {stride}, dilations {dilation} and pads {pads} do not fit a "
+                        f"sample of shape {shape}")
     padding = tuple(zip(pads[:rank], pads[rank:], strict=True))
     auto = a.get("auto_pad", "NOTSET")
     sizes = tuple(n + sum(p) for n, p in zip(shape[1:], more or ((0, 0),) * rank, strict=True))
