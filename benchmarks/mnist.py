@@ -10,7 +10,7 @@ from benchmarks.rounding import compared
 from benchmarks.trained import SEEDS, mnist
 from toolkit.compress import Settings
 
-SETTINGS = Settings(epochs=15, tuning=30)
+SETTINGS = Settings(epochs=10, tuning=20)
 GOALS: dict[str, Goal | None] = {
     "log2:4": Goal(7, 0.5),
     "log2:3": None,

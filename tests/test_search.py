@@ -23,6 +23,7 @@ from toolkit.demo import save_pt2
 from toolkit.errors import InputError
 from toolkit.search.search import Found, full, hypervolume, pareto
 from toolkit.search.space import Choice
+from toolkit.search.storage import opened
 
 QUICK = Settings(epochs=2, tuning=2)
 
@@ -57,6 +58,12 @@ def test_its_files_say_the_same(found):
     data = json.loads((out / "search.json").read_text())
     assert data["front"] == [f.number for f in result.front]
     assert (out / "search.svg").read_text().startswith("<svg") and "build one with" in (out / "search.txt").read_text()
+
+
+def test_one_seed_gives_one_search(found, model, tmp_path: Path):
+    _, result = found
+    again = run_search(model, blobs(), tmp_path / "s", trials=12, limits=Limits(60, 0.3), settings=QUICK, finalists=3)
+    assert (again.trials, again.finalists) == (result.trials, result.finalists)
 
 
 def test_running_it_again_goes_on_where_it_stopped(found, model):
@@ -145,13 +152,32 @@ def test_the_hypervolume_is_the_area_that_is_dominated():
 
 
 IMPATIENT = """
-import importlib
-found = importlib.import_module("toolkit.search.search")
-found.HEARTBEAT, found.GRACE = 1, 6
+from toolkit.search import storage
+storage.HEARTBEAT, storage.GRACE = 1, 6
 from toolkit.cli import main
 main()
 """
 """The command line with a grace that a test can wait for."""
+
+
+OPEN = """
+import sys, time
+from toolkit.search.storage import opened
+while time.time() < float(sys.argv[2]):
+    pass
+study = opened(sys.argv[1], ["maximize"], "same", 0)
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+"""
+
+
+def test_workers_that_start_at_the_same_moment_share_one_study_and_draw_different_trials(tmp_path: Path):
+    url, start = f"sqlite:///{tmp_path / 's.db'}", str(time.time() + 8)
+    workers = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", OPEN, url, start], stderr=subprocess.PIPE,
+                                text=True) for _ in range(3)]
+    for worker in workers:
+        assert worker.wait(120) == 0, worker.stderr.read()  # type: ignore[union-attr]
+    drawn = [trial.params["x"] for trial in opened(url, ["maximize"], "same", 0).trials]
+    assert len(drawn) == len(set(drawn)) == 9
 
 
 def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path):

@@ -159,6 +159,11 @@ def test_pruning_that_empties_a_layer_is_refused_with_a_way_out():
         compress(model, blobs(), "magnitude:0.6", QUICK)
 
 
+def test_an_importance_by_loss_needs_labels():
+    with pytest.raises(InputError, match=r"taylor.*needs labels.*l2"):
+        compress(made(), Data.of(blobs().x_train), "structured:0.5,importance=taylor", QUICK)
+
+
 def test_one_layer_can_have_a_format_of_its_own():
     rules = Overrides.parse(["c=log2:6", "b=int:5"])
     found = compress(made(), blobs(), "log2:3", Settings(epochs=1, overrides=rules))

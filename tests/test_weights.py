@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from toolkit.errors import InputError
 from toolkit.estimate.proxy import signed_digits
 
 
+@cache
 def two_digits() -> list[int]:
     """Whole numbers that are 0, a power of two, or the sum or difference of two, counted up by trying each."""
     powers = [2**i for i in range(14)]

@@ -40,7 +40,7 @@ class Built:
 
 def build(model: Source | QuantisedModel, data: Data | None, scheme: Scheme | str, out: Path | str, *,
           settings: Settings | None = None, targets: tuple[str, ...] = DEFAULT_TARGETS,
-          options: Options | None = None, vectors: int = 100_000, check: bool = True, name: str = "network",
+          options: Options | None = None, vectors: int | None = None, check: bool = True, name: str = "network",
           input_range: tuple[float, float] = INPUT_RANGE) -> Built:
     """Compress `model` by `scheme`, write the folder `out`, and (unless `check` is off) simulate the hardware.
 
@@ -75,7 +75,7 @@ def build(model: Source | QuantisedModel, data: Data | None, scheme: Scheme | st
 
 
 def _build_imported(model: QuantisedModel, data: Data | None, out: Path | str, *, settings: Settings,
-                    targets: tuple[str, ...], options: Options | None, vectors: int, check: bool, name: str,
+                    targets: tuple[str, ...], options: Options | None, vectors: int | None, check: bool, name: str,
                     input_range: tuple[float, float]) -> Built:
     """As `build`, of a network that is integers already."""
     start = time.perf_counter()
@@ -114,7 +114,7 @@ def random_data(model: object, input_range: tuple[float, float], settings: Setti
 
 
 def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
-             options: Options | None = None, vectors: int = 100_000, check: bool = True,
+             options: Options | None = None, vectors: int | None = None, check: bool = True,
              seed: int = 0) -> tuple[Generated, SimulationResult | None]:
     """The project folder `out` of a compressed network, simulated if `check`."""
     assert compressed.design is not None

@@ -42,7 +42,14 @@ Trainer = Annotated[str | None, typer.Option(help="package.module:function of (g
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
-Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
+Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
+                                                  "100,000, fewer where a sample takes many clocks.")]
+Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a clock) or folded (lanes share the work).")]
+Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
+Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
+Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
+Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
+Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -64,11 +71,13 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         vectors: Vectors = 100_000, seed: Seed = 0, as_json: Json = False) -> None:
+         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 99,530 weights.")]
+         = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
+         as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
     from toolkit.demo import demo as run
 
-    _report(run(name, out, vectors=vectors, seed=seed), out, as_json)
+    _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
 
 
 @app.command()
@@ -99,14 +108,16 @@ def build(model: Model, out: Out, data: AnyData = None,
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
           layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-          name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
+          interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+          lanes: Lanes = None,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
           input_range: InputRange = "-1,1", requantise: Requantise = False,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import Options, build_trial
+    from toolkit.api import build_trial
     from toolkit.api import build as run
     from toolkit.errors import InputError
 
@@ -115,7 +126,8 @@ def build(model: Model, out: Out, data: AnyData = None,
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = _model_and_data(model, data, task, requantise)
-    rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
         else build_trial(search, trial, source, samples, out, **rest)
@@ -150,13 +162,15 @@ def search(model: Model, data: DataFile, out: Out,
 
 @app.command()
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4, as_json: Json = False) -> None:
+             vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
+             interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+             lanes: Lanes = None, as_json: Json = False) -> None:
     """Write the project folder of a design."""
-    from toolkit.api import Options
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    made = run(design, out, targets=_targets(target), options=Options(adders_per_stage), vectors=vectors, seed=seed)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:
@@ -216,6 +230,14 @@ def _range(text: str) -> tuple[float, float]:
     except ValueError:
         raise InputError(f"the input range '{text[:40]}' is no LOW,HIGH; write it as --input-range=-1,1") from None
     return low, high
+
+
+def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
+             widest: int, lanes: list[str] | None) -> Any:
+    from toolkit.api import Options
+
+    return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
+                   widest=widest, lanes=Options.parse_lanes(lanes or []))
 
 
 def _targets(text: str) -> tuple[str, ...]:

@@ -164,6 +164,9 @@ class _Chain:
     def _pruned(self, step: Scheme_step, ratio: float, widths: dict[str, int] | None = None) -> fx.GraphModule:
         """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
         if isinstance(step, Structured):
+            if step.importance == "taylor" and self.data.y_train is None:
+                raise InputError("importance=taylor judges neurons by a loss and needs labels (y_train); without them "
+                                 "choose l1, l2 or lamp")
             return prune(self.graph, ratio, step.importance,
                          lambda g: gradients(g, self.data, self.original, self.loss), self.keep, widths, self.ratios)
         if isinstance(step, Magnitude):

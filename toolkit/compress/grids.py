@@ -23,16 +23,22 @@ def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat, d
         lowest = top - (form.levels - 1)
         kept = torch.minimum(torch.maximum(power, lowest), top)
         size = torch.ldexp(torch.ones_like(values), kept)
-        zero = values.abs() < torch.ldexp(torch.full_like(values, 0.5), lowest.expand_as(kept))
+        zero = values.abs() < _powers(lowest - 1, values)
         return torch.where(zero, torch.zeros_like(values), torch.copysign(size, values))
     if isinstance(form, TwoTermFormat):
         sizes = torch.from_numpy(form.magnitudes).to(values.dtype)
-        scaled = torch.ldexp(values.abs(), -exponents[:, None].expand_as(values)).contiguous()
-        nearest = sizes[torch.bucketize(scaled, (sizes[1:] + sizes[:-1]) / 2, right=True)]
-        return torch.copysign(torch.ldexp(nearest, exponents[:, None].expand_as(values)), values) * (nearest != 0)
+        nearest = sizes[torch.bucketize(values.abs() * _powers(-exponents[:, None], values),
+                                        (sizes[1:] + sizes[:-1]) / 2, right=True)]
+        found = torch.copysign(nearest * _powers(exponents[:, None], values), values)
+        return torch.where(nearest == 0, nearest, found)
     half = 2 ** (form.bits - 1)
-    scaled = torch.ldexp(values, -exponents[:, None].expand_as(values))
-    return torch.ldexp(torch.clamp(torch.floor(scaled + 0.5), -half, half - 1), exponents[:, None].expand_as(values))
+    scaled = values * _powers(-exponents[:, None], values)
+    return torch.clamp(torch.floor(scaled + 0.5), -half, half - 1) * _powers(exponents[:, None], values)
+
+
+def _powers(exponents: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """2**exponents, exact, in the type of `like`."""
+    return torch.ldexp(torch.ones_like(exponents, dtype=like.dtype), exponents)
 
 
 def largest(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:

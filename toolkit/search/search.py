@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from torch import fx
 
@@ -25,14 +22,10 @@ from toolkit.errors import InputError, ShiftwrightError
 from toolkit.estimate.proxy import adder_bits
 from toolkit.progress import bar
 from toolkit.search.space import SPACE, Choice, choose
+from toolkit.search.storage import line, opened, revive
 
-STUDY = "shiftwright"
 OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "adder_bits": "minimize"}
 PROXY = {"epochs": 2, "tuning": 6}
-HEARTBEAT, GRACE = 5, 20
-"""Seconds between a worker's signs of life, and after how many without one its trial is given to another."""
-PATIENCE = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}, "mysql": {"connect_timeout": 10}}
-"""Seconds that a database may take: to unlock a file that other workers write, or to answer at all."""
 MOST_FAILURES = 8
 """Trials that may fail one after the other before it is not the trials' fault."""
 
@@ -89,13 +82,14 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
         raise InputError("a search needs labels that are classes or bits, to measure accuracy by, or a --metric")
     data = data.arranged(model)
     graph, _ = without_argmax(capture(model, data.sample_shape))
-    study = _study(storage, objectives, limits, _fingerprint(graph, data, settings, objectives), seed)
+    study = opened(storage, [OBJECTIVES[name] for name in objectives], _fingerprint(graph, data, settings, objectives),
+                   seed)
     proxy = replace(settings, **{name: min(most, getattr(settings, name)) for name, most in PROXY.items()})
     try:
         _work(study, trials, lambda trial: _objective(trial, graph, data, proxy, objectives, limits))
         return results(study, limits)
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        raise InputError(f"the storage '{storage[:100]}' answers no more: {_line(error)}; its finished trials are "
+        raise InputError(f"the storage '{storage[:100]}' answers no more: {line(error)}; its finished trials are "
                          "kept, and running the search again goes on") from error
 
 
@@ -120,7 +114,7 @@ def _work(study: optuna.Study, trials: int, objective: Callable[[optuna.Trial], 
             shown = done
             if done >= trials:
                 break
-            _revive(study)
+            revive(study)
             if done + _running(study) >= trials:
                 time.sleep(0.5)  # the last ones are under way at other workers
                 continue
@@ -193,43 +187,6 @@ def _objective(trial: optuna.Trial, graph: fx.GraphModule, data: Data, settings:
     for i, passed in enumerate(limits.violated(original, step.quality, step.size)):
         trial.set_constraint(str(i), passed)
     return tuple(float(figures[name]) for name in objectives)
-
-
-def _study(storage: str, objectives: tuple[str, ...], limits: Limits, fingerprint: str, seed: int) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    try:
-        again = optuna.storages.RetryHeartbeatStaleTrialCallback
-        patience = {"connect_args": PATIENCE.get(make_url(storage).get_backend_name(), {})}
-        place = optuna.storages.RDBStorage(storage, patience, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-                                           heartbeat_stale_trial_callback=again(max_retry=3))
-        own = time.time_ns() % 1_000_003 if place.get_all_studies() else 0  # workers must not draw the same numbers
-        sampler = optuna.samplers.TPESampler(seed=seed + own, multivariate=True, constant_liar=True)
-        directions: list[Any] = [OBJECTIVES[name] for name in objectives]
-        study = optuna.create_study(study_name=STUDY, storage=place, sampler=sampler, load_if_exists=True,
-                                    directions=directions)
-    except Exception as error:  # each database raises its own kinds
-        raise InputError(f"the storage '{storage[:100]}' does not answer: {_line(error)}; give an optuna URL, as "
-                         "sqlite:///study.db, and install the driver that it names") from error
-    known = study.user_attrs.get("fingerprint")
-    if known not in (None, fingerprint):
-        raise InputError(f"the storage '{storage[:100]}' holds a search over another model, other data, settings or "
-                         "objectives; give this one a storage of its own")
-    study.set_user_attr("fingerprint", fingerprint)
-    study.set_user_attr("objectives", list(objectives))
-    return study
-
-
-def _line(error: Exception) -> str:
-    """The first line of a library's error, at most 200 characters."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
-
-
-def _revive(study: optuna.Study) -> None:
-    """Give up the trials of workers that died; each comes again as a new one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
 
 
 def _running(study: optuna.Study) -> int:
