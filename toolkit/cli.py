@@ -117,8 +117,8 @@ def build(model: Model, out: Out, data: AnyData = None,
           input_range: InputRange = "-1,1", requantise: Requantise = False,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import build_trial
     from toolkit.api import build as run
+    from toolkit.api import build_trial
     from toolkit.errors import InputError
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
