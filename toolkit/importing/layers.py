@@ -54,6 +54,8 @@ from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import exponent, nearest_power, quantiser
 from toolkit.importing.weights import approximated, bias_codes, coded
 
+MAX_SCALED = 4096
+
 
 def linear(low: Lowering, step: Linear) -> None:
     x = low.held(step.inputs[0])
@@ -83,6 +85,9 @@ def affine(low: Lowering, step: Affine) -> None:
     x = low.held(step.inputs[0])
     channels = len(step.scale)
     if len(step.shape) == 1:
+        if channels > MAX_SCALED:
+            raise step.fail(f"scales {channels} features that no layer before it takes the scale of; {MAX_SCALED} is "
+                            "the most supported, so put the scale into weights")
         places = np.arange(channels) if x.order is None else x.order
         weight = np.zeros((channels, channels))
         weight[np.arange(channels), places] = step.scale

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 import onnx
 
 from toolkit.capture.onnx.file import Node
-from toolkit.capture.onnx.tensors import MAX_ELEMENTS
 from toolkit.capture.onnx.translator import Translator
 
 BATCH = 0
 """The batch in a shape that a file computes: Reshape reads a 0 as the input's own size, wherever the batch stands."""
+SPARE = 1 << 22
+"""Elements that all evaluated constants may have beyond four times those that the file stores."""
 
 
 def constant(t: Translator, node: Node) -> None:
@@ -41,6 +43,7 @@ def evaluate(t: Translator, node: Node) -> bool:
         found = made(t, node)
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError) as error:
         raise node.fail(f"its constants do not fit: {str(error)[:120]}") from error
+    t.evaluated += np.asarray(found).size
     t.set(node, np.asarray(found))
     return True
 
@@ -61,15 +64,17 @@ def ints(t: Translator, node: Node, name: str, index: int) -> tuple[int, ...] | 
 def _binary(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Translator, Node], np.ndarray]:
     def run(t: Translator, node: Node) -> np.ndarray:
         a, b = _inputs(t, node)
-        _small(node, np.broadcast_shapes(a.shape, b.shape))
+        _small(t, node, np.broadcast_shapes(a.shape, b.shape))
         return function(a, b)
     return run
 
 
-def _small(node: Node, wanted: tuple[int, ...]) -> None:
-    if int(np.prod([float(n) for n in wanted])) > MAX_ELEMENTS:
-        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {MAX_ELEMENTS:,} elements that "
-                        "are supported")
+def _small(t: Translator, node: Node, wanted: tuple[int, ...]) -> None:
+    """Refuse, before it is made, an array that would be much larger than what the file stores."""
+    most = SPARE + 4 * t.file.stored - t.evaluated
+    if prod(int(n) for n in wanted) > most or min(wanted, default=0) < 0:
+        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {max(most, 0):,} elements that "
+                        "are supported here")
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -98,13 +103,15 @@ def _cast(t: Translator, node: Node) -> np.ndarray:
 
 
 def _concat(t: Translator, node: Node) -> np.ndarray:
-    return np.concatenate(_inputs(t, node), node.attributes["axis"])
+    parts = _inputs(t, node)
+    _small(t, node, (sum(part.size for part in parts),))
+    return np.concatenate(parts, node.attributes["axis"])
 
 
 def _gather(t: Translator, node: Node) -> np.ndarray:
     data, index = _inputs(t, node)
     axis = node.attributes.get("axis", 0)
-    _small(node, (*data.shape, *index.shape))
+    _small(t, node, (*data.shape[:axis], *index.shape, *data.shape[axis:][1:]))
     return np.take(data, index.astype(np.int64), axis)
 
 
@@ -121,7 +128,7 @@ def _slice(t: Translator, node: Node) -> np.ndarray:
 
 def _filled(t: Translator, node: Node) -> np.ndarray:
     wanted = tuple(int(n) for n in t.constant(node, 0, "shape"))
-    _small(node, wanted)
+    _small(t, node, wanted)
     fill = t.attribute(node, "value").reshape(-1)[0] if "value" in node.attributes else np.float32(0)
     return np.full(wanted, fill)
 
@@ -129,7 +136,7 @@ def _filled(t: Translator, node: Node) -> np.ndarray:
 def _expand(t: Translator, node: Node) -> np.ndarray:
     data, wanted = _inputs(t, node)
     shape = np.broadcast_shapes(data.shape, tuple(int(n) for n in wanted))
-    _small(node, shape)
+    _small(t, node, shape)
     return np.broadcast_to(data, shape)
 
 

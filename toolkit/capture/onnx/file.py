@@ -13,12 +13,14 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
-from toolkit.capture.onnx.tensors import shown, to_array, type_name
+from toolkit.capture.onnx.tensors import declared, shown, to_array, type_name
 from toolkit.errors import InputError
 
 MAX_BYTES = 2 << 30
 MAX_NODES = 100_000
-MAX_VALUE = 1 << 26
+MAX_STORED = 1 << 29
+"""Elements of all constants together."""
+MAX_VALUE = 1 << 22
 """Elements of one sample's tensor."""
 OPSETS = (7, 22)
 DOMAINS = ("", "ai.onnx")
@@ -61,7 +63,7 @@ class Node:
 class File:
     """What an .onnx file says, vetted: `nodes` stand in an order in which each reads only what was made before it, and
     the output depends on every one. `input_shape` is one sample's; `batch` is None where it is dynamic. `constant`
-    makes an array of an initializer by name."""
+    makes an array of an initializer by name; `stored` counts the elements of all of them."""
 
     path: Path
     opset: int
@@ -73,6 +75,7 @@ class File:
     nodes: tuple[Node, ...]
     initializers: frozenset[str]
     constant: Callable[[str], np.ndarray]
+    stored: int
 
     @property
     def quantised(self) -> bool:
@@ -130,10 +133,13 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
     if len(inputs) != 1 or len(graph.output) != 1:
         raise InputError(f"has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported")
     shape, batch = _input(inputs[0])
+    elements = sum(declared(t) for t in stored.values())
+    if elements > MAX_STORED:
+        raise InputError(f"its constants declare {elements:,} elements; {MAX_STORED:,} is the most supported")
     nodes = _ordered([_node(n) for n in graph.node], {inputs[0].name, *stored}, graph.output[0].name)
     folder = path.parent
     return File(path, opset, domains, inputs[0].name, shape, batch, graph.output[0].name, nodes, frozenset(stored),
-                lambda name: to_array(stored[name], folder))
+                lambda name: to_array(stored[name], folder), elements)
 
 
 def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:

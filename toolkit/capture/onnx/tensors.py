@@ -35,6 +35,17 @@ def shown(name: str) -> str:
     return f"'{name[:60]}'"
 
 
+def declared(tensor: onnx.TensorProto) -> int:
+    """The elements that a constant says it has."""
+    name, dims = shown(tensor.name or "of a Constant node"), tuple(tensor.dims)
+    if any(d < 0 for d in dims):
+        raise InputError(f"the constant {name} has the shape {dims}, which is none")
+    if prod(dims) > MAX_ELEMENTS:
+        raise InputError(f"the constant {name} declares {prod(dims):,} elements; {MAX_ELEMENTS:,} is the most "
+                         "supported")
+    return prod(dims)
+
+
 def to_array(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     """The array of a constant; external data is read from inside `folder` alone. Raises InputError for a type that is
     not read, and for a size that does not fit the bytes stored."""
@@ -42,11 +53,7 @@ def to_array(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     kind, dims = tensor.data_type, tuple(tensor.dims)
     if kind not in TYPES:
         raise InputError(f"the constant {name} is of type {type_name(kind)}; export the model with float32 weights")
-    if any(d < 0 for d in dims):
-        raise InputError(f"the constant {name} has the shape {dims}, which is none")
-    count = prod(dims)
-    if count > MAX_ELEMENTS:
-        raise InputError(f"the constant {name} declares {count:,} elements; {MAX_ELEMENTS:,} is the most supported")
+    count = declared(tensor)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         array = np.frombuffer(_external(tensor, folder, count * TYPES[kind]),
                               onnx.helper.tensor_dtype_to_np_dtype(kind)).reshape(dims)

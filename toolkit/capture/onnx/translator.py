@@ -25,6 +25,7 @@ class Translator:
         self.steps: list[Step] = []
         self.labels: set[str] = set()
         self.notes: list[str] = []
+        self.evaluated = 0  # elements of the constants that were evaluated
 
     def value(self, node: Node, index: int) -> Value:
         """The activation that is input `index` of a node."""

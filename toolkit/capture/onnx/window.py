@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
-from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.file import MAX_VALUE, Node
 
 MOST = 1 << 20
 
@@ -49,6 +50,8 @@ def window(node: Node, shape: tuple[int, ...], kernel: tuple[int, ...],
         padding = tuple((p[0] + m[0], p[1] + m[1]) for p, m in zip(padding, more, strict=True))
     outputs = tuple((n + sum(p) - (k - 1) * d - 1) // s + 1
                     for n, p, k, s, d in zip(shape[1:], padding, kernel, stride, dilation, strict=True))
+    if shape[0] * prod(n + sum(p) for n, p in zip(shape[1:], padding, strict=True)) > 4 * MAX_VALUE:
+        raise node.fail(f"pads a sample of shape {shape} by {padding}, which is larger than what is supported")
     if min(outputs) < 1:
         raise node.fail(f"a window of {kernel} does not fit a sample of shape {shape}")
     return Found(tuple(kernel), stride, padding, dilation, outputs)
