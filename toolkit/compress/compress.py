@@ -100,6 +100,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
     settings = settings or Settings()
     torch.manual_seed(settings.seed)
+    data = data.arranged(model)
     original, argmax = without_argmax(capture(model, data.sample_shape))
     outputs = evaluate(original, data.x_test[:2])
     if not np.isfinite(outputs).all():
