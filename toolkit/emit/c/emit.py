@@ -30,8 +30,7 @@ def emit(job: Job) -> Emitted:
     tables = [{"name": name, "bytes": table.bytes} for name, table in made.tables]
     entry = {"base": base, "source": f"c/{base}.c", "header": f"c/{base}.h", "main": f"c/{base}_main.c",
              "tables": tables, "flash_bytes": made.flash_bytes,
-             "memory": {str(bits): count for bits, count in made.pools.words.items()}, "ram_bytes": made.pools.bytes,
-             "multiplies": "NET_MULTIPLY" in files[f"c/{base}.c"]}
+             "memory": {str(bits): count for bits, count in made.pools.words.items()}, "ram_bytes": made.pools.bytes}
     rows = {layer.name: _row(made, layer.name) for layer in job.design.layers}
     return Emitted({name: text.encode() for name, text in files.items()}, entry, rows)
 
