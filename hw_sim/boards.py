@@ -112,8 +112,8 @@ def build(board: Board, source: Path, main: Path, folder: Path, rebuild: bool, t
                "-T", str(HERE / "board.ld"), "-o", str(image)]
     native.build(image, command, [main, part, *sorted(HERE.iterdir())], rebuild, timeout)
     seconds = time.perf_counter() - start
-    sizes = [size(_told(board.program("size"), path)) for path in (image, part)]
-    return Firmware(image, seconds, *sizes, symbols(_told(board.program("nm"), "-S", part)),
+    whole, network = (size(_told(board.program("size"), path)) for path in (image, part))
+    return Firmware(image, seconds, whole, network, symbols(_told(board.program("nm"), "-S", part)),
                     _told(board.program("objdump"), "-d", image))
 
 

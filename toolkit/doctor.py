@@ -66,11 +66,11 @@ def doctor() -> Diagnosis:
         there = found["builders"][name] is not None
         tools.append(Tool(name, "Verilator's build", _first_line(name) if there else None, there, True,
                           "" if there else found["remedies"][name]))
-    for name, packages in {"gcc": "gcc", **BOARDS}.items():
+    for name, debian in {"gcc": "gcc", **BOARDS}.items():
         there = shutil.which(name) is not None
         tools.append(Tool(name, "the target c" if name == "gcc" else "its check on an emulated board",
                           _first_line(name) if there else None, there, False,
-                          "" if there else f"apt-get install {packages}"))
+                          "" if there else f"apt-get install {debian}"))
     return Diagnosis(tuple(tools))
 
 

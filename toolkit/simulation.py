@@ -52,7 +52,8 @@ class SimulationResult:
 def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple[str, ...] = (),
              vectors: int | None = None, bench: str = "both", axi_samples: int = 2000, stalls: bool = False,
              waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None, seed: int = 1,
-             timeout: int = 1200, rebuild: bool = False, edited: bool = False, cache: str | None = None) -> SimulationResult:
+             timeout: int = 1200, rebuild: bool = False, edited: bool = False,
+             cache: str | None = None) -> SimulationResult:
     """Run the targets of a generated project and compare every bit with the reference's outputs.
 
     `targets`: only these of the folder's, all by default; `boards`: run the target c on these emulated microcontrollers
