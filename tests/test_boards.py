@@ -38,8 +38,8 @@ from toolkit.resources import folder as resource
 
 sys.path.insert(0, str(resource("hw_sim")))
 
-import boards  # noqa: E402
-from errors import SimulationError  # noqa: E402
+import boards
+from errors import SimulationError
 
 
 def image_network() -> Design:
@@ -118,7 +118,9 @@ def test_c_that_does_not_compile_is_told_in_the_compilers_words(project: Path):
 
 def test_a_program_that_ends_early_is_a_fault(project: Path):
     path = project / "c" / "every_layer_main.c"
-    path.write_text(path.read_text().replace("net_put(output, sizeof output);", "return 7;"))
+    path.write_text(path.read_text().replace("while (net_get(input, sizeof input)) {",
+                                             "while (net_get(input, sizeof input)) {\n        if (input[0] > 9) {\n"
+                                             "            return 7;\n        }"))
     found = simulate(project, edited=True)
     assert any("code 7" in line for line in found.failures) and any("bytes came" in line for line in found.failures)
 

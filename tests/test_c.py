@@ -175,8 +175,9 @@ def test_the_header_serves_cplusplus_and_its_helpers_round_as_the_formats_do(tmp
             for (float v : values) printf("%d ", helper_quantise(v));
             printf("%d %g", helper_quantise(NAN), (double)helper_dequantise(7));
         }}""")
-    subprocess.run(["g++", "-Wall", "-Wextra", "-Werror", tmp_path / "c" / "use.cpp", "-o", tmp_path / "use"], check=True)
-    told = subprocess.run([tmp_path / "use"], capture_output=True, text=True, check=True).stdout.split()
+    use = tmp_path / "use"
+    subprocess.run(["g++", "-Wall", "-Wextra", "-Werror", tmp_path / "c" / "use.cpp", "-o", use], check=True)
+    told = subprocess.run([use], capture_output=True, text=True, check=True).stdout.split()
     assert list(map(int, told[:-2])) == form.quantise(np.float32(values)).tolist()
     assert told[-2:] == ["-64", "28"]
 
@@ -208,7 +209,8 @@ def test_packed_codes_stand_for_the_weights(width, seed, kind):
     if kind == "powers":
         values = rng.choice([-1, 0, 1], (5, 7)) << rng.integers(0, 4 * width, (5, 7))
     elif kind == "sums":
-        values = rng.choice([-1, 1], (5, 7)) * ((1 << rng.integers(0, width, (5, 7))) + (1 << rng.integers(0, 3, (5, 7))))
+        terms = (1 << rng.integers(0, width, (5, 7))) + (1 << rng.integers(0, 3, (5, 7)))
+        values = rng.choice([-1, 1], (5, 7)) * terms
     made, codes = book(values, kind == "whole")
     rows = packed(codes, made.bits)
     assert rows.shape == (5, made.row_bytes(7))
@@ -233,7 +235,7 @@ def test_buffers_that_live_at_once_never_overlap(drawn_buffers):
     buffers = [Buffer(bits, count, min(a, b), max(a, b)) for bits, count, a, b in drawn_buffers]
     pools = place(buffers)
     for i, one in enumerate(buffers):
-        assert 0 <= one.offset and one.offset + one.count <= pools.words[one.bits]
+        assert one.offset >= 0 and one.offset + one.count <= pools.words[one.bits]
         for other in buffers[:i]:
             if one.bits == other.bits and one.start <= other.end and other.start <= one.end:
                 assert one.offset + one.count <= other.offset or other.offset + other.count <= one.offset
@@ -256,8 +258,8 @@ def test_weights_that_have_no_code_are_refused_by_name():
 def test_a_lookup_of_a_signed_input_reads_the_right_entry(tmp_path: Path):
     form = FixedPoint(True, 8, 5)
     table = Lookup.of("tanh", ("x",), np.tanh, "tanh", BYTE, form)
-    differences(tmp_path, [Design("curve", Tensor("x", (9,), BYTE), (table, replace(table, name="again", inputs=("tanh",)))
-                                  )])
+    again = replace(table, name="again", inputs=("tanh",))
+    differences(tmp_path, [Design("curve", Tensor("x", (9,), BYTE), (table, again))])
 
 
 def test_strict_compilers_find_nothing_in_any_kind_of_layer(tmp_path: Path):
