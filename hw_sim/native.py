@@ -103,7 +103,7 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
     due = one.expected
     size = due.dtype.itemsize * due.shape[1]
     came = min(len(answer) // size, len(due))
-    got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, -1)
+    got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, due.shape[1])
     if len(answer) != len(due) * size:
         faults = (*faults, f"{len(answer)} bytes came; {len(due)} outputs take {len(due) * size}")
     # All bits of a word count, those above the format's width too: they must be its sign.
