@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peers import emlearn_peer
 from benchmarks.results import Figure
 from toolkit import datasets, models
 from toolkit.api import build
@@ -30,19 +31,22 @@ def measure(out: Path) -> list[Figure]:
         data = datasets.digits(0)
         model = models.mlp(models.SIZES["large"], 0, dropout=0.0)
         train(model, data, epochs=EPOCHS, rate=RATE, seed=0, what="float")
-        found, sizes = {}, ",".join(map(str, models.SIZES["large"]))
+        found, sizes = {}, models.SIZES["large"]
         for scheme in ("log2:4", "int:8"):
             folder = out / f"c_{scheme.replace(':', '_')}"
             build(model, data, scheme, folder, settings=SETTINGS, targets=("c",), vectors=1000, check=False)
             found[scheme] = folder / "hardware"
             advance(note=scheme)
-        codes = np.load(found["log2:4"] / "vectors" / "test_in.npy")
+        codes = np.load(found["log2:4"] / "vectors" / "test_in.npy").astype(np.int8)
         for name, flags in FLAGS.items():
             ours = _instructions(_ours(found["log2:4"], flags), codes)
-            plain = _instructions(_compiled(out / "plain", [PEER], [*flags, f"-DSIZES={sizes}"]),
-                                  codes.astype(np.int8))
+            plain = _instructions(_compiled(out / "plain", [PEER], [*flags, f"-DSIZES={','.join(map(str, sizes))}"]),
+                                  codes)
+            source, headers = emlearn_peer.write(out, sizes)
+            emlearn = _instructions(_compiled(out / "emlearn", [source], [*flags, "-I", str(headers), "-lm"]), codes)
             figures.append(Figure(f"C, instructions a sample, gcc {name}", f"{ours:,.0f}",
-                                  f"plain int8 loop {plain:,.0f}", "at most the loop's", ours <= plain))
+                                  f"plain int8 loop {plain:,.0f}, emlearn (float) {emlearn:,.0f}",
+                                  "at most the peers'", ours <= min(plain, emlearn)))
         advance()
     for scheme, folder in found.items():
         run = simulate(folder, targets=("c",), boards=("cortex-m0", "rv32i"))
@@ -62,7 +66,7 @@ def _ours(folder: Path, flags: tuple[str, ...]) -> Path:
 
 
 def _compiled(path: Path, sources: list[Path], flags: list[str]) -> Path:
-    subprocess.run(["gcc", "-std=c99", *flags, *map(str, sources), "-o", str(path)], check=True)
+    subprocess.run(["gcc", "-std=gnu99", *map(str, sources), *flags, "-o", str(path)], check=True)
     return path
 
 

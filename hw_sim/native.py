@@ -62,7 +62,10 @@ def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = F
     told = _run(command, timeout)
     log.write_bytes(told.stdout + told.stderr)
     if told.returncode:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+        said = log.read_text(errors="replace").splitlines()
+        # The linker's own complaints carry no such word, and what ends with it only says that there were some.
+        lines = [line for line in said if "rror" in line and not line.startswith("collect2")] or \
+            [line for line in said if "ld: " in line]
         raise SimulationError(f"{Path(command[0]).name} could not build {path.name}: "
                               f"{lines[0].strip() if lines else f'exit code {told.returncode}'} (see {log})")
     note.write_text(key)

@@ -35,6 +35,8 @@ from toolkit.emit.c.linear import linear
 from toolkit.emit.c.types import CType, literal, signed, smallest
 
 MAX_ELEMENTS = 1 << 30
+FEW = 4
+"""Outputs of one input below which a table of its multiples costs more than shifts do (depthwise convolutions)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,9 @@ def _weighted(layer: Dense | Conv, y: Tensor, seen: Seen, template: str, more: d
     made = linear(layer, seen.tensors[0], seen.intervals[0], seen.range)
     groups, taps, row = made.codes.shape
     tables = [Table("codes", CType(False, 8), made.codes)]
-    context = {**more, "book": made.book, "inputs": taps, "count": made.channels // groups, "channels": made.channels,
+    count = made.channels // groups
+    direct = made.book.kind == "powers" and count < FEW
+    context = {**more, "book": made.book, "direct": direct, "inputs": taps, "count": count, "channels": made.channels,
                "row_bytes": row, "acc": made.acc, "type": made.type, "lines": made.lines,
                "weights": str(layer.weights.format)}
     for what, values in (("start", made.start), ("bias", made.bias)):
@@ -111,8 +115,8 @@ def _weighted(layer: Dense | Conv, y: Tensor, seen: Seen, template: str, more: d
         context[what] = None if not len(shifts) else int(shifts[0]) if same else "table"
         if context[what] == "table":
             tables.append(Table(what, CType(False, 8), shifts))
-    scratch = (("acc", made.acc, made.channels // groups), ("tab", made.acc, made.book.entries))
-    return Part(template, context, tuple(tables), scratch, late=template == "c/dense.c.j2")
+    scratch = [("acc", made.acc, count)] + ([] if direct else [("tab", made.acc, made.book.entries)])
+    return Part(template, context, tuple(tables), tuple(scratch), late=template == "c/dense.c.j2")
 
 
 def _each(layer: Layer, y: Tensor, seen: Seen, type: CType, lines: list[str], tables: tuple[Table, ...] = (),

@@ -15,9 +15,9 @@ from toolkit.emit.c.types import CType, of_format, smallest
 from toolkit.emit.names import comment, identifiers
 from toolkit.emit.templates import environment, render
 
-HELPER = re.compile(r"\b(shl|spread_powers|spread_sums|spread_whole|add_row|add_split|add_products)(?:_(\d))?_i(\d+)\b")
 CHOICE = re.compile(r"#if NET_MULTIPLY.*?#endif", re.S)
-ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_products")
+ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_shifted", "add_products")
+HELPER = re.compile(rf"\b({'|'.join(ORDER)})(?:_(\d))?_i(\d+)\b")
 
 
 @dataclass
@@ -124,7 +124,8 @@ def _helpers(text: str, counter: str) -> str:
     """The functions that the layers' `text` calls; what only one kind of machine calls is only there on that kind."""
     module = environment().get_template("c/helpers.j2").make_module({"counter": counter})
     always = {match.groups() for match in HELPER.finditer(CHOICE.sub("", text))}
-    used = {match.groups() for match in HELPER.finditer(text)}
+    always |= {("shl", None, word) for name, _, word in always if name == "add_shifted"}
+    used = always | {match.groups() for match in HELPER.finditer(text)}
     texts = []
     for name, bits, word in sorted(used, key=lambda u: (ORDER.index(u[0]), u[1] or "", int(u[2]))):
         made = getattr(module, name)(int(bits or 0), int(word)).strip("\n")
