@@ -25,8 +25,8 @@ def main() -> int:
         parser.error("--only mnist needs --mnist FOLDER")
     args.out.mkdir(parents=True, exist_ok=True)
     parts = {"hardware": lambda: hardware.measure(args.out), "c": lambda: c.measure(args.out),
-             "accuracy": accuracy.measure, "compression": compression.measure, "reference": reference.measure, "search": searched.measure,
-             "mnist": lambda: mnist.measure(args.mnist)}
+             "accuracy": accuracy.measure, "compression": compression.measure,
+             "reference": reference.measure, "search": searched.measure, "mnist": lambda: mnist.measure(args.mnist)}
     wanted = [args.only] if args.only else [name for name in PARTS if name != "mnist" or args.mnist is not None]
     figures = [figure for name in wanted for figure in parts[name]()]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]

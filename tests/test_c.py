@@ -39,6 +39,7 @@ from toolkit.design import (
     Weights,
     Window,
 )
+from toolkit.design.weights import TwoTermFormat, WeightFormat
 from toolkit.emit.c.book import book, packed
 from toolkit.emit.c.layers import times
 from toolkit.emit.c.memory import Buffer, place
@@ -52,10 +53,12 @@ def dense(weights: Weights, r: Requantise, name: str = "fc", source: str = "x") 
     return Dense(name, (source,), weights, np.arange(outputs) * 37 - 50, 6, r)
 
 
-def random_weights(form: Log2Format | IntegerFormat, shape: tuple[int, ...], seed: int = 0) -> Weights:
+def random_weights(form: WeightFormat, shape: tuple[int, ...], seed: int = 0) -> Weights:
     rng = np.random.default_rng(seed)
     if isinstance(form, IntegerFormat):
         codes = rng.integers(0, 2**form.bits, shape, dtype=np.uint8)
+    elif isinstance(form, TwoTermFormat):
+        codes = form.encode(rng.choice(form.magnitudes, shape) * rng.choice([-1, 1], shape))
     else:
         codes = form.encode(rng.choice([-1, 1], shape), rng.integers(0, form.levels + 1, shape))
     return Weights(form, codes, rng.integers(-4, 2, shape[0]))
@@ -69,7 +72,7 @@ def test_random_networks_equal_the_reference_and_do_nothing_undefined(tmp_path: 
 @pytest.mark.parametrize("multiplier", [0, 1])
 def test_every_weight_format_is_exact_with_and_without_a_multiplier(tmp_path: Path, multiplier):
     forms = [*(Log2Format.of(bits, min(2 ** (bits - 1) - 1, 24)) for bits in range(2, 9)),
-             *(IntegerFormat(bits) for bits in range(2, 9))]
+             *(IntegerFormat(bits) for bits in range(2, 9)), *(TwoTermFormat.of(bits) for bits in range(3, 9))]
     x = Tensor("x", (6,), BYTE)
     many = [Design(f"{form.kind}{form.bits}", x, (dense(random_weights(form, (13, 6), form.bits), Requantise.to(
         FixedPoint(True, 24, 9))),)) for form in forms]
