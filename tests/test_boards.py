@@ -150,7 +150,7 @@ def test_a_multiplication_on_a_board_without_a_multiplier_fails_its_check(projec
 
 def test_a_network_that_does_not_fit_a_board_is_told_so(tmp_path: Path):
     x = Tensor("x", (1, 1), FixedPoint(True, 40, 0))
-    design = Design("large", x, (Upsample("up", ("x",), (2500,)), Reorder("one", ("up",), np.array([7]), (1,))))
+    design = Design("large", x, (Upsample("up", ("x",), (2000,)), Reorder("one", ("up",), np.array([7]), (1,))))
     generate(design, tmp_path / "p", targets=("c",), vectors=10)
     found = simulate(tmp_path / "p", boards=("cortex-m0",))
     assert any("do not fit the board's memory" in line for line in found.failures)
