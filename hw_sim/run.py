@@ -98,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         told = target_verilog.lint(manifest)
         print(told or f"{manifest.name}: verilator --lint-only -Wall is clean")
         return 1 if told else 0
+    if args.board and "c" not in chosen:
+        raise BadFolder("--board runs the target c, which is not among those that are simulated")
     benches = [importlib.import_module(TARGETS[target]) for target in chosen]
     for bench in benches:
         bench.require(args)  # before any work is done

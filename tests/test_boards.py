@@ -161,6 +161,12 @@ def test_an_unknown_board_is_refused(project: Path):
         simulate(project, boards=("z80",))
 
 
+def test_a_board_without_the_target_c_is_refused(tmp_path: Path):
+    generate(every_layer(), tmp_path / "p", targets=("verilog",), vectors=10)
+    with pytest.raises(InputError, match="--board runs the target c"):
+        simulate(tmp_path / "p", boards=("rv32i",))
+
+
 @pytest.mark.parametrize("program", ["gcc", "arm-none-eabi-gcc", "qemu-system-riscv32"])
 def test_a_missing_compiler_or_emulator_is_named_with_what_installs_it(project: Path, tmp_path: Path, monkeypatch,
                                                                        program):
