@@ -114,7 +114,9 @@ def _complete(folder: Path, data: dict[str, Any]) -> None:
     """Where the project's traces do not show the layer at fault, the design itself does."""
     found, mismatch = data["diagnosis"], data["mismatch"]
     path = folder / "design.swd"
-    if not found or found["layer"] or not mismatch or mismatch["target"] != "verilog" or not path.is_file() or "held still" in found["note"]:
+    if not found or found["layer"] or not mismatch or mismatch["target"] != "verilog":
+        return
+    if not path.is_file() or "held still" in found["note"]:
         return
     design = Design.load(path)
     octets = np.frombuffer(bytes.fromhex(mismatch["input"])[::-1], np.uint8)
