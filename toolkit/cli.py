@@ -184,6 +184,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
 @app.command()
 def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
              target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
+             board: Annotated[list[str] | None, typer.Option(
+                 help="Also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated.")] = None,
              vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
              bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
              stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
@@ -198,8 +200,9 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(folder, targets=_targets(target), vectors=vectors, bench=bench, stalls=stalls, waves=waves,
-                max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild, edited=edited)
+    found = run(folder, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
+                stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
+                edited=edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolkit.emit.c import emit as c
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
 from toolkit.errors import InputError
 
-TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog}
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "c": c}
 
 
 def check_targets(targets: tuple[str, ...]) -> None:

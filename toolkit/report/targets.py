@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from toolkit.report.tables import table
+from toolkit.report.tables import size, table
 
 
 def verilog(name: str, entry: dict[str, Any]) -> list[str]:
@@ -38,4 +38,13 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
             *table(rows, 2), "", f"latency {entry['latency']:,} clocks; {note}"]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog}
+def c(name: str, entry: dict[str, Any]) -> list[str]:
+    """Constants and memory of the C, array by array; both are exact."""
+    rows = [("constants", "flash"), *((table["name"][:60], f"{table['bytes']:,} B") for table in entry["tables"])]
+    rows.append(("all", size(entry["flash_bytes"])))
+    pools = ", ".join(f"{count:,} words of {bits} bits" for bits, count in entry["memory"].items())
+    return [f"{name}: C '{entry['base']}'; instructions and stack come on top", "", *table(rows), "",
+            f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "c": c}
