@@ -78,8 +78,14 @@ def _types(design: Design, net: Network, written: dict[str, Written]) -> list[di
 def _port(tensor: Tensor, stream: Stream, name: str) -> dict[str, Any]:
     dtype = small_type(tensor.format)
     kinds = {1: "char", 2: "short", 4: "int", 8: "long long"}
+    words = min(64 // tensor.format.width, stream.elements)
+    parts, bits = -(-stream.elements // words), words * tensor.format.width
+    last = f"part * {bits} + {bits - 1}"
+    # The last part is cut where the beat ends.
+    top = last if parts * bits <= stream.bits else f"part < {parts - 1} ? {last} : {stream.bits - 1}"
     signed = "unsigned" if dtype.kind == "u" else "signed"
     return {"name": name, "code": f"{name}_Code", "size": tensor.size, "width": tensor.format.width,
+            "parts": parts, "part_words": words, "part_bits": bits, "top": top, "mask": (1 << tensor.format.width) - 1,
             "word": f"{signed} {kinds[dtype.itemsize]}", "stream": stream, "about": describe([tensor], tensor).split(" -> ")[0]}
 
 
