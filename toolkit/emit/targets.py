@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolkit.emit.hls import emit as hls
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
 from toolkit.errors import InputError
 
-TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog}
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls": hls}
 
 
 def check_targets(targets: tuple[str, ...]) -> None:

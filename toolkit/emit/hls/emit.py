@@ -97,5 +97,5 @@ def _row(job: Job, net: Network, name: str, written: Written) -> dict[str, Any]:
     lanes = job.architecture.lanes[name]
     return {"name": name, "function": net.names[name], "lanes": lanes, "terms": written.terms,
             "rom_bits": sum(t.bits for t in written.tables if t.rom),
-            "register_tables_bits": sum(t.bits for t in written.tables if not t.rom),
+            "table_bits": sum(t.bits for t in written.tables if not t.rom),
             "clocks": job.architecture.clocks(name)}
