@@ -34,7 +34,7 @@ def emit(job: Job) -> Emitted:
             raise layer.fail("there is no HLS C++ for it; the layers that have some are " + ", ".join(WRITERS))
         written[layer.name] = WRITERS[layer.kind](site)
     context = {
-        "top": top, "guard": top.upper(), "design": comment(design.name), "unrolled": unrolled, "net": net,
+        "top": top, "space": f"{top.rstrip('_')}_net", "guard": top.rstrip("_").upper(), "design": comment(design.name), "unrolled": unrolled, "net": net,
         "interval": net.interval, "part": PART, "clock": CLOCK_NS,
         "types": _types(design, net, written), "tables": [t for w in written.values() for t in w.tables],
         "functions": [w.function for w in written.values()],

@@ -194,7 +194,7 @@ def _unrolled(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, 
         used = {int(reads[o][i]): int(row[i]) for i in np.flatnonzero(row)}
         sums.append({"acc": holding(int(low[:, o].min()), int(high[:, o].max())),
                      "text": wrapped(f"= {weighted_sum(used, int(bias[o]))};", 24).removeprefix("= ")})
-    return Written(_text(template, site.context(form, sums=sums, finish=site.finish(form), **more)), None, (), terms)
+    return Written(_text(template, site.context(form, sums=sums, reads=terms > 0, finish=site.finish(form), **more)), None, (), terms)
 
 
 def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, groups: int,

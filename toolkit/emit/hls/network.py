@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from toolkit.design import Design
 from toolkit.design.layers import Layer, Reshape
 from toolkit.design.tensors import Tensor
-from toolkit.emit.names import identifiers
+from toolkit.emit.names import identifier, identifiers
 from toolkit.emit.target import Job
 from toolkit.hardware import Architecture
 
@@ -71,7 +71,7 @@ def network(job: Job) -> Network:
     """The arrays and calls of a job's design. Layers that the output does not depend on are left out."""
     design, architecture = job.design, job.architecture
     live = _live(design)
-    names = identifiers([design.input.name, *(layer.name for layer in live)], taken=TAKEN)
+    names = _names([design.input.name, *(layer.name for layer in live)])
     roots = {design.input.name: design.input.name}
     for layer in live:
         roots[layer.name] = roots[layer.inputs[0]] if isinstance(layer, Reshape) else layer.name
@@ -88,6 +88,15 @@ def stream(tensor: Tensor, clocks: int) -> Stream:
     width = tensor.format.width
     elements = min(-(-tensor.size // clocks), max(MOST_BITS // width, 1))
     return Stream(elements, -(-tensor.size // elements), -(-elements * width // 8) * 8)
+
+
+def _names(names: list[str]) -> dict[str, str]:
+    """An identifier for each tensor to which `_Code` and the like can be added: none ends in an underscore, because two
+    in a row are the compiler's. Such suffixes begin with a capital, so they make no identifier of another tensor."""
+    keywords = [name for name in names if identifier(name).endswith("_")]
+    plain = identifiers([name for name in names if name not in keywords], taken=TAKEN)
+    longer = identifiers([f"{name} layer" for name in keywords], taken=[*TAKEN, *plain.values()])
+    return plain | {name: longer[f"{name} layer"] for name in keywords}
 
 
 def _live(design: Design) -> list[Layer]:
