@@ -14,7 +14,7 @@ from toolkit.emit.target import Job
 from toolkit.hardware import Options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hw_sim"))
-from target_hls import headers  # noqa: E402
+import target_hls  # noqa: E402
 
 PLAYER = r"""
 #include <cstdio>
@@ -74,9 +74,13 @@ class Program:
                      f"{made.entry['s_axis']['elements']}, {y.size}, {y.format.width}, "
                      f"{made.entry['m_axis']['elements']}, {int(y.format.signed)}); break;\n")
         (folder / "all.cpp").write_text(text + "    }\n    return 0;\n}\n")
-        self.path = folder / "all"
-        told = subprocess.run(["g++", "-std=c++14", "-O0", "-Wall", "-Wno-unknown-pragmas", *flags, "-isystem",
-                               str(headers()), str(folder / "all.cpp"), "-o", str(self.path)],
+        self.path, self.flags = folder / "all", flags
+        self.compile()
+
+    def compile(self) -> None:
+        """Compile what the folder holds now."""
+        told = subprocess.run(["g++", "-std=c++14", "-O0", "-Wall", "-Wno-unknown-pragmas", *self.flags, "-isystem",
+                               str(target_hls.headers()), f"{self.path}.cpp", "-o", str(self.path)],
                               capture_output=True, text=True)
         assert told.returncode == 0, told.stderr[:2000]
         self.warnings = told.stderr

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
+import subprocess
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hls_program import Program
+from hls_program import Program, target_hls
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from image_strategies import every_image_layer, image_designs
 from strategies import designs
 
 from benchmarks.lint_generated import every_layer
-from toolkit.design import Design
+from benchmarks.networks import mlp
+from toolkit.api import generate, simulate
+from toolkit.design import (
+    Add,
+    ArgMax,
+    Clamp,
+    Concat,
+    Dense,
+    Design,
+    FixedPoint,
+    IntegerFormat,
+    Leaky,
+    Log2Format,
+    Overflow,
+    Requantise,
+    Rounding,
+    Tensor,
+    Weights,
+)
+from toolkit.emit.hls import emit
+from toolkit.emit.hls.rom import code, pack
+from toolkit.emit.target import Job
+from toolkit.errors import InputError
 from toolkit.hardware import Options
 
 NETWORKS = 24
@@ -68,3 +94,151 @@ def test_random_networks_equal_the_reference(tmp_path):
     networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=arch, widest=1 + i % 5))
                 for i, (d, arch) in enumerate(zip([*vectors, *images], arches, strict=True))]
     check(tmp_path, networks)
+
+
+def dense(weights: Weights, source: FixedPoint, requantise: Requantise, name: str = "fc") -> Design:
+    inputs, outputs = weights.codes.shape[1], weights.codes.shape[0]
+    layer = Dense(name, ("x",), weights, np.zeros(outputs, np.int64), 0, requantise)
+    return Design("d", Tensor("x", (inputs,), source), (layer,))
+
+
+def test_words_of_62_bits_are_exact(tmp_path):
+    form = Log2Format.of(8)
+    wide = Weights(form, np.array([[1, 45, 130], [2, 0, 45]], np.uint8), np.array([0, 0]))
+    sums = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 62, 44), Rounding.FLOOR))
+    even = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 40, 3), Rounding.HALF_EVEN))
+    x = Tensor("x", (3,), FixedPoint(False, 58, 50))
+    moved = Design("d", x, (
+        Clamp("small", ("x",), Requantise.to(FixedPoint(True, 12, 4))),
+        Leaky("slope", ("small",), 16, Requantise.to(FixedPoint(True, 40, 20))),
+        Concat("both", ("slope", "small")),
+        Clamp("up", ("both",), Requantise.to(FixedPoint(True, 60, 22), Rounding.HALF_UP, Overflow.WRAP)),
+        ArgMax("class", ("up",))))
+    both = [dataclasses.replace(d, name=f"{name}{arch[0]}") for arch in ("unrolled", "folded")
+            for name, d in (("sums", sums), ("even", even), ("moved", moved))]
+    check(tmp_path, [(d, Options(arch=arch)) for d, arch in zip(both, ["unrolled"] * 3 + ["folded"] * 3, strict=True)])
+
+
+def test_names_of_keywords_macros_and_headers_compile(tmp_path):
+    names = ["class", "Class", "class layer", "linux", "ap_int", "std", "in", "out", "int", "int8_t", "read_sample",
+             "split", "层", "x_Data", "fc_Code", "main", "*/ #error", "??/", "top", "hls"]
+    r = Requantise.to(FixedPoint(True, 6, 2))
+    chain = tuple(Clamp(name, (before,), r) for before, name in zip(["template", *names], names, strict=False))
+    design = Design("hls", Tensor("template", (2,), FixedPoint(True, 5, 2)), chain)
+    # Every tensor once more, so that a dataflow network splits it.
+    last = Add("sum", (names[-1], names[0], "template"), r)
+    skips = dataclasses.replace(design, name="top", layers=(*chain, last))
+    check(tmp_path, [(design, Options(arch="unrolled")), (skips, Options(arch="folded"))])
+
+
+def test_an_accumulator_is_as_wide_as_its_range_and_no_wider(tmp_path):
+    form = Log2Format.of(4)
+    weights = Weights(form, np.array([[1, 1, 2], [9, 3, 0]], np.uint8), np.array([0, 1]))
+    design = dense(weights, FixedPoint(True, 5, 1), Requantise.to(FixedPoint(True, 16, 6)))
+    text = emit(Job(design, Options())).files["hls/d_layers.h"].decode()
+    declared = [int(w) for w in re.findall(r"const ap_int<(\d+)> s\d+ =", text)]
+    assert declared == design.ranges["fc"].widths.tolist()
+    program = Program(tmp_path, [(design, Options())])
+    corner = np.array([[-16, -16, -16], [15, 15, 15], [15, -16, 0], [-16, 15, 0]])
+    assert np.array_equal(program.run(0, corner, design), design.reference(corner))
+    source = tmp_path / "d" / "d_layers.h"
+    for o, width in enumerate(declared):
+        source.write_text(text.replace(f"ap_int<{width}> s{o} =", f"ap_int<{width - 1}> s{o} ="))
+        program.compile()
+        assert not np.array_equal(program.run(0, corner, design), design.reference(corner))
+
+
+@pytest.mark.parametrize("arch", ["unrolled", "folded"])
+def test_no_weight_is_multiplied(arch):
+    for design in (every_layer(), every_image_layer()):
+        made = emit(Job(design, Options(arch=arch)))
+        for line in made.files[f"hls/{made.entry['top']}_layers.h"].decode().splitlines():
+            place = re.match(r"\s*(const int (r|c|o|at|tap|code|end|group) = |for \()", line)
+            rest = re.sub(r"\[[^][]*\]", "", line.split("//")[0])
+            if not place and "*" in rest:
+                assert re.search(r"WIDTH|bits", rest), line
+
+
+def test_the_same_design_gives_the_same_bytes():
+    first, second = (emit(Job(every_image_layer(), Options(arch="folded"))) for _ in range(2))
+    assert first == second
+
+
+def test_the_rom_holds_the_bits_that_the_codes_need():
+    design = mlp((64, 32, 8))
+    made = emit(Job(design, Options(arch="folded", widest=16)))
+    fc1, fc2 = made.entry["layers"]
+    assert fc1["lanes"] == 16 and fc1["rom_bits"] == 64 * 32 * 4
+    assert fc2["rom_bits"] == 32 * 8 * 4
+
+
+def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_path):
+    whole = IntegerFormat(8)
+    weights = Weights(whole, whole.encode(np.array([[100, 3], [1, 0]])), np.array([0, 34]))
+    design = dense(weights, FixedPoint(True, 24, 0), Requantise.to(FixedPoint(True, 8, 0)), name="odd one")
+    with pytest.raises(InputError, match="'odd one'.*unroll it"):
+        generate(design, tmp_path / "p", targets=("hls",), options=Options(arch="folded"), vectors=20)
+    assert not (tmp_path / "p").exists()
+    assert emit(Job(design, Options(arch="unrolled"))).files
+
+
+def test_too_large_a_wiring_is_refused_by_name():
+    whole = IntegerFormat(8)
+    weights = Weights(whole, whole.encode(np.full((512, 512), 85)), np.zeros(512, np.int64))
+    design = dense(weights, FixedPoint(True, 4, 0), Requantise.to(FixedPoint(True, 8, 0)), name="huge")
+    with pytest.raises(InputError, match="'huge'.*fold it"):
+        emit(Job(design, Options(arch="unrolled")))
+
+
+def test_codes_too_wide_for_a_lane_are_refused_by_name():
+    layer = every_layer().layers[1]
+    with pytest.raises(InputError, match="'a'.*codes of 40 bits"):
+        pack(code(np.array([[(1 << 39) - 171]])), 1, 1, layer)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hls") / "project"
+    generate(every_image_layer(), folder, targets=("hls",), options=Options(arch="folded", widest=3), vectors=400)
+    return folder
+
+
+def test_a_project_is_simulated_and_equal(project):
+    found = simulate(project, targets=("hls",))
+    assert found.ok and found.wrong_bits == 0 and found.samples == 400, found.failures
+    assert simulate(project).data["build_cached"]
+
+
+def test_the_folder_works_alone_and_its_testbench_sees_a_wrong_word(project, tmp_path):
+    program = project / "build" / "hls" / "csim"
+    if not program.is_file():
+        simulate(project)
+    alone = Path(shutil.copytree(project / "hls", tmp_path / "alone"))
+    right = subprocess.run([program], cwd=alone, capture_output=True, text=True)
+    assert (right.returncode, right.stdout) == (0, "64 samples, 0 differ\n")
+    samples = alone / "samples.txt"
+    lines = samples.read_text().splitlines()
+    samples.write_text("\n".join([lines[0][:-1] + str((int(lines[0][-1]) + 1) % 5), *lines[1:]]) + "\n")
+    wrong = subprocess.run([program], cwd=alone, capture_output=True, text=True)
+    assert wrong.returncode == 1 and "1 differ" in wrong.stdout
+
+
+def test_a_damaged_weight_is_found(project, tmp_path):
+    damaged = Path(shutil.copytree(project, tmp_path / "damaged"))
+    header = next((damaged / "hls").glob("*_weights.h"))
+    text, count = re.subn(r"(conv_Bias\[\d+\]\[\d+\] = \{\s*\{)(-?\d+)", r"\g<1>9999", header.read_text())
+    assert count == 1
+    header.write_text(text)
+    found = simulate(damaged, edited=True)
+    assert not found.ok and found.wrong_bits > 0
+
+
+def test_without_the_headers_the_tool_is_missing_and_named(monkeypatch):
+    for name in ("HLS_INCLUDE", "XILINX_HLS", "XILINX_VITIS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(target_hls.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(target_hls.NoTool, match="pip install hls4ml"):
+        target_hls.headers()
+    monkeypatch.setenv("HLS_INCLUDE", "/nowhere")
+    with pytest.raises(target_hls.NoTool, match="/nowhere"):
+        target_hls.headers()

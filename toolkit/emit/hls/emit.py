@@ -24,7 +24,8 @@ CLOCK_NS = 5
 
 def emit(job: Job) -> Emitted:
     """Write the sources, the scripts of Vitis and Vivado, and a few samples."""
-    design, top, net = job.design, job.top, network(job)
+    design, net = job.design, network(job)
+    top = net.top
     unrolled = job.architecture.unrolled
     written: dict[str, Written] = {}
     for layer in net.layers:

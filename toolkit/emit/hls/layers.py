@@ -202,11 +202,11 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
     coding = code(weights)
     rom = pack(coding, site.lanes, groups, site.layer)
     x = site.inputs[0].format
-    largest = max(-x.min_code, x.max_code) << (coding.reach + 1)
+    largest = max(-x.min_code, x.max_code) << coding.reach
     if largest.bit_length() > 62:
         raise site.layer.fail(f"its terms would need {largest.bit_length()} bits in a folded HLS layer; 62 is the most "
                               "supported, so unroll it (0 lanes)")
-    form = word(max(2 * site.range.bound, largest))
+    form = word(2 * max(site.range.bound, largest))
     low, high = accumulators(site.layer, site.range)
     acc = holding(int(low.min()), int(high.max()))
     bias_form = word(int(np.abs(bias).max()))

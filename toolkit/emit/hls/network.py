@@ -8,14 +8,17 @@ from toolkit.design import Design
 from toolkit.design.layers import Layer, Reshape
 from toolkit.design.tensors import Tensor
 from toolkit.emit.names import identifier, identifiers
-from toolkit.emit.target import Job
+from toolkit.emit.target import TOP, Job
 from toolkit.hardware import Architecture
 
 MOST_BITS = 1024
 """Of one beat: the widest ap_uint that the tools take as they come."""
-TAKEN = ("read_sample", "write_sample", "split", "unix", "linux", "i386", "stdin", "stdout", "stderr", "errno", "hls",
-         "std", "in", "out")
-"""Names that the sources use themselves, and lower-case macros of C libraries and compilers."""
+TAKEN = tuple("""
+read_sample write_sample in out hls std half uint ushort ulong ap_int ap_uint ap_fixed ap_ufixed
+ap_axiu ap_shift_reg ap_private unix linux i386 stdin stdout stderr errno size_t ssize_t ptrdiff_t time_t clock_t div_t
+ldiv_t lldiv_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t max_align_t nullptr_t
+""".split())
+"""Names that the sources use, and lower-case types and macros of the headers, the C library and compilers."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Call:
-    """One statement of the top function: a layer, or a `split` of a tensor that several layers read."""
+    """One statement of the top function: a layer, or a split of a tensor that several layers read."""
 
     function: str
     arguments: tuple[str, ...]
@@ -47,9 +50,10 @@ class Array:
 
 @dataclass(frozen=True)
 class Network:
-    """`layers`: those that have a function, in order; `names`: identifiers of all tensors; `roots`: the tensor whose
+    """`top`: the identifier of the top function; `layers`: those that have a function, in order; `names`: identifiers of all tensors; `roots`: the tensor whose
     array each tensor is, another one's where it is only reshaped."""
 
+    top: str
     layers: tuple[Layer, ...]
     names: dict[str, str]
     roots: dict[str, str]
@@ -78,7 +82,8 @@ def network(job: Job) -> Network:
     layers = tuple(layer for layer in live if not isinstance(layer, Reshape))
     clocks = 1 if architecture.unrolled else architecture.clocks(architecture.busiest)
     built = _Builder(design, architecture, names, roots, layers)
-    return Network(layers, names, roots, tuple(built.arrays), tuple(built.calls), built.first[design.input.name],
+    top = identifiers([design.name], taken=TAKEN, fallback=TOP)[design.name]
+    return Network(top, layers, names, roots, tuple(built.arrays), tuple(built.calls), built.first[design.input.name],
                    built.reads[roots[design.output.name]][-1], tuple(sorted(built.splits)),
                    stream(design.input, clocks), stream(design.output, clocks))
 
@@ -152,7 +157,7 @@ class _Builder:
         for text, reader in zip(self.reads[name], readers, strict=True):
             self._array(text, name, maker, [reader])
         self.splits.add(len(readers))
-        self.calls.append(Call(f"split{len(readers)}", (f"{base}_Data", *self.reads[name])))
+        self.calls.append(Call(f"Split{len(readers)}", (f"{base}_Data", *self.reads[name])))
 
     def _array(self, text: str, name: str, maker: int, readers: list[int]) -> None:
         tensor = self.design.tensors[name]

@@ -29,8 +29,8 @@ class Coding:
 
     @property
     def reach(self) -> int:
-        """Bits by which a term can exceed its input: what the native word must have room for."""
-        return int(self.base.max()) + (0 if self.terms else self.bits)
+        """Bits by which a term, and every step to it, can exceed its input."""
+        return int(self.base.max()) + (self.terms - 2 if self.terms else self.bits - 1)
 
 
 def code(weights: np.ndarray) -> Coding:
