@@ -14,7 +14,7 @@ from toolkit.emit.target import Job
 from toolkit.hardware import Options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hw_sim"))
-import target_hls  # noqa: E402
+import target_hls
 
 PLAYER = r"""
 #include <cstdio>
@@ -61,7 +61,7 @@ class Program:
     def __init__(self, folder: Path, designs: list[tuple[Design, Options]], flags: tuple[str, ...] = ()) -> None:
         self.made = [emit(Job(design, options)) for design, options in designs]
         text = ""
-        for (design, _), made in zip(designs, self.made, strict=True):
+        for made in self.made:
             for name, data in made.files.items():
                 path = folder / str(made.entry["top"]) / Path(name).name
                 path.parent.mkdir(parents=True, exist_ok=True)

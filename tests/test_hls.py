@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hls_program import Program, target_hls
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from image_strategies import every_image_layer, image_designs
 from strategies import designs
@@ -33,6 +33,7 @@ from toolkit.design import (
     Log2Format,
     Overflow,
     Requantise,
+    Reshape,
     Rounding,
     Tensor,
     Weights,
@@ -55,16 +56,17 @@ def extremes(design: Design, count: int = 60) -> np.ndarray:
     return np.where(rng.random(shape) < 0.5, rng.choice([form.min_code, form.max_code], shape), codes)
 
 
-def drawn(strategy: st.SearchStrategy[Design], count: int) -> list[Design]:
-    """So many examples of a strategy, the same in every run, with distinct names."""
+def drawn(strategy: st.SearchStrategy[Design], count: int, part: int = 0) -> list[Design]:
+    """So many examples of a strategy, others for another `part`, the same in every run."""
     found: list[Design] = []
 
+    @seed(part)
     @given(strategy)
-    @settings(max_examples=4 * count, deadline=None, database=None, phases=[Phase.generate], derandomize=True,
+    @settings(max_examples=4 * count, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))
     def draw(design: Design) -> None:
         if len(found) < count:
-            found.append(dataclasses.replace(design, name=f"net{len(found)}"))
+            found.append(design)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -117,6 +119,17 @@ def test_words_of_62_bits_are_exact(tmp_path):
     both = [dataclasses.replace(d, name=f"{name}{arch[0]}") for arch in ("unrolled", "folded")
             for name, d in (("sums", sums), ("even", even), ("moved", moved))]
     check(tmp_path, [(d, Options(arch=arch)) for d, arch in zip(both, ["unrolled"] * 3 + ["folded"] * 3, strict=True)])
+
+
+def test_wires_dead_layers_and_tensors_of_many_readers_are_right(tmp_path):
+    x, r = Tensor("x", (2, 3), FixedPoint(True, 5, 2)), Requantise.to(FixedPoint(True, 6, 2))
+    wires = Design("wires", x, (Reshape("r", ("x",), (6,)),))
+    shared = Design("shared", x, (Clamp("dead", ("x",), r), Add("twice", ("x", "x"), r), Reshape("r", ("twice",), (6,)),
+                                  Reshape("s", ("x",), (6,)), Add("all", ("r", "s", "r", "s"), r)))
+    both = [(dataclasses.replace(d, name=d.name + arch), Options(arch=arch))
+            for d in (wires, shared) for arch in ("unrolled", "folded")]
+    mixed = dataclasses.replace(every_image_layer(), name="mixed")
+    check(tmp_path, [*both, (mixed, Options(arch="folded", lanes=(("grouped", 0), ("mean", 0), ("out", 2))))])
 
 
 def test_names_of_keywords_macros_and_headers_compile(tmp_path):
@@ -176,7 +189,7 @@ def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_pa
     whole = IntegerFormat(8)
     weights = Weights(whole, whole.encode(np.array([[100, 3], [1, 0]])), np.array([0, 34]))
     design = dense(weights, FixedPoint(True, 24, 0), Requantise.to(FixedPoint(True, 8, 0)), name="odd one")
-    with pytest.raises(InputError, match="'odd one'.*unroll it"):
+    with pytest.raises(InputError, match=r"'odd one'.*unroll it"):
         generate(design, tmp_path / "p", targets=("hls",), options=Options(arch="folded"), vectors=20)
     assert not (tmp_path / "p").exists()
     assert emit(Job(design, Options(arch="unrolled"))).files
@@ -186,13 +199,13 @@ def test_too_large_a_wiring_is_refused_by_name():
     whole = IntegerFormat(8)
     weights = Weights(whole, whole.encode(np.full((512, 512), 85)), np.zeros(512, np.int64))
     design = dense(weights, FixedPoint(True, 4, 0), Requantise.to(FixedPoint(True, 8, 0)), name="huge")
-    with pytest.raises(InputError, match="'huge'.*fold it"):
+    with pytest.raises(InputError, match=r"'huge'.*fold it"):
         emit(Job(design, Options(arch="unrolled")))
 
 
 def test_codes_too_wide_for_a_lane_are_refused_by_name():
     layer = every_layer().layers[1]
-    with pytest.raises(InputError, match="'a'.*codes of 40 bits"):
+    with pytest.raises(InputError, match=r"'a'.*codes of 40 bits"):
         pack(code(np.array([[(1 << 39) - 171]])), 1, 1, layer)
 
 
@@ -242,3 +255,18 @@ def test_without_the_headers_the_tool_is_missing_and_named(monkeypatch):
     monkeypatch.setenv("HLS_INCLUDE", "/nowhere")
     with pytest.raises(target_hls.NoTool, match="/nowhere"):
         target_hls.headers()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(4))
+def test_a_hundred_random_networks_have_no_wrong_bit(tmp_path, part):
+    count = 25
+    networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=("unrolled", "folded")[i % 2], widest=1 + i % 7))
+                for i, d in enumerate(drawn(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
+    program = Program(tmp_path, networks, SANITISERS)
+    bits = 0
+    for i, (design, options) in enumerate(networks):
+        codes = extremes(design, 2000)
+        assert np.array_equal(program.run(i, codes, design), design.reference(codes)), (design, options)
+        bits += len(codes) * design.output.bits
+    print(f"\nhls soak part {part + 1} of 4: {count} random networks, {bits:,} bits: 0 wrong")

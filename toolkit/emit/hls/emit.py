@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.hls.cpp import type_of
-from toolkit.emit.hls.layers import WRITERS, Site, Written, describe
+from toolkit.emit.hls.layers import WRITERS, Site, Written
 from toolkit.emit.hls.network import Network, Stream, network
 from toolkit.emit.names import comment
 from toolkit.emit.packing import small_type
@@ -25,8 +25,7 @@ CLOCK_NS = 5
 def emit(job: Job) -> Emitted:
     """Write the sources, the scripts of Vitis and Vivado, and a few samples."""
     design, net = job.design, network(job)
-    top = net.top
-    unrolled = job.architecture.unrolled
+    top, unrolled = net.top, job.architecture.unrolled
     written: dict[str, Written] = {}
     for layer in net.layers:
         sources = tuple(net.names[net.roots[n]] for n in layer.inputs)
@@ -34,20 +33,15 @@ def emit(job: Job) -> Emitted:
         if layer.kind not in WRITERS:
             raise layer.fail("there is no HLS C++ for it; the layers that have some are " + ", ".join(WRITERS))
         written[layer.name] = WRITERS[layer.kind](site)
-    context = {
-        "top": top, "space": f"{top.rstrip('_')}_net", "guard": top.rstrip("_").upper(), "design": comment(design.name), "unrolled": unrolled, "net": net,
-        "interval": net.interval, "part": PART, "clock": CLOCK_NS,
-        "types": _types(design, net, written), "tables": [t for w in written.values() for t in w.tables],
-        "functions": [w.function for w in written.values()],
-        "input": _port(design.input, net.input, net.names[design.input.name]),
-        "output": _port(design.output, net.output, net.names[net.roots[design.output.name]])}
+    context = _context(design, net, written, unrolled)
     files = {f"hls/{file.format(top)}": render(f"hls/{template}.j2", **context).encode() for file, template in FILES}
     files["hls/samples.txt"] = samples(design)
+    rows = [_row(job, net, name, one) for name, one in written.items()]
     entry = {"top": top, "sources": [f"hls/{top}{end}" for end in SOURCES], "testbench": f"hls/{top}_tb.cpp",
              "architecture": "unrolled" if unrolled else "dataflow",
              "s_axis": _stream(net.input), "m_axis": _stream(net.output),
-             "layers": [_row(job, net, name, one) for name, one in written.items()]}
-    return Emitted(files, entry, {row["name"]: row for row in entry["layers"]})
+             "layers": rows}
+    return Emitted(files, entry, {row["name"]: row for row in rows})
 
 
 SOURCES = (".h", "_weights.h", "_layers.h", ".cpp")
@@ -69,6 +63,17 @@ def samples(design: Design) -> bytes:
     return "".join(" ".join(map(str, row)) + "\n" for row in np.concatenate([codes, due], axis=1)).encode()
 
 
+def _context(design: Design, net: Network, written: dict[str, Written], unrolled: bool) -> dict[str, Any]:
+    """What the templates are given. `space` is the namespace of all but the top function."""
+    stem = net.top.rstrip("_")
+    return {"top": net.top, "space": f"{stem}_net", "guard": stem.upper(), "design": comment(design.name),
+            "unrolled": unrolled, "net": net, "interval": net.interval, "part": PART, "clock": CLOCK_NS,
+            "types": _types(design, net, written), "tables": [t for w in written.values() for t in w.tables],
+            "functions": [w.function for w in written.values()],
+            "input": _port(design.input, net.input, net.names[design.input.name]),
+            "output": _port(design.output, net.output, net.names[net.roots[design.output.name]])}
+
+
 def _types(design: Design, net: Network, written: dict[str, Written]) -> list[dict[str, Any]]:
     roots = [design.input.name, *written]
     return [{"name": net.names[n], "code": type_of(design.tensors[n].format),
@@ -77,17 +82,14 @@ def _types(design: Design, net: Network, written: dict[str, Written]) -> list[di
 
 
 def _port(tensor: Tensor, stream: Stream, name: str) -> dict[str, Any]:
+    """An end of the network. A beat is read in `parts` of `part_words` words, as many as 64 bits hold."""
     dtype = small_type(tensor.format)
     kinds = {1: "char", 2: "short", 4: "int", 8: "long long"}
     words = min(64 // tensor.format.width, stream.elements)
-    parts, bits = -(-stream.elements // words), words * tensor.format.width
-    last = f"part * {bits} + {bits - 1}"
-    # The last part is cut where the beat ends.
-    top = last if parts * bits <= stream.bits else f"part < {parts - 1} ? {last} : {stream.bits - 1}"
     signed = "unsigned" if dtype.kind == "u" else "signed"
-    return {"name": name, "code": f"{name}_Code", "size": tensor.size, "width": tensor.format.width,
-            "parts": parts, "part_words": words, "part_bits": bits, "top": top, "mask": (1 << tensor.format.width) - 1,
-            "word": f"{signed} {kinds[dtype.itemsize]}", "stream": stream, "about": describe([tensor], tensor).split(" -> ")[0]}
+    return {"code": f"{name}_Code", "size": tensor.size, "width": tensor.format.width,
+            "parts": -(-stream.elements // words), "part_words": words, "mask": (1 << tensor.format.width) - 1,
+            "word": f"{signed} {kinds[dtype.itemsize]}", "stream": stream}
 
 
 def _stream(stream: Stream) -> dict[str, Any]:

@@ -194,7 +194,8 @@ def _unrolled(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, 
         used = {int(reads[o][i]): int(row[i]) for i in np.flatnonzero(row)}
         sums.append({"acc": holding(int(low[:, o].min()), int(high[:, o].max())),
                      "text": wrapped(f"= {weighted_sum(used, int(bias[o]))};", 24).removeprefix("= ")})
-    return Written(_text(template, site.context(form, sums=sums, reads=terms > 0, finish=site.finish(form), **more)), None, (), terms)
+    context = site.context(form, sums=sums, reads=terms > 0, finish=site.finish(form), **more)
+    return Written(_text(template, context), terms=terms)
 
 
 def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, groups: int,
@@ -221,8 +222,7 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
         Table("unsigned char", f"{name}_Base", f"[{len(turned_base)}][{site.lanes}]", brackets(turned_base),
               turned_base.size * 8))
     context = site.context(form, acc=f"{name}_Acc", finish=site.finish(form), coding=coding, rom=rom, lanes=site.lanes,
-                           turns=rom.turns, groups=groups, taps=weights.shape[1], outputs_of_group=len(weights) // groups,
-                           mask=(1 << coding.bits) - 1, **{k: v for k, v in more.items() if k != "group_outputs"})
+                           turns=rom.turns, groups=groups, taps=weights.shape[1], mask=(1 << coding.bits) - 1, **more)
     return Written(_text(template, context), acc, tables)
 
 

@@ -16,14 +16,15 @@ MOST_BITS = 1024
 TAKEN = tuple("""
 read_sample write_sample in out hls std half uint ushort ulong ap_int ap_uint ap_fixed ap_ufixed
 ap_axiu ap_shift_reg ap_private unix linux i386 stdin stdout stderr errno size_t ssize_t ptrdiff_t time_t clock_t div_t
-ldiv_t lldiv_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t max_align_t nullptr_t
+ldiv_t lldiv_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t max_align_t
+nullptr_t
 """.split())
 """Names that the sources use, and lower-case types and macros of the headers, the C library and compilers."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """An AXI4-Stream: a sample is `beats` beats of `bits` bits with `elements` words in each, the last one filled up."""
+    """An AXI4-Stream: a sample is `beats` beats of `bits` bits, `elements` words in each, the last one filled up."""
 
     elements: int
     beats: int
@@ -50,8 +51,9 @@ class Array:
 
 @dataclass(frozen=True)
 class Network:
-    """`top`: the identifier of the top function; `layers`: those that have a function, in order; `names`: identifiers of all tensors; `roots`: the tensor whose
-    array each tensor is, another one's where it is only reshaped."""
+    """`top`: the identifier of the top function; `layers`: those that have a function, in order; `names`: identifiers
+    of all tensors; `roots`: the tensor whose array each tensor is, another one's where it is only reshaped; `source`
+    and `result`: the arrays of input and output; `splits`: to how many readers some tensor is split."""
 
     top: str
     layers: tuple[Layer, ...]
