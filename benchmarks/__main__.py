@@ -18,8 +18,8 @@ def main() -> int:
     parser.add_argument("--only", choices=("hardware", "hls", "accuracy", "reference"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = {"hardware": lambda: hardware.measure(args.out), "hls": lambda: hls.measure(args.out), "accuracy": accuracy.measure,
-             "reference": reference.measure}
+    parts = {"hardware": lambda: hardware.measure(args.out), "hls": lambda: hls.measure(args.out),
+             "accuracy": accuracy.measure, "reference": reference.measure}
     figures = [figure for name, part in parts.items() if args.only in (None, name) for figure in part()]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
     rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]

@@ -161,6 +161,24 @@ def test_an_accumulator_is_as_wide_as_its_range_and_no_wider(tmp_path):
         assert not np.array_equal(program.run(0, corner, design), design.reference(corner))
 
 
+def test_with_the_stream_header_of_vitis_its_own_beats_are_used(tmp_path):
+    (tmp_path / "ap_axi_sdata.h").write_text("""
+#include "ap_int.h"
+namespace hls {
+template <typename T, std::size_t U, std::size_t I, std::size_t D> struct axis {
+    T data;
+    ap_uint<(T::width + 7) / 8> keep, strb;
+    ap_uint<1> last;
+};
+}
+template <std::size_t W, std::size_t U, std::size_t I, std::size_t D> using ap_axiu = hls::axis<ap_uint<W>, U, I, D>;
+""")
+    design = every_layer()
+    program = Program(tmp_path, [(design, Options())], ("-I", str(tmp_path)))
+    codes = extremes(design)
+    assert np.array_equal(program.run(0, codes, design), design.reference(codes))
+
+
 @pytest.mark.parametrize("arch", ["unrolled", "folded"])
 def test_no_weight_is_multiplied(arch):
     for design in (every_layer(), every_image_layer()):
