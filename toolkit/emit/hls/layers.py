@@ -159,7 +159,7 @@ def conv(site: Site) -> Written:
 
 
 def window(w: Window, x: Tensor, y: Tensor) -> dict[str, Any]:
-    """A window's numbers for two axes: an image of one axis is one row high. `inside`: the test for padding."""
+    """A window's numbers for two axes: an image of one axis is one row high. `where`: the test for padding."""
     one = (1,) * (2 - w.rank)
     before = (0,) * (2 - w.rank) + tuple(p[0] for p in w.padding)
     after = (0,) * (2 - w.rank) + tuple(p[1] for p in w.padding)
@@ -175,9 +175,10 @@ def window(w: Window, x: Tensor, y: Tensor) -> dict[str, Any]:
         return (f"{position}{f' * {step}' if step > 1 else ''} + {offset}{f' * {spread}' if spread > 1 else ''}"
                 f"{f' - {pad}' if pad else ''}")
 
-    return {"rows": rows, "columns": columns, "channels": x.shape[-1], "width": width, "kernel": kernel,
+    where = f"if ({' && '.join(tests)}) " if tests else ""
+    return {"rows": rows, "columns": columns, "channels": x.shape[-1], "width": width, "kernel": kernel, "where": where,
             "r": place("row", stride[0], "kr", dilation[0], before[0]),
-            "c": place("column", stride[1], "kc", dilation[1], before[1]), "inside": " && ".join(tests)}
+            "c": place("column", stride[1], "kc", dilation[1], before[1])}
 
 
 def _unrolled(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, reads: list[np.ndarray],
@@ -226,10 +227,11 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
     return Written(_text(template, context), acc, tables)
 
 
-def _each(site: Site, form: Word, lines: list[str], note: str, done: bool = True) -> Written:
-    """A function that makes output i from inputs i, element by element."""
-    ends = site.finish(form) if done else None
-    return Written(_text("each", site.context(form, lines=lines, finish=ends, note=note)))
+def _each(site: Site, form: Word, lines: list[str], note: str, done: bool = True, rom: str = "") -> Written:
+    """A function that makes output i from inputs i, element by element; `rom`: the table that it reads."""
+    context = site.context(form, lines=lines, note=note, finish=site.finish(form) if done else None,
+                           rom=rom if site.lanes else "")
+    return Written(_text("each", context))
 
 
 def clamp(site: Site) -> Written:
@@ -272,7 +274,7 @@ def lookup(site: Site) -> Written:
     table = Table(kind, f"{site.name}_Table", f"[{len(layer.table)}]", brackets(layer.table), len(layer.table) * bits,
                   True)
     lines = ["const int value = x[i];", f"y[i] = {table.name}[value{_plus(-least)}];"]
-    done = _each(site, Word(32), lines, f"a table: {comment(layer.function)}", done=False)
+    done = _each(site, Word(32), lines, f"a table: {comment(layer.function)}", done=False, rom=table.name)
     return Written(done.function, tables=(table,))
 
 
