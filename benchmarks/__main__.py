@@ -8,19 +8,27 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, hardware, hls, reference
+from benchmarks import accuracy, compression, hardware, hls, mnist, reference, searched
 from toolkit.report.tables import table
+
+PARTS = ("hardware", "hls", "accuracy", "compression", "reference", "search", "mnist")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("-o", "--out", type=Path, default=Path("bench-out"))
-    parser.add_argument("--only", choices=("hardware", "hls", "accuracy", "reference"))
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--mnist", type=Path, help="a folder with MNIST's 10,000 test images; without it they are left "
+                        "out")
     args = parser.parse_args()
+    if args.only == "mnist" and args.mnist is None:
+        parser.error("--only mnist needs --mnist FOLDER")
     args.out.mkdir(parents=True, exist_ok=True)
     parts = {"hardware": lambda: hardware.measure(args.out), "hls": lambda: hls.measure(args.out),
-             "accuracy": accuracy.measure, "reference": reference.measure}
-    figures = [figure for name, part in parts.items() if args.only in (None, name) for figure in part()]
+             "accuracy": accuracy.measure, "compression": compression.measure, "reference": reference.measure,
+             "search": searched.measure, "mnist": lambda: mnist.measure(args.mnist)}
+    wanted = [args.only] if args.only else [name for name in PARTS if name != "mnist" or args.mnist is not None]
+    figures = [figure for name in wanted for figure in parts[name]()]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
     rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]
     text = "\n".join(table(rows, 5))

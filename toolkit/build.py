@@ -33,7 +33,7 @@ class Built:
 
 
 def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, settings: Settings | None = None,
-          targets: tuple[str, ...] = DEFAULT_TARGETS, options: Options | None = None, vectors: int = 100_000,
+          targets: tuple[str, ...] = DEFAULT_TARGETS, options: Options | None = None, vectors: int | None = None,
           check: bool = True, name: str = "network") -> Built:
     """Compress `model` by `scheme`, write the folder `out`, and (unless `check` is off) simulate the hardware.
 
@@ -47,7 +47,7 @@ def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, s
         raise InputError(f"the scheme '{scheme}' does not quantise, and hardware needs integers; end it in +log2:4, "
                          "say")
     check_targets(targets)
-    check_ours(out)
+    check_ours(out, "hardware")
     if check:
         require(targets)
     compressed = compress(model, data, scheme, settings, name=name)
@@ -61,7 +61,7 @@ def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, s
 
 
 def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
-             options: Options | None = None, vectors: int = 100_000, check: bool = True,
+             options: Options | None = None, vectors: int | None = None, check: bool = True,
              seed: int = 0) -> tuple[Generated, SimulationResult | None]:
     """The project folder `out` of a compressed network, simulated if `check`."""
     assert compressed.design is not None
@@ -89,7 +89,7 @@ def compress_all(model: Source, data: Data, out: Path | str, *, schemes: list[st
     chosen = [*(REFERENCE.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
     if not chosen:
         raise InputError("no scheme is given; say --scheme log2:4, for one")
-    check_ours(out)
+    check_ours(out, "rows")
     with output_folder(out) as fresh:
         (fresh / "rows").mkdir()
         made = sweep(model, data, chosen, settings or Settings(), fresh / "rows", trained=trained, name=name)

@@ -20,7 +20,7 @@ Model = Annotated[str, typer.Argument(help="A .pt2 file, or package.module:calla
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
 Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
 Layers = Annotated[list[str] | None, typer.Option(
-    help="PATTERN=log2:6 or PATTERN=keep, for single layers; may be repeated.")]
+    help="PATTERN=log2:6, =act:6, =structured:0.7 or =keep, for single layers; may be repeated.")]
 Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
 Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
@@ -28,10 +28,22 @@ Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.
 InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
 HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
 OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
+Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
+Metric = Annotated[str | None, typer.Option(
+    help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
+Loss = Annotated[str | None, typer.Option(help="package.module:function of (outputs, targets), to train by.")]
+Trainer = Annotated[str | None, typer.Option(help="package.module:function of (graph, data, epochs): the training.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
-Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
+Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
+                                                  "100,000, fewer where a sample takes many clocks.")]
+Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a clock) or folded (lanes share the work).")]
+Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
+Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
+Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
+Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
+Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -53,11 +65,13 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         vectors: Vectors = 100_000, seed: Seed = 0, as_json: Json = False) -> None:
+         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 99,530 weights.")]
+         = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
+         as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
     from toolkit.demo import demo as run
 
-    _report(run(name, out, vectors=vectors, seed=seed), out, as_json)
+    _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
 
 
 @app.command()
@@ -66,14 +80,16 @@ def compress(model: Model, data: DataFile, out: Out, scheme: Schemes = None,
              trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
+             task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
              name: Name = "network", as_json: Json = False) -> None:
     """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import Data, compress_all, load_model
     from toolkit.report import sweep as report
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
-    found = compress_all(load_model(model), Data.load(data), out, schemes=scheme, reference=sweep, trained=trained,
-                         settings=settings, name=name)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer)
+    found = compress_all(load_model(model), Data.load(data, task), out, schemes=scheme, reference=sweep,
+                         trained=trained, settings=settings, name=name)
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
     if len(found.good) < len(found.rows):
         raise typer.Exit(1)
@@ -84,21 +100,26 @@ def build(model: Model, data: DataFile, out: Out,
           scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
+          name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
+          interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+          lanes: Lanes = None,
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
-          trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
+          trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import Data, Options, build_trial, load_model
+    from toolkit.api import Data, build_trial, load_model
     from toolkit.api import build as run
     from toolkit.errors import InputError
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = load_model(model), Data.load(data)
-    rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
+    source, samples = load_model(model), Data.load(data, task)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
         else build_trial(search, trial, source, samples, out, **rest)
@@ -115,28 +136,32 @@ def search(model: Model, data: DataFile, out: Out,
            max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
            finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
            epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-           output_bits: OutputBits = 16, as_json: Json = False) -> None:
+           output_bits: OutputBits = 16, task: Task = None, metric: Metric = None, loss: Loss = None,
+           trainer: Trainer = None, as_json: Json = False) -> None:
     """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
     from toolkit.api import Data, load_model
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    found = run_search(load_model(model), Data.load(data), out, trials=trials, storage=storage,
+    found = run_search(load_model(model), Data.load(data, task), out, trials=trials, storage=storage,
                        objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
-                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None),
+                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
+                                          loss, trainer),
                        seed=seed, finalists=finalists)
     _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
 
 
 @app.command()
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4, as_json: Json = False) -> None:
+             vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
+             interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+             lanes: Lanes = None, as_json: Json = False) -> None:
     """Write the project folder of a design."""
-    from toolkit.api import Options
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    made = run(design, out, targets=_targets(target), options=Options(adders_per_stage), vectors=vectors, seed=seed)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:
@@ -170,13 +195,24 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
-              plain: bool, layers: list[str] | None) -> Any:
+              plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
+              trainer: str | None) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
     from toolkit.compress.scheme import Overrides
+    from toolkit.named import function
 
     return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
-                    Overrides.parse(layers or []))
+                    Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
+                    function(trainer, "training loop"))
+
+
+def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
+             widest: int, lanes: list[str] | None) -> Any:
+    from toolkit.api import Options
+
+    return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
+                   widest=widest, lanes=Options.parse_lanes(lanes or []))
 
 
 def _targets(text: str) -> tuple[str, ...]:

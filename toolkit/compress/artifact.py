@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from toolkit.compress.coded import CodedLinear, DynamicLinear, MinifloatLinear
 from toolkit.compress.data import Data
-from toolkit.compress.measures import Step, accuracy
+from toolkit.compress.measures import Step, accuracy, error, task_ber
 from toolkit.compress.minifloat import Minifloat
 from toolkit.compress.train import evaluate
 from toolkit.design import ArgMax, Design
@@ -46,6 +46,11 @@ class Artifact:
         if self.design is not None and isinstance(self.design.layers[-1], ArgMax):
             return None if data.y_test is None else float((found[:, 0] == data.y_test).mean())
         return accuracy(found, data)
+
+    def measured(self, data: Data) -> dict[str, float | None]:
+        """Accuracy, task BER and error as the row says them."""
+        found = self.outputs(data.x_test)
+        return {"accuracy": self.accuracy(data), "task_ber": task_ber(found, data), "error": error(found, data)}
 
 
 def save(folder: Path, name: str, scheme: str, step: Step, graph: fx.GraphModule, design: Design | None) -> Path:
@@ -80,8 +85,8 @@ def load(path: Path | str) -> Artifact:
             return Artifact(manifest, None, _rebuilt(manifest, {k: arrays[k] for k in arrays.files}))
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, EOFError) as error:
-        raise InputError(f"'{path}' is no artifact, or a damaged one: {str(error)[:200]}") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, EOFError) as problem:
+        raise InputError(f"'{path}' is no artifact, or a damaged one: {str(problem)[:200]}") from problem
 
 
 def _described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +17,7 @@ from toolkit.compress.distil import distilling, student
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Measure, Step
 from toolkit.compress.minifloat import Minifloat
+from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
 from toolkit.compress.prune import prune
 from toolkit.compress.quantise import Widths, quantise
 from toolkit.compress.scheme import (
@@ -33,7 +33,7 @@ from toolkit.compress.scheme import (
 )
 from toolkit.compress.scheme import Step as Scheme_step
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.train import Loss, evaluate, gradients, train
+from toolkit.compress.train import Loss, evaluate, gradients, keep_pruned, own_loss, pruned, train
 from toolkit.design import Design
 from toolkit.errors import InputError
 
@@ -44,7 +44,7 @@ CALIBRATION = 2048
 class Settings:
     """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
     pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
-    layers get instead. `loss` and `trainer` are the caller's own: see `train`, and (graph, data, epochs)."""
+    layers get instead. `metric`, `loss` and `trainer` are the caller's own: see toolkit/compress/own.py."""
 
     widths: Widths = field(default_factory=Widths)
     epochs: int = 30
@@ -53,8 +53,9 @@ class Settings:
     compensate: bool = True
     seed: int = 0
     overrides: Overrides = field(default_factory=Overrides)
-    loss: Loss | None = None
-    trainer: Callable[[fx.GraphModule, Data, int], None] | None = None
+    metric: Metric | None = None
+    loss: OwnLoss | None = None
+    trainer: Trainer | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tuning"):
@@ -119,7 +120,8 @@ class _Chain:
     def __init__(self, original: fx.GraphModule, data: Data, settings: Settings) -> None:
         self.original, self.data, self.settings = original, data, settings
         self.graph = copy.deepcopy(original)
-        self.measure = Measure(original, data)
+        self.measure = Measure(original, data, settings.metric)
+        self.loss = own_loss(settings.loss)
         self.steps = [self.measure.step("original", original)]
         self.keep = settings.overrides.kept(original.meta["paths"])
         self.ratios = settings.overrides.ratios(original.meta["paths"])
@@ -129,7 +131,7 @@ class _Chain:
         settings = self.settings
         if isinstance(step, Distill):
             self.graph = student(self.graph, step.ratio, settings.seed)
-            self._train(step, settings.tuning, distilling(step.temperature, step.mix))
+            self._train(step, settings.tuning, distilling(step.temperature, step.mix, self.loss))
             self._note(str(step))
         elif isinstance(step, Quantise | Coded):
             self.graph = self._quantised(step)
@@ -159,8 +161,11 @@ class _Chain:
     def _pruned(self, step: Scheme_step, ratio: float, widths: dict[str, int] | None = None) -> fx.GraphModule:
         """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
         if isinstance(step, Structured):
-            return prune(self.graph, ratio, step.importance, lambda g: gradients(g, self.data, self.original),
-                         self.keep, widths, self.ratios)
+            if step.importance == "taylor" and self.data.y_train is None:
+                raise InputError("importance=taylor judges neurons by a loss and needs labels (y_train); without them "
+                                 "choose l1, l2 or lamp")
+            return prune(self.graph, ratio, step.importance,
+                         lambda g: gradients(g, self.data, self.original, self.loss), self.keep, widths, self.ratios)
         if isinstance(step, Magnitude):
             return magnitude(self.graph, ratio, step.scope, self.keep)
         if isinstance(step, Random):
@@ -170,7 +175,7 @@ class _Chain:
 
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
-            samples = torch.from_numpy(self.data.x_train[:_enough(self.data.x_train)])
+            samples = torch.from_numpy(self.data.calibration(_enough(self.data.x_train)))
             return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):
@@ -181,11 +186,13 @@ class _Chain:
     def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
         settings = self.settings
         if settings.trainer is not None:
-            settings.trainer(self.graph, self.data, epochs)
+            gone = pruned(self.graph)
+            trained(settings.trainer, self.graph, self.data, epochs)
+            keep_pruned(gone)
             self.graph.eval()
             return
         train(self.graph, self.data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=f"training {step}",
-              teacher=self.original, loss=loss or settings.loss)
+              teacher=self.original, loss=loss or self.loss)
 
     def _note(self, name: str) -> None:
         self.steps.append(self.measure.step(name, self.graph))

@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.compress.prune import outputs, prune
+from toolkit.compress.train import Loss, plain_loss
 from toolkit.errors import InputError
 
 
@@ -32,11 +33,9 @@ def student(teacher: fx.GraphModule, ratio: float, seed: int) -> fx.GraphModule:
     return made
 
 
-def distilling(temperature: float, mix: float):
+def distilling(temperature: float, mix: float, task: Loss = plain_loss) -> Loss:
     """A loss (student outputs, targets, teacher outputs): `mix` of what the teacher says, softened by `temperature`,
-    the rest of the task's own."""
-    from toolkit.compress.train import task_loss
-
+    the rest of the `task`'s own."""
     def loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
         if targets is not None and targets.dtype == torch.int64:
             soft = nn.functional.kl_div(nn.functional.log_softmax(outputs / temperature, 1),
@@ -44,6 +43,6 @@ def distilling(temperature: float, mix: float):
                                         reduction="batchmean") * temperature**2
         else:
             soft = nn.functional.mse_loss(outputs, taught)
-        return soft if targets is None else mix * soft + (1 - mix) * task_loss(outputs, targets)
+        return soft if targets is None else mix * soft + (1 - mix) * task(outputs, targets, taught)
 
     return loss

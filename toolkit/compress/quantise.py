@@ -178,7 +178,9 @@ class _Calibration:
         elif node in self.final:
             form = fitted(real.numpy(), self.widths.output, never_saturate=True, spare=1)
         else:
-            form = fitted(real.numpy(), self.widths.hidden)
+            name = str(source.target) if source.op == "call_module" else source.name
+            path = self.graph.meta["paths"].get(name, name)
+            form = fitted(real.numpy(), self.overrides.activation(path, self.widths.hidden))
         requantiser.set(form)
         self.formats[node] = form
         linear = _module(self.graph, source, QuantLinear)

@@ -11,15 +11,20 @@ SHARING = 0.62
 
 
 def adder_bits(design: Design) -> int:
-    """Adder bits of an unrolled design, estimated: each non-zero weight an adder as wide as half of its row's sum and
-    half of its input, less what sharing saves. An estimate: `plan` counts exactly."""
+    """Adder bits of an unrolled design, estimated: each signed digit of a weight an adder as wide as half of its row's
+    sum and half of its input, less what sharing saves. An estimate: `plan` counts exactly."""
     total = 0.0
     for layer in design.layers:
         if isinstance(layer, Dense):
             x = design.tensors[layer.inputs[0]]
-            live = (layer.weights.integers()[0] != 0).sum(axis=1)
+            live = signed_digits(layer.weights.integers()[0]).sum(axis=1)
             widths = design.ranges[layer.name].widths
             total += float(np.sum(SHARING * live * (0.5 * widths + 0.5 * x.format.width)))
         elif isinstance(layer, Add):
             total += float(design.ranges[layer.name].widths.sum())
     return round(total)
+
+
+def signed_digits(values: np.ndarray) -> np.ndarray:
+    """How many powers of two, added or taken away, each of int64 `values` needs at the least."""
+    return np.bitwise_count(values ^ (3 * values))

@@ -41,3 +41,28 @@ class Options:
             raise InputError(f"{self.adders_per_stage} adders per stage are outside 1..64")
         if not 1 <= self.sharing_tries <= 1000:
             raise InputError(f"{self.sharing_tries} sharing tries are outside 1..1000")
+
+    @staticmethod
+    def clocks(interval: int | None, samples_per_second: float | None, clock: float) -> int | None:
+        """The interval in clocks, where it is given as such or as a rate at `clock` MHz."""
+        if samples_per_second is None:
+            return interval
+        if interval is not None:
+            raise InputError("--interval and --samples-per-second say the same thing; give one of them")
+        if not (0 < samples_per_second <= 1e12 and 0 < clock <= 1e4):
+            raise InputError(f"{samples_per_second:g} samples a second at {clock:g} MHz make no sense")
+        found = int(clock * 1e6 / samples_per_second)
+        if not found:
+            raise InputError(f"{samples_per_second:g} samples a second are more than one a clock at {clock:g} MHz")
+        return found
+
+    @staticmethod
+    def parse_lanes(texts: list[str]) -> tuple[tuple[str, int], ...]:
+        """Read `conv1=8`, `head.*=0`."""
+        found = []
+        for text in texts:
+            pattern, equals, count = text.rpartition("=")
+            if not equals or not pattern or not count.isdigit() or len(count) > 6:
+                raise InputError(f"'{text[:80]}' is no number of lanes; write PATTERN=8, or PATTERN=0 to unroll")
+            found.append((pattern, int(count)))
+        return tuple(found)

@@ -13,8 +13,9 @@ from toolkit.compress.quantise import Widths
 from toolkit.compress.scheme import Overrides
 
 RATIOS = ("0", "0.25", "0.5", "0.65", "0.75", "0.85")
-FORMATS = ("log2:2", "log2:3", "log2:4,levels=4", "log2:4", "int:4")
+FORMATS = ("log2:2", "log2:3", "log2:4,levels=4", "log2:4", "log2x2:4")
 HIDDEN = (4, 5, 6, 8)
+SPACE = (RATIOS, FORMATS, HIDDEN)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ def choose(trial: Any, graph: fx.GraphModule) -> Choice:
             ratio = trial.suggest_categorical(f"{path}: pruning", RATIOS)
             pruned = pruned or ratio != "0"
             layers.append(f"{_literal(path)}={'keep' if ratio == '0' else f'structured:{ratio}'}")
+            layers.append(f"{_literal(path)}=act:{trial.suggest_categorical(f'{path}: activations', HIDDEN)}")
         layers.append(f"{_literal(path)}={trial.suggest_categorical(f'{path}: weights', FORMATS)}")
-    hidden = trial.suggest_categorical("hidden bits", HIDDEN)
+    # What is not a Linear's own output (a sum, a clip behind one) has one width for all.
+    others = any(node.op == "call_function" for node in graph.graph.nodes)
+    hidden = trial.suggest_categorical("hidden bits", HIDDEN) if others else HIDDEN[-1]
     return Choice("structured:0.5+log2:4" if pruned else "log2:4", tuple(layers), hidden)
 
 
