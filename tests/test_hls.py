@@ -197,10 +197,10 @@ def test_the_same_design_gives_the_same_bytes():
 
 def test_the_rom_holds_the_bits_that_the_codes_need():
     design = mlp((64, 32, 8))
-    made = emit(Job(design, Options(arch="folded", widest=16)))
+    made = emit(Job(design, Options(arch="folded", lanes=(("fc1", 16), ("fc2", 3)))))
     fc1, fc2 = made.entry["layers"]
-    assert fc1["lanes"] == 16 and fc1["rom_bits"] == 64 * 32 * 4
-    assert fc2["rom_bits"] == 32 * 8 * 4
+    assert fc1["rom_bits"] == 64 * 32 * 4
+    assert fc2["rom_bits"] == 32 * 3 * 16  # three turns of three codes, in words of 16 bits
 
 
 def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_path):
