@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -273,6 +274,17 @@ def test_without_the_headers_the_tool_is_missing_and_named(monkeypatch):
     monkeypatch.setenv("HLS_INCLUDE", "/nowhere")
     with pytest.raises(target_hls.NoTool, match="/nowhere"):
         target_hls.headers()
+
+
+@pytest.mark.parametrize(("key", "value"), [("sources", ["../elsewhere.cpp"]), ("testbench", None), ("layers", [{}])])
+def test_a_damaged_entry_of_the_manifest_is_bad_input(project, tmp_path, key, value):
+    damaged = Path(shutil.copytree(project, tmp_path / "damaged"))
+    path = damaged / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["targets"]["hls"][key] = value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="manifest"):
+        simulate(damaged)
 
 
 @pytest.mark.soak
