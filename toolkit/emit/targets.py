@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolkit.emit.c import emit as c
+from toolkit.emit.hls import emit as hls
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
 from toolkit.errors import InputError
 
-TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "c": c}
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls": hls, "c": c}
 
 
 def check_targets(targets: tuple[str, ...]) -> None:

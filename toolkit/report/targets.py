@@ -47,4 +47,14 @@ def c(name: str, entry: dict[str, Any]) -> list[str]:
             f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "c": c}
+def hls(name: str, entry: dict[str, Any]) -> list[str]:
+    """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
+    rows = [("layer", "lanes", "clocks", "terms added", "code ROM", "other tables")]
+    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['clocks']:,}",
+              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
+             for row in entry["layers"]]
+    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; clocks as planned, tables as declared", "",
+            *table(rows)]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "hls": hls, "c": c}
