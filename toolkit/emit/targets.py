@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolkit.emit.hls4ml import emit as hls4ml
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
 from toolkit.errors import InputError
 
-TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog}
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls4ml": hls4ml}
 
 
 def check_targets(targets: tuple[str, ...]) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from toolkit.errors import InputError
 
 ARCHITECTURES = ("auto", "unrolled", "folded")
+HLS4ML_BACKENDS = ("vitis", "vivado")
+HLS4ML_IO = ("io_parallel", "io_stream")
+HLS4ML_WEIGHTS = ("fixed", "exponent")
 MAX_LANES = 1024
 
 
@@ -18,6 +21,9 @@ class Options:
     `arch`: every layer unrolled, every layer folded, or auto: what is small is unrolled. A folded network takes as few
     lanes as keep a sample within `interval` clocks; without it, `widest` lanes at the most go to a layer and the others
     get as few as keep up with the busiest. `lanes`: (pattern of layer names, lanes; 0 unrolls), which overrule that.
+
+    `hls4ml_backend`, `hls4ml_io`: whose project the target hls4ml is, and how tensors travel in it; `hls4ml_weights`:
+    as plain fixed-point numbers, or as shifts (its exponent type).
     """
 
     adders_per_stage: int = 4
@@ -26,10 +32,17 @@ class Options:
     interval: int | None = None
     widest: int = 64
     lanes: tuple[tuple[str, int], ...] = ()
+    hls4ml_backend: str = "vitis"
+    hls4ml_io: str = "io_parallel"
+    hls4ml_weights: str = "fixed"
 
     def __post_init__(self) -> None:
         if self.arch not in ARCHITECTURES:
             raise InputError(f"unknown architecture '{self.arch[:40]}'; known are {', '.join(ARCHITECTURES)}")
+        for name, known in (("backend", HLS4ML_BACKENDS), ("io", HLS4ML_IO), ("weights", HLS4ML_WEIGHTS)):
+            chosen = getattr(self, f"hls4ml_{name}")
+            if chosen not in known:
+                raise InputError(f"unknown hls4ml_{name} '{chosen[:40]}'; known are {', '.join(known)}")
         if self.interval is not None and not 1 <= self.interval <= 1 << 30:
             raise InputError(f"an interval of {self.interval} clocks is outside 1..2**30")
         if not 1 <= self.widest <= MAX_LANES:
