@@ -19,6 +19,8 @@ from toolkit.errors import InputError, ToolMissing
 
 BACKENDS = {"vitis": "Vitis", "vivado": "Vivado"}
 """hls4ml's own names."""
+MOVERS = ("Reshape", "Resize", "Transpose", "Repack", "Clone")
+"""Its layers that take the type of their input: they round nothing, so how they would does not matter."""
 
 
 def require() -> str:
@@ -87,7 +89,8 @@ def _check(graph: Any, net: Network) -> None:
         if asked is None:
             continue
         wanted = graph.config.backend.convert_precision_string(asked["Precision"]["result"])
-        fields = ("width", "integer", "signed", "rounding_mode", "saturation_mode")
+        fields = ("width", "integer", "signed", *(() if layer.class_name in MOVERS else ("rounding_mode",
+                                                                                       "saturation_mode")))
         have, want = ([str(getattr(p, f, None)) for f in fields] for p in (precision, wanted))
         if have != want:
             raise InputError(f"layer '{owner}': hls4ml made {layer.name} {precision} instead of {wanted}")
