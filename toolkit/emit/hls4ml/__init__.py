@@ -49,7 +49,9 @@ def schedule(job: Job, layer: Layer) -> dict[str, object]:
     inputs = job.design.inputs_of(layer)[0]
     taps = inputs.size if isinstance(layer, Dense) else int(np.prod(layer.window.span)) * inputs.shape[-1]
     clocks = job.architecture.clocks(layer.name) // job.architecture.works[layer.name].positions
-    reuse = accepted(clocks, taps, len(layer.weights.codes), job.options.hls4ml_backend)
+    outputs = len(layer.weights.codes)
+    most = taps if isinstance(layer, Conv) and job.options.hls4ml_io == "io_parallel" else taps * outputs  # defect
+    reuse = accepted(clocks, taps, outputs, most)
     return {"Strategy": "Resource", "ReuseFactor": reuse}
 
 

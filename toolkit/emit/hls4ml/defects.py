@@ -46,10 +46,10 @@ def _loses_axis() -> bool:
     return len(_exponents([[0.5, 1.0]]).shape) != 2
 
 
-def _header(name: str) -> str:
+def _header(name: str, backend: str = "vivado") -> str:
     import hls4ml
 
-    return (Path(hls4ml.__file__).parent / "templates" / "vivado" / "nnet_utils" / name).read_text()
+    return (Path(hls4ml.__file__).parent / "templates" / backend / "nnet_utils" / name).read_text()
 
 
 DEFECTS = {
@@ -66,6 +66,9 @@ DEFECTS = {
     "padding": Defect("a max pool pads with the code whose top bit alone is set: the largest half, where it is unsigned",
                       "its input gets a sign (`layers.maxpool`)",
                       lambda: "x[x.width - 1] = 1;" in _header("nnet_pooling.h")),
+    "reuse": Defect("an io_parallel convolution with a reuse factor above its taps is silently wrong for Vitis (Vivado's "
+                    "aborts)", "no factor above the taps is chosen (`__init__.schedule`)",
+                    lambda: "multiplier_limit == block_factor" in _header("nnet_conv2d_resource.h", "vitis")),
     "stamp": Defect("every project gets a random stamp", "the stamp is set, and the writer called without that pass",
                     lambda: _stamp() != _stamp()),
 }

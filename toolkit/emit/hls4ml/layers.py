@@ -159,7 +159,9 @@ def maxpool(net: Network, layer: MaxPool, inputs: list[Tensor], range: LayerRang
 def avgpool(net: Network, layer: AvgPool, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire, window, r = net.plain(layer, layer.inputs[0]), layer.window, layer.requantise
     if tiled(window) and max(window.dilation) == 1 and (layer.factor, 1 << layer.factor_frac) == (1, window.positions):
-        return requantised(net, layer, r, lambda type: pool(net, layer, wire, type, accumulator(range, r), "Average"))
+        mean = accumulator(range, r)
+        total = FixedPoint(True, mean.width + layer.factor_frac, mean.frac)  # it sums before it divides
+        return requantised(net, layer, r, lambda type: pool(net, layer, wire, type, total, "Average"))
     # hls4ml divides by the window's size; the design multiplies by a rounded constant: a convolution of each channel.
     channels = wire.shape[-1]
     values = np.zeros((channels, *window.kernel, channels), np.int64)

@@ -33,13 +33,14 @@ def require() -> str:
     return str(hls4ml.__version__)
 
 
-def accepted(reuse: int, inputs: int, outputs: int, backend: str) -> int:
-    """The reuse factor nearest to `reuse` that hls4ml takes for a matrix of that size."""
+def accepted(reuse: int, inputs: int, outputs: int, most: int) -> int:
+    """The reuse factor nearest to `reuse`, and not above `most`, that hls4ml takes for a matrix of that size."""
     require()
     from hls4ml.backends import get_backend
 
-    found = get_backend(BACKENDS[backend])
-    return int(found.get_closest_reuse_factor(found.get_valid_reuse_factors(inputs, outputs), reuse))
+    found = get_backend("Vivado")  # the same rule for every backend
+    known = [factor for factor in found.get_valid_reuse_factors(inputs, outputs) if factor <= most]
+    return int(found.get_closest_reuse_factor(known, reuse))
 
 
 def files(net: Network, top: str, backend: str, output: str) -> dict[str, bytes]:
