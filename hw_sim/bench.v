@@ -1,4 +1,6 @@
-// The bench around a generated network. Defines: DUT (its top module), IN_BITS, OUT_BITS, DEPTH.
+// The bench around a generated network. Defines: DUT (its top module); IN_BITS, OUT_BITS of a beat; IN_BEATS, OUT_BEATS
+// of a sample; DEPTH samples in memory; SAMPLE_LAST: 1 where tlast marks the last beat of each sample, 0 where it goes
+// through the network with its beat.
 //
 // Two ways to run it:
 //  - as it is: aclk, aresetn and both streams are ports, for cocotb to drive;
@@ -20,22 +22,24 @@ module bench (
     input  wire m_axis_tready,
     output wire m_axis_tlast
 );
-    // What the player counts. All 32 bits: a run is at most DEPTH samples.
+    // What the player counts. All 32 bits: a run is at most DEPTH samples. `got` counts beats.
     reg done = 0;
     reg hung = 0;
     reg [31:0] got = 0;
     reg [31:0] first_in = 0;
-    reg [31:0] first_out = 0;
+    reg [31:0] first_out = 0;  // when the first sample had gone out
     reg [31:0] last_out = 0;
-    reg [31:0] wrong_last = 0;  // beats whose tlast is not their input's
+    reg [31:0] wrong_last = 0;  // beats with a wrong tlast
     reg [31:0] unstable = 0;    // clocks in which an output that waited for tready changed
     reg [31:0] surplus = 0;     // beats after the last that was due
 
     reg play = 0;
     reg tick = 0;
-    reg [`IN_BITS-1:0] inputs [0:`DEPTH-1];
-    reg [`OUT_BITS-1:0] outputs [0:`DEPTH-1];
+    reg [`IN_BITS-1:0] inputs [0:`DEPTH*`IN_BEATS-1];
+    reg [`OUT_BITS-1:0] outputs [0:`DEPTH*`OUT_BEATS-1];
     reg [31:0] samples = 0;
+    reg [31:0] due_in = 0;
+    reg [31:0] due_out = 0;
     reg [31:0] patience = 0;    // clocks without a transfer after which the network counts as hung
     reg [31:0] drain = 0;       // clocks to wait for surplus beats
     reg [31:0] stall_in = 0;
@@ -50,15 +54,18 @@ module bench (
             if ($value$plusargs("stall_in=%d", stall_in) == 0) stall_in = 0;
             if ($value$plusargs("stall_out=%d", stall_out) == 0) stall_out = 0;
             if ($value$plusargs("stall_seed=%d", random) == 0) random = 32'h2545f491;
-            $readmemh("inputs.hex", inputs, 0, samples - 1);
+            due_in = samples * `IN_BEATS;
+            due_out = samples * `OUT_BEATS;
+            $readmemh("inputs.hex", inputs, 0, due_in - 1);
             play = 1;
             while (!done) #1 tick = ~tick;
         end
     end
 
-    // tlast of the player's sample i: frames of irregular length.
-    function last_of(input [31:0] i);
-        last_of = (i % 5 == 4) || (i % 7 == 3);
+    // tlast of the player's beat i, which is beat `n` of a sample of `beats`: where it passes through the network, frames
+    // of irregular length.
+    function last_of(input [31:0] i, input [31:0] n, input [31:0] beats);
+        last_of = `SAMPLE_LAST ? n == beats - 1 : (i % 5 == 4) || (i % 7 == 3);
     endfunction
 
     function [31:0] next_random(input [31:0] x);
@@ -73,6 +80,8 @@ module bench (
     reg [31:0] clocks = 0;
     reg [31:0] idle = 0;
     reg [31:0] sent = 0;
+    reg [31:0] in_beat = 0;
+    reg [31:0] out_beat = 0;
     reg started = 0;
     reg valid = 0;
     reg ready = 0;
@@ -92,7 +101,7 @@ module bench (
         .s_axis_tdata(play ? inputs[sent] : s_axis_tdata),
         .s_axis_tvalid(play ? valid : s_axis_tvalid),
         .s_axis_tready(s_axis_tready),
-        .s_axis_tlast(play ? last_of(sent) : s_axis_tlast),
+        .s_axis_tlast(play ? last_of(sent, in_beat, `IN_BEATS) : s_axis_tlast),
         .m_axis_tdata(m_axis_tdata),
         .m_axis_tvalid(m_axis_tvalid),
         .m_axis_tready(play ? ready : m_axis_tready),
@@ -104,7 +113,8 @@ module bench (
         if (resetn) begin
             random <= next_random(random);
             sent <= next;
-            if (!valid || taken) valid <= next < samples && random[7:0] >= stall_in[7:0];
+            if (taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
+            if (!valid || taken) valid <= next < due_in && random[7:0] >= stall_in[7:0];
             ready <= random[15:8] >= stall_out[7:0];
             idle <= (taken || given) ? 0 : idle + 1;
             if (taken && !started) begin
@@ -118,18 +128,19 @@ module bench (
             end
             if (held && (!m_axis_tvalid || m_axis_tdata != held_data || m_axis_tlast != held_last))
                 unstable <= unstable + 1;
-            if (given && got < samples) begin
+            if (given && got < due_out) begin
                 outputs[got] <= m_axis_tdata;
                 got <= got + 1;
                 last_out <= clocks;
-                if (got == 0) first_out <= clocks;
-                if (m_axis_tlast != last_of(got)) wrong_last <= wrong_last + 1;
+                out_beat <= out_beat == `OUT_BEATS - 1 ? 0 : out_beat + 1;
+                if (got == `OUT_BEATS - 1) first_out <= clocks;
+                if (m_axis_tlast != last_of(got, out_beat, `OUT_BEATS)) wrong_last <= wrong_last + 1;
             end else if (given) begin
                 surplus <= surplus + 1;
             end
-            if (got == samples ? idle > drain || surplus > drain : idle > patience) begin
-                $writememh("outputs.hex", outputs, 0, samples - 1);
-                hung <= got != samples;
+            if (got == due_out ? idle > drain || surplus > drain : idle > patience) begin
+                $writememh("outputs.hex", outputs, 0, due_out - 1);
+                hung <= got != due_out;
                 done <= 1;
             end
         end

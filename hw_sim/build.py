@@ -39,8 +39,8 @@ class Build:
 def depth(rtl: Rtl) -> int:
     """Samples that the player's memory holds: half of all vectors, since two processes share them."""
     wanted = max((rtl.samples + 1) // 2, 1024)
-    beat = rtl.input.bits + rtl.output.bits
-    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // beat), 16)
+    sample = 8 * (rtl.input.octets + rtl.output.octets)
+    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16)
 
 
 def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = False,
@@ -50,14 +50,16 @@ def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = 
     start = time.perf_counter()
     target = rtl.folder / "build" / ("waves" if waves else "probe" if probe else "sim")
     words = depth(rtl)
-    defines = {"DUT": rtl.top, "IN_BITS": rtl.input.bits, "OUT_BITS": rtl.output.bits, "DEPTH": words}
+    defines = {"DUT": rtl.top, "IN_BITS": rtl.input.bits, "OUT_BITS": rtl.output.bits, "DEPTH": words,
+               "IN_BEATS": rtl.input.beats, "OUT_BEATS": rtl.output.beats, "SAMPLE_LAST": int(rtl.folded)}
     args = ["-O3", "--timing", "--no-public-flat-rw", "--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal",
             "-Wno-lint", "-Wno-style"]
     control = "`verilator_config\n" + "".join(f'public_flat_rw -module "bench" -var "{p}"\n' for p in PORTS)
     control += "".join(f'public_flat_rd -module "bench" -var "{c}"\n' for c in COUNTERS)
     if probe:
-        control += "".join(f'public_flat_rd -module "{rtl.top}" -var "{layer.net}"\n'
-                           for layer in rtl.layers)
+        parts = ("_data", "_valid", "_ready") if rtl.folded else ("",)
+        control += "".join(f'public_flat_rd -module "{rtl.top}" -var "{layer.net}{part}"\n'
+                           for layer in rtl.layers for part in parts)
     key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     if not rebuild and (target / "bench").is_file() and _read(target / "key") == key:
         return Build(target, words, time.perf_counter() - start, True)

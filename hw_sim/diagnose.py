@@ -15,14 +15,15 @@ from rtl import LayerNet, Rtl
 from tools import Verilator
 
 PROBED = 256
-"""Traced inputs that are tried where the one that failed has no trace."""
+PROBED_CLOCKS = 200_000
+"""Traced inputs that are tried where the one that failed has no trace; fewer where they take more clocks than that."""
 
 
 def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, timeout: float) -> Diagnosis:
     """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer."""
     built = build(rtl, verilator, probe=True)
     first = rtl.vectors[0]
-    traced = read_hex(first.inputs, rtl.input.bits, first.samples)[:rtl.trace_samples]
+    traced = read_hex(first.inputs, rtl.input, first.samples)[:rtl.trace_samples]
     own = mismatch.set == first.name and mismatch.sample < len(traced)
     failing = np.frombuffer(mismatch.input, np.uint8)
     same = np.flatnonzero((traced == failing).all(axis=1))
@@ -30,13 +31,16 @@ def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, time
         own, index = True, int(same[0])
     else:
         index = mismatch.sample
-    samples = [index] if own else list(range(min(len(traced), PROBED)))
+    samples = [index] if own else list(range(min(len(traced), PROBED, 1 + PROBED_CLOCKS // rtl.latency)))
     beats = np.concatenate([failing[None], traced[samples]])
     work = built.folder / "probed"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    write_hex(work / "beats.hex", beats)
-    (work / "job.json").write_text(json.dumps({"latency": rtl.latency,
+    write_hex(work / "beats.hex", beats, rtl.input)
+    (work / "job.json").write_text(json.dumps({"latency": rtl.latency, "folded": rtl.folded,
+                                               "in_beats": rtl.input.beats,
+                                               "sizes": [[layer.info.elements, layer.info.width]
+                                                         for layer in rtl.layers],
                                                "nets": [layer.net for layer in rtl.layers]}))
     running = Running(built.folder, "probe", work, [], seed)
     try:

@@ -12,19 +12,41 @@ from manifest import MAX_BITS, LayerInfo, Manifest, Port, count, identifier
 
 @dataclass(frozen=True)
 class Stream:
-    """An AXI4-Stream: a sample is `beats` beats of `bits` bits, `elements` words of `width` bits in each, the last one
-    filled up with zeros."""
+    """An AXI4-Stream: a sample of `total` words is `beats` beats of `bits` bits, `elements` words of `width` bits in
+    each, the last one filled up with zeros."""
 
+    total: int
     elements: int
     beats: int
     width: int
     signed: bool
     bits: int
 
+    @property
+    def octets(self) -> int:
+        """Bytes of a sample's beats."""
+        return self.beats * self.bits // 8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When samples end if nobody stalls, in clocks from the first input beat: `ends` of the first ones; then the last
+    `period` of them again, `span` clocks later each time."""
+
+    ends: tuple[int, ...]
+    period: int
+    span: int
+
+    def end(self, sample: int) -> int:
+        """When sample number `sample` (from 0) has gone out."""
+        rounds = max(-(-(sample - len(self.ends) + 1) // self.period), 0)
+        return self.ends[sample - rounds * self.period] + rounds * self.span
+
 
 @dataclass(frozen=True)
 class LayerNet:
-    """A layer's module, and the net of the top module that carries its output."""
+    """A layer's module, and the net of the top module that carries its output (with folded layers, its stream: the net
+    of that name and _data, _valid, _ready)."""
 
     info: LayerInfo
     module: str
@@ -50,11 +72,19 @@ class Rtl:
     files: tuple[Path, ...]
     input: Stream
     output: Stream
-    latency: int
-    interval: float
+    folded: bool
+    schedule: Schedule
     layers: tuple[LayerNet, ...]
     vectors: tuple[BeatSet, ...]
     trace_samples: int
+
+    @property
+    def latency(self) -> int:
+        return self.schedule.ends[0]
+
+    @property
+    def interval(self) -> float:
+        return self.schedule.span / self.schedule.period
 
     @property
     def samples(self) -> int:
@@ -80,8 +110,16 @@ def _parse(manifest: Manifest, entry: dict[str, Any]) -> Rtl:
                    for e in entry["layers"])
     return Rtl(manifest.folder, identifier(entry["top"]), tuple(manifest.inside(f) for f in entry["rtl"]),
                _stream(entry["s_axis"], manifest.input), _stream(entry["m_axis"], manifest.output),
-               count(entry["latency"], "latency", 1 << 30), float(entry["initiation_interval"]), layers,
-               tuple(sets), manifest.trace_samples)
+               entry["architecture"] != "unrolled", _schedule(entry), layers, tuple(sets), manifest.trace_samples)
+
+
+def _schedule(entry: dict[str, Any]) -> Schedule:
+    found = Schedule(tuple(count(n, "latency", 1 << 40) for n in entry["schedule"]["ends"]),
+                     count(entry["schedule"]["period"], "period", 1 << 20),
+                     count(entry["schedule"]["span"], "span", 1 << 40))
+    if not found.period <= len(found.ends) or list(found.ends) != sorted(set(found.ends)):
+        raise BadFolder("the manifest's schedule does not say when samples end")
+    return found
 
 
 def _stream(entry: dict[str, Any], port: Port) -> Stream:
@@ -90,4 +128,4 @@ def _stream(entry: dict[str, Any], port: Port) -> Stream:
     if bits != -(-elements * port.width // 8) * 8 or beats != -(-port.elements // elements):
         raise BadFolder(f"stream of '{port.name}': {port.elements} words of {port.width} bits do not make {beats} "
                         f"beats of {bits} bits")
-    return Stream(elements, beats, port.width, port.signed, bits)
+    return Stream(port.elements, elements, beats, port.width, port.signed, bits)

@@ -27,13 +27,17 @@ def small_type(form: FixedPoint) -> np.dtype:
 
 def packed(codes: np.ndarray, tensor: Tensor) -> np.ndarray:
     """Codes (n, *shape) to bytes (n, beat bytes), least significant first; element i at bits [i*W +: W]."""
-    width = tensor.format.width
-    flat = np.ascontiguousarray(codes.reshape(len(codes), -1), np.int64)
+    return _packed_rows(codes.reshape(len(codes), -1), tensor.format.width)
+
+
+def _packed_rows(codes: np.ndarray, width: int) -> np.ndarray:
+    flat = np.ascontiguousarray(codes, np.int64)
     if width % 8 == 0 and width <= 64:
         octets = flat.astype("<i8").view(np.uint8).reshape(*flat.shape, 8)[:, :, :width // 8]
         return np.ascontiguousarray(octets).reshape(len(flat), -1)
-    out = np.empty((len(flat), beat_bits(tensor) // 8), np.uint8)
-    step = max(CHUNK_BITS // beat_bits(tensor), 1)
+    bits_of_row = flat.shape[1] * width
+    out = np.empty((len(flat), -(-bits_of_row // 8)), np.uint8)
+    step = max(CHUNK_BITS // bits_of_row, 1)
     places = np.arange(width)
     for start in range(0, len(flat), step):
         part = flat[start:start + step]
@@ -42,11 +46,14 @@ def packed(codes: np.ndarray, tensor: Tensor) -> np.ndarray:
     return out
 
 
-def hex_text(codes: np.ndarray, tensor: Tensor) -> bytes:
-    """One beat a line, most significant digit first, as `$readmemh` wants it."""
+def hex_text(codes: np.ndarray, tensor: Tensor, elements: int | None = None) -> bytes:
+    """Codes (n, *shape) as beats of `elements` elements (all of a sample by default), one a line, most significant
+    digit first, as `$readmemh` wants it; a sample's last beat is filled up with zeros."""
     if not len(codes):
         return b""
-    octets = packed(codes, tensor)[:, ::-1]
+    elements = elements or tensor.size
+    flat = np.pad(codes.reshape(len(codes), -1), ((0, 0), (0, -tensor.size % elements)))
+    octets = _packed_rows(flat.reshape(-1, elements), tensor.format.width)[:, ::-1]
     lines = np.empty((len(octets), 2 * octets.shape[1] + 1), np.uint8)
     lines[:, :-1] = _HEX[octets].reshape(len(octets), -1)
     lines[:, -1] = ord("\n")

@@ -36,7 +36,8 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
     sets = []
     with bar("writing vectors", len(vectors.sets)) as advance:
         for one in vectors.sets:
-            sets.append(_write_set(out, one.name, design, one.inputs, one.expected, "verilog" in targets))
+            sets.append(_write_set(out, one.name, design, one.inputs, one.expected,
+                                   targets["verilog"].entry if "verilog" in targets else None))
             advance(note=one.name)
     layers = []
     for i, layer in enumerate(design.layers):
@@ -77,15 +78,15 @@ def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:
 
 
 def _write_set(out: Path, name: str, design: Design, inputs: np.ndarray, expected: np.ndarray,
-               as_hex: bool) -> dict[str, Any]:
+               rtl: dict[str, Any] | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": name, "samples": len(inputs)}
-    for key, end, codes, tensor in (("inputs", "in", inputs, design.input),
-                                    ("expected", "out", expected, design.output)):
+    for key, end, codes, tensor, stream in (("inputs", "in", inputs, design.input, "s_axis"),
+                                            ("expected", "out", expected, design.output, "m_axis")):
         entry[key] = f"vectors/{name}_{end}.npy"
         _save(out / entry[key], codes, tensor)
-        if as_hex:
+        if rtl is not None:
             entry[f"{key}_hex"] = f"vectors/{name}_{end}.hex"
-            _write(out / entry[f"{key}_hex"], hex_text(codes, tensor))
+            _write(out / entry[f"{key}_hex"], hex_text(codes, tensor, rtl[stream]["elements"]))
     return entry
 
 

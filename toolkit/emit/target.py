@@ -9,6 +9,7 @@ from typing import Any
 from toolkit.design import Design
 from toolkit.emit.names import identifiers
 from toolkit.hardware import Architecture, Options, Plan, choose, plan
+from toolkit.hardware.folded import FoldedPlan, plan_folded
 
 TOP = "network"
 
@@ -31,7 +32,13 @@ class Job:
 
     @cached_property
     def plan(self) -> Plan:
+        """Of an unrolled network."""
         return plan(self.design, self.options)
+
+    @cached_property
+    def folded(self) -> FoldedPlan:
+        """Of a network with folded layers."""
+        return plan_folded(self.design, self.architecture)
 
 
 @dataclass(frozen=True)

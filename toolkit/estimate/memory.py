@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolkit.design.layers import Dense
+from toolkit.design.layers import Conv, Dense, Layer
 from toolkit.design.tensors import Interval
 from toolkit.hardware import LayerPlan, Plan
+from toolkit.hardware.folded import FoldedPlan
 
 EXPONENT_BITS = 8
 """Of one channel's scale where weights are stored packed."""
@@ -17,7 +18,8 @@ EXPONENT_BITS = 8
 class LayerMemory:
     """One layer. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file,
     a ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
-    stands in the RTL."""
+    stands in the RTL; of folded layers the sums of the lanes, and beside them the `buffer_bits` of the input, the
+    `lanes`, and the `clocks` that a sample keeps them busy."""
 
     name: str
     kind: str
@@ -30,6 +32,9 @@ class LayerMemory:
     register_bits: int
     adders: int
     adder_bits: int
+    buffer_bits: int = 0
+    lanes: int = 0
+    clocks: int = 1
 
     @property
     def stored_bits(self) -> int:
@@ -68,7 +73,8 @@ class Memory:
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest and the report say; all of it exact."""
-        totals = {"stored_bytes": self.stored_bytes, "rom_bits": self.rom_bits, "register_bits": self.register_bits,
+        totals = {"stored_bytes": self.stored_bytes, "rom_bits": self.rom_bits,
+                  "buffer_bits": sum(layer.buffer_bits for layer in self.layers), "register_bits": self.register_bits,
                   "hold_bits": self.hold_bits, "control_bits": self.control_bits, "adders": self.adders,
                   "adder_bits": self.adder_bits}
         return {"exact": True, "counts": "bits and adders as declared in the RTL, before synthesis", **totals,
@@ -80,14 +86,36 @@ def memory(plan: Plan) -> Memory:
     return Memory(tuple(_layer(p) for p in plan.layers), plan.hold_bits, 2 * plan.latency)
 
 
+def folded_memory(plan: FoldedPlan) -> Memory:
+    """Count what a folded design takes: weights and buffers in memories; registers and adders of lanes."""
+    layers = []
+    for node in plan.nodes:
+        lanes = node.lanes
+        layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.rom_bits if lanes else 0, 0,
+                                  lanes.count if lanes else 0, lanes.count * lanes.sum_bits if lanes else 0,
+                                  node.buffer_bits, lanes.count if lanes else 1, node_clocks(plan, node.name)))
+    return Memory(tuple(layers), sum(q.bits for q in plan.queues), 0)
+
+
+def node_clocks(plan: FoldedPlan, name: str) -> int:
+    """Clocks a sample that a layer is busy, the clock that ends each sum included."""
+    node = next(n for n in plan.nodes if n.name == name)
+    if node.lanes is None:
+        return plan.architecture.works[name].clocks(1)
+    sums = len(node.sequence[0])
+    return sums * (node.lanes.taps + 1)
+
+
 def _layer(plan: LayerPlan) -> LayerMemory:
-    layer = plan.layer
-    parameters = non_zeros = weight_bits = scale_bits = bias_bits = 0
-    if isinstance(layer, Dense):
-        codes = layer.weights.codes
-        parameters, non_zeros = codes.size + layer.bias.size, int((layer.weights.integers()[0] != 0).sum())
-        weight_bits, scale_bits = codes.size * layer.weights.format.bits, len(codes) * EXPONENT_BITS
-        width = int(Interval(layer.bias.min(keepdims=True), layer.bias.max(keepdims=True)).widths().max())
-        bias_bits = layer.bias.size * width
-    return LayerMemory(layer.name, layer.kind, parameters, non_zeros, weight_bits, scale_bits, bias_bits, 0,
-                       plan.datapath.register_bits, plan.adders, plan.adder_bits)
+    return LayerMemory(plan.layer.name, plan.layer.kind, *_stored(plan.layer), 0, plan.datapath.register_bits,
+                       plan.adders, plan.adder_bits)
+
+
+def _stored(layer: Layer) -> tuple[int, int, int, int, int]:
+    """(parameters, non-zeros, weight bits, scale bits, bias bits) of a layer in packed storage."""
+    if not isinstance(layer, Dense | Conv):
+        return 0, 0, 0, 0, 0
+    codes = layer.weights.codes
+    width = int(Interval(layer.bias.min(keepdims=True), layer.bias.max(keepdims=True)).widths().max())
+    return (codes.size + layer.bias.size, int((layer.weights.integers()[0] != 0).sum()),
+            codes.size * layer.weights.format.bits, len(codes) * EXPONENT_BITS, layer.bias.size * width)

@@ -5,27 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from toolkit.design.tensors import Tensor
-from toolkit.emit.packing import beat_bits
 from toolkit.emit.target import Emitted, Job
-from toolkit.emit.verilog.top import verilog
-from toolkit.estimate.memory import memory
+from toolkit.emit.verilog.folded import verilog_folded
+from toolkit.emit.verilog.top import Verilog, verilog
+from toolkit.estimate.memory import folded_memory, memory
 
 
 def emit(job: Job) -> Emitted:
     """Plan the hardware and write it."""
+    return _unrolled(job) if job.architecture.unrolled else _folded(job)
+
+
+def _unrolled(job: Job) -> Emitted:
     plan, design = job.plan, job.design
     made = verilog(plan)
-    rtl = [f"rtl/{name}" for name in made.files]
-    entry = {"top": made.top, "rtl": rtl, "s_axis": stream(design.input), "m_axis": stream(design.output),
-             "latency": plan.latency, "initiation_interval": plan.initiation_interval,
-             "layers": [{"name": p.layer.name, "module": made.modules[p.layer.name], "net": made.nets[p.layer.name]}
-                        for p in plan.layers],
-             "memory": memory(plan).to_json()}
+    entry = _entry(made, "unrolled", stream(design.input, design.input.size), stream(design.output, design.output.size),
+                   {"ends": [plan.latency], "period": 1, "span": 1}, memory(plan).to_json())
     rows = {p.layer.name: {"module": made.modules[p.layer.name], "adders": p.adders, "adder_bits": p.adder_bits,
                            "register_bits": p.datapath.register_bits, "latency": p.ready} for p in plan.layers}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
 
 
-def stream(tensor: Tensor) -> dict[str, Any]:
+def _folded(job: Job) -> Emitted:
+    plan, design = job.folded, job.design
+    made = verilog_folded(plan)
+    schedule = plan.schedule
+    entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
+                   {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span},
+                   folded_memory(plan).to_json())
+    rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
+                     "clocks": job.architecture.clocks(n.name),
+                     "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
+                     "buffer_bits": n.buffer_bits} for n in plan.nodes}
+    return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
+
+
+def _entry(made: Verilog, architecture: str, source: dict[str, Any], sink: dict[str, Any], schedule: dict[str, Any],
+           memory: dict[str, Any]) -> dict[str, Any]:
+    return {"top": made.top, "rtl": [f"rtl/{name}" for name in made.files], "architecture": architecture,
+            "s_axis": source, "m_axis": sink, "latency": schedule["ends"][0],
+            "initiation_interval": schedule["span"] / schedule["period"], "schedule": schedule,
+            "layers": [{"name": name, "module": made.modules[name], "net": made.nets[name]} for name in made.nets],
+            "memory": memory}
+
+
+def stream(tensor: Tensor, elements: int) -> dict[str, Any]:
     """One sample of a tensor on a stream: elements in a beat, beats in a sample, bits of a beat."""
-    return {"elements": tensor.size, "beats": 1, "tdata_bits": beat_bits(tensor)}
+    return {"elements": elements, "beats": -(-tensor.size // elements),
+            "tdata_bits": -(-elements * tensor.format.width // 8) * 8}

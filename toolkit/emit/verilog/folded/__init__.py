@@ -1,0 +1,5 @@
+"""Verilog-2001 of folded hardware: one module a layer, queues, and a top module with AXI4-Stream."""
+
+from toolkit.emit.verilog.folded.top import verilog_folded
+
+__all__ = ["verilog_folded"]

@@ -1,0 +1,222 @@
+"""The module of each kind of folded layer. A new kind is one function and one line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from toolkit.design.formats import Requantise
+from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Leaky, Lookup, MaxPool
+from toolkit.emit.names import comment
+from toolkit.emit.templates import render
+from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
+from toolkit.emit.verilog.folded.reader import context as reader_context
+from toolkit.emit.verilog.folded.reader import unsigned_bits
+from toolkit.emit.verilog.folded.settle import Wire, settle
+from toolkit.emit.verilog.folded.weights import term_wires
+from toolkit.emit.verilog.layer import describe
+from toolkit.hardware.folded.node import Node
+from toolkit.hardware.linear import signed_width
+
+
+def module(node: Node, name: str, design: str) -> str:
+    """The text of the module `name` for one node."""
+    return MODULES[node.kind](node, name, design)
+
+
+def port_names(node: Node) -> list[str]:
+    return ["x"] if len(node.inputs) == 1 else [f"x{i}" for i in range(len(node.inputs))]
+
+
+def _head(node: Node, name: str, design: str, about: str) -> dict[str, Any]:
+    ports = [{"name": p, "width": t.format.width, "number": i, "signed": t.format.signed}
+             for i, (p, t) in enumerate(zip(port_names(node), node.inputs, strict=True))]
+    return {"module": name, "layer_name": comment(node.name), "kind": node.layer.kind, "design": design,
+            "about": about, "input_about": " and ".join(describe(t) for t in node.inputs), "ports": ports,
+            "output_about": describe(node.output), "out_width": node.output.format.width,
+            "width": node.inputs[0].format.width, "r": reader_context(node.reader) if node.reader else None}
+
+
+def _shift(node: Node, requantise: Requantise) -> int:
+    return node.found.acc_frac - requantise.format.frac
+
+
+def _mac(node: Node, name: str, design: str) -> str:
+    layer, lanes = node.layer, node.lanes
+    assert isinstance(layer, Dense | Conv) and lanes is not None
+    x = node.inputs[0].format
+    head = _head(node, name, design, f"folded to {lanes.count} lanes")
+    x_bits = x.width + (not x.signed)
+    wires, text, term_bits = term_wires(lanes, x_bits)
+    total_bits = signed_width(lanes.low, lanes.high)
+    settle_wires, code = settle(layer.requantise, _shift(node, layer.requantise) - lanes.drop, lanes.low, lanes.high,
+                                "total2")
+    # An offset's ROM word: which of the distinct moves, above the offset itself.
+    moves = np.unique(lanes.moves)
+    move_bits = unsigned_bits(len(moves) - 1) if len(moves) > 1 else 0
+    index = np.searchsorted(moves, lanes.moves)
+    offset_bits = total_bits + move_bits
+    mask = (1 << total_bits) - 1
+    offsets = [literal((int(i) << total_bits) | (int(o) & mask), offset_bits)
+               for i, o in zip(index, lanes.offsets, strict=True)]
+    options = [join(extend(Operand("sum1", lanes.sum_bits), total_bits - int(m), True), zeros(int(m)))
+               if total_bits > m else literal(0, total_bits) for m in moves]
+    selector = f"offset1[{offset_bits - 1}:{total_bits}]" if move_bits > 1 else f"offset1[{total_bits}]"
+    moved = "".join(f"{selector} == {literal(i, move_bits)} ? {text_} : " for i, text_ in enumerate(options[:-1]))
+    channels = len(layer.weights.codes)
+    counts = node.sequence[0]
+    left_bits = unsigned_bits(lanes.count)
+    words = lanes.codes.reshape(lanes.rom_words, lanes.count)
+    last_turn = int(counts[lanes.turns - 1])
+    return render(
+        "verilog/folded/mac.v.j2", **head, l=lanes, term=wires, term_text=text, term_bits=term_bits,
+        term_extended=extend(Operand("term3", term_bits), lanes.sum_bits, True), settle=settle_wires, code=code,
+        code_about=("each a sign above a shift, all ones of the shift for zero" if lanes.shifts
+                    else "each a two's complement integer"),
+        rom=_words(words, lanes.bits), word_bits=unsigned_bits(lanes.rom_words - 1),
+        last_word=literal(lanes.rom_words - 1, unsigned_bits(lanes.rom_words - 1)), x_bits=x_bits,
+        x_extended=extend(Operand("x1", x.width), x_bits, x.signed), sum_bits=unsigned_bits(lanes.taps - 1),
+        last_sum=literal(lanes.taps - 1, unsigned_bits(lanes.taps - 1)), left_bits=left_bits,
+        lane_bits=unsigned_bits(lanes.count - 1), channel_bits=unsigned_bits(channels - 1), channels=channels,
+        last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
+        turn_bits=unsigned_bits(lanes.turns - 1), last_turn=literal(lanes.turns - 1, unsigned_bits(lanes.turns - 1)),
+        left_all=literal(lanes.count, left_bits), left_rest=literal(last_turn, left_bits), offsets=offsets,
+        offset_bits=offset_bits, total_bits=total_bits, moved=moved + options[-1])
+
+
+def _words(fields: np.ndarray, bits: int) -> list[str]:
+    """Rows of fields of `bits` bits as literals, the first field in the lowest bits."""
+    count, lanes = fields.shape
+    width = lanes * bits
+    octets = -(-width // 8)
+    spread = ((fields.astype(np.uint64)[:, :, None] >> np.arange(bits, dtype=np.uint64)) & np.uint64(1)).astype(np.uint8)
+    packed = np.packbits(spread.reshape(count, width), axis=1, bitorder="little")
+    digits = -(-width // 4)
+    return [f"{width}'h{bytes(row[::-1]).hex()[2 * octets - digits:]}" for row in packed]
+
+
+def _pool(node: Node, name: str, design: str) -> str:
+    layer = node.layer
+    assert isinstance(layer, MaxPool | AvgPool)
+    x = node.inputs[0].format
+    head = _head(node, name, design, "folded to one lane")
+    taps = layer.window.positions
+    wires: list[Wire] = []
+    if isinstance(layer, MaxPool):
+        acc_bits, fill = x.width, literal(x.min_code, x.width)
+        greater = "$signed(x2) > $signed(acc)" if x.signed else "x2 > acc"
+        combine, total, total_bits = f"({greater}) ? x2 : acc", "acc1", x.width
+        code = "total2"
+    else:
+        acc = node.found.accumulator
+        assert acc is not None
+        low, high = int(acc.low.min()), int(acc.high.max())
+        acc_bits = signed_width(min(x.min_code * taps, -1), x.max_code * taps)
+        fill, combine, total_bits = literal(0, acc_bits), "acc + x2", signed_width(low, high)
+        total = _product("acc1", acc_bits, layer.factor, layer.requantise.half(node.found.acc_frac), total_bits)
+        wires, code = settle(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
+    sum_bits = unsigned_bits(taps - 1)
+    return render("verilog/folded/pool.v.j2", **head, taps=taps, sum_bits=sum_bits,
+                  last_sum=literal(taps - 1, sum_bits), acc_bits=acc_bits, fill=fill, combine=combine,
+                  x_extended=extend(Operand("x1", x.width), acc_bits, x.signed), total=total, total_bits=total_bits,
+                  settle=wires, code=code)
+
+
+def _product(name: str, bits: int, factor: int, offset: int, width: int) -> str:
+    """A two's complement value times a constant, in signed digits, plus an offset."""
+    terms = []
+    place = 0
+    while factor:
+        if factor & 1:
+            digit = 2 - (factor & 3)
+            moved = join(extend(Operand(name, bits), width - place, True), zeros(place)) if width > place \
+                else literal(0, width)
+            terms.append(("+" if digit > 0 else "-", moved))
+            factor -= digit
+        factor >>= 1
+        place += 1
+    terms.sort(key=lambda t: t[0] == "-")
+    text = " ".join(f"{sign} {term}" for sign, term in terms)[2:]
+    return f"{text} + {literal(offset, width)}" if offset else text
+
+
+def _gather(node: Node, name: str, design: str) -> str:
+    width = node.inputs[0].format.width
+    head = _head(node, name, design, "as a walk over a buffer")
+    return render("verilog/folded/pool.v.j2", **head, taps=1, sum_bits=1, last_sum="1'd0", acc_bits=width,
+                  fill=literal(0, width), combine="x2", x_extended="x1", total="acc1", total_bits=width, settle=[],
+                  code="total2")
+
+
+def _map(node: Node, name: str, design: str) -> str:
+    layer = node.layer
+    head = _head(node, name, design, "element by element")
+    ports = [p["name"] for p in head["ports"]]
+    give = " && ".join(f"{p}_valid" for p in ports)
+    for port in head["ports"]:
+        port["ready"] = "moving" if len(ports) == 1 else f"moving && {give}"
+    table: list[str] = []
+    if isinstance(layer, Lookup):
+        width = layer.format.width
+        # The ROM's address is the input's bits: the negative half comes last.
+        values = np.roll(layer.table, -len(layer.table) // 2) if node.inputs[0].format.signed else layer.table
+        table = [literal(int(v), width) for v in values]
+        return render("verilog/folded/map.v.j2", **head, table=table, give=give, total="entries[x1]",
+                      total_bits=width, settle=[], code="total2")
+    assert isinstance(layer, Clamp | Leaky | Add)
+    acc = node.found.accumulator
+    assert acc is not None
+    low, high = int(acc.low.min()), int(acc.high.max())
+    bits = signed_width(low, high)
+    half = layer.requantise.half(node.found.acc_frac)
+    terms = []
+    for port, tensor in zip(ports, node.inputs, strict=True):
+        form = tensor.format
+        moved = node.found.acc_frac - form.frac
+        plain = extend(Operand(f"{port}1", form.width), bits, form.signed)
+        up = join(extend(Operand(f"{port}1", form.width), bits - moved, form.signed), zeros(moved)) \
+            if bits > moved else literal(0, bits)
+        sign = f"{port}1[{form.width - 1}]" if form.width > 1 else f"{port}1"
+        leaky = isinstance(layer, Leaky) and form.signed and moved
+        terms.append(f"({sign} ? {plain} : {up})" if leaky else up)
+    total = " + ".join([*terms, *([literal(half, bits)] if half else [])])
+    wires, code = settle(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
+    return render("verilog/folded/map.v.j2", **head, table=table, give=give, total=total, total_bits=bits,
+                  settle=wires, code=code)
+
+
+def _concat(node: Node, name: str, design: str) -> str:
+    head = _head(node, name, design, "one input after the other")
+    order = node.sequence[0]
+    starts = np.flatnonzero(np.diff(order, prepend=-1, append=-1))
+    counts = np.diff(starts)[:len(node.inputs)].tolist()
+    port_bits, count_bits = unsigned_bits(len(counts) - 1), unsigned_bits(max(counts) - 1)
+    form = node.output.format
+    chosen, valid, ends = "", "", ""
+    for i, (port, tensor) in enumerate(zip(head["ports"], node.inputs, strict=True)):
+        moved = form.frac - tensor.format.frac
+        code = join(extend(Operand(f"{port['name']}_data", tensor.format.width), form.width - moved,
+                           tensor.format.signed), zeros(moved))
+        here = f"port == {literal(i, port_bits)} ? " if i < len(counts) - 1 else ""
+        end = " : " if here else ""
+        chosen += f"{here}{code}{end}"
+        valid += f"{here}{port['name']}_valid{end}"
+        ends += f"{here}n == {literal(counts[i] - 1, count_bits)}{end}"
+        port |= {"count": counts[i], "number": literal(i, port_bits)}
+    return render("verilog/folded/concat.v.j2", **head, port_bits=port_bits, count_bits=count_bits, chosen=chosen,
+                  give=valid, ends=f"({ends})", last_port=literal(len(counts) - 1, port_bits), settle=[],
+                  code="code2")
+
+
+def _argmax(node: Node, name: str, design: str) -> str:
+    x, bits = node.inputs[0].format, node.output.format.width
+    return render("verilog/folded/argmax.v.j2", **_head(node, name, design, "element by element"),
+                  greater="$signed(x_data) > $signed(best)" if x.signed else "x_data > best",
+                  last=literal(node.inputs[0].size - 1, bits))
+
+
+MODULES: dict[str, Callable[[Node, str, str], str]] = {
+    "mac": _mac, "pool": _pool, "gather": _gather, "map": _map, "add": _map, "concat": _concat, "argmax": _argmax,
+}

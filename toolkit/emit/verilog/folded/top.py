@@ -1,0 +1,120 @@
+"""The top module of a folded network: layers, queues and forks between two AXI4-Streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.design.tensors import Tensor
+from toolkit.emit.names import comment, identifiers
+from toolkit.emit.target import TOP
+from toolkit.emit.templates import render
+from toolkit.emit.verilog.expressions import literal, zeros
+from toolkit.emit.verilog.folded.modules import module, port_names
+from toolkit.emit.verilog.folded.reader import unsigned_bits
+from toolkit.emit.verilog.layer import describe
+from toolkit.emit.verilog.top import PORTS, Verilog
+from toolkit.hardware.folded import FoldedPlan
+
+
+def verilog_folded(plan: FoldedPlan) -> Verilog:
+    """All Verilog of a folded design: one file a module. `nets` are the streams' names, without _data, _valid, _ready."""
+    design = plan.design
+    top = identifiers([design.name], fallback=TOP)[design.name]
+    tensors = [design.input.name, *(n.name for n in plan.nodes)]
+    short = identifiers(tensors, taken=(*PORTS, "given", "unused"))
+    real = [n for n in plan.nodes if n.kind != "wires"]
+    queues = [f"{top}_{short[q.layer]}_queue{q.port}" for q in plan.queues]
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues])
+    modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
+    title = comment(design.name)
+    files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
+    for queue, name in zip(plan.queues, queues, strict=True):
+        place_bits, held_bits = unsigned_bits(queue.depth - 1), unsigned_bits(queue.depth) + 1
+        files[f"{name}.v"] = render(
+            "verilog/folded/queue.v.j2", module=name, depth=queue.depth, width=queue.width, place_bits=place_bits,
+            held_bits=held_bits, depth_word=literal(queue.depth, held_bits),
+            last_place=literal(queue.depth - 1, place_bits))
+    nets = {name: f"{text}_y" for name, text in short.items()}
+    files[f"{top}.v"] = _top(plan, top, short, modules, queues, nets)
+    made = {n.name: modules.get(n.name, top) for n in plan.nodes}
+    return Verilog(files, top, made, {n: nets[n] for n in tensors[1:]})
+
+
+def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, str], queues: list[str],
+         nets: dict[str, str]) -> str:
+    design = plan.design
+    items: list[dict[str, Any]] = []
+    sources: dict[tuple[str, int], str] = {}
+
+    def publish(name: str) -> None:
+        """Give each reader of a tensor a stream of its own."""
+        readers, net = plan.users[name], nets[name]
+        if len(readers) < 2:
+            sources.update(dict.fromkeys(readers, net))
+            return
+        width = design.tensors[name].format.width
+        branches = [f"{net}_to{i}" for i in range(len(readers))]
+        lines = []
+        for i, branch in enumerate(branches):
+            others = " && ".join(f"{b}_ready" for j, b in enumerate(branches) if j != i)
+            lines += [f"wire [{width - 1}:0] {branch}_data = {net}_data;", f"wire {branch}_ready;",
+                      f"wire {branch}_valid = {net}_valid && {others};"]
+            sources[readers[i]] = branch
+        # All ready wires stand before the first use.
+        lines.sort(key=lambda line: not line.endswith("_ready;"))
+        lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
+        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers, all of which take an element in the "
+                                 "same clock.", "lines": lines})
+
+    publish(design.input.name)
+    queue_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.queues, queues, strict=True)}
+    for node in plan.nodes:
+        layer, net, tensor = node.layer, nets[node.name], node.output
+        streams = [sources[node.name, port] for port in range(len(node.inputs))]
+        declared = _declared(net, tensor)
+        if node.kind == "wires":
+            lines = [f"wire [{tensor.format.width - 1}:0] {net}_data = {streams[0]}_data;",
+                     f"wire {net}_valid = {streams[0]}_valid;", f"wire {net}_ready;",
+                     f"assign {streams[0]}_ready = {net}_ready;"]
+            items.append({"comment": f"'{comment(node.name)}': the same elements, seen as {describe(tensor)}.",
+                          "lines": lines})
+            publish(node.name)
+            continue
+        for port in range(len(streams)):
+            if (node.name, port) in queue_of:
+                queue, name = queue_of[node.name, port]
+                held = f"{short[node.name]}_q{port}"
+                items.append({"comment": f"'{comment(queue.source)}' waits here for the branch it meets.",
+                              "lines": [*_declared(held, node.inputs[port]),
+                                        *_instance(name, f"u_{held}", [("x", streams[port]), ("y", held)])]})
+                streams[port] = held
+        ports = [*zip(port_names(node), streams, strict=True), ("y", net)]
+        items.append({"comment": f"'{comment(node.name)}': {describe(tensor)}.",
+                      "lines": [*declared, *_instance(modules[node.name], f"u_{short[node.name]}", ports)]})
+        publish(node.name)
+        del layer
+    return render("verilog/folded/top.v.j2", top=top, design=comment(design.name), items=items,
+                  latency=plan.latency, interval=f"{plan.initiation_interval:g}",
+                  input=_end(design.input, nets[design.input.name]), output=_end(design.output, nets[design.output.name]))
+
+
+def _declared(net: str, tensor: Tensor) -> list[str]:
+    return [f"wire [{tensor.format.width - 1}:0] {net}_data;", f"wire {net}_valid, {net}_ready;"]
+
+
+def _instance(module: str, name: str, streams: list[tuple[str, str]]) -> list[str]:
+    connections = [f".{port}_{part}({net}_{part})" for port, net in streams for part in ("data", "valid", "ready")]
+    return [f"{module} {name} (", "    .clk(aclk), .rstn(aresetn),",
+            *(f"    {', '.join(connections[i:i + 3])}{',' if i + 3 < len(connections) else ''}"
+              for i in range(0, len(connections), 3)), ");"]
+
+
+def _end(tensor: Tensor, net: str) -> dict[str, Any]:
+    width = tensor.format.width
+    bus = -(-width // 8) * 8
+    bits = unsigned_bits(tensor.size - 1)
+    padding = zeros(bus - width)
+    return {"about": describe(tensor), "beats": tensor.size, "net": net, "width": width, "bus": bus,
+            "part": "" if bus == width else f"[{width - 1}:0]",
+            "unused": "" if bus == width else f", s_axis_tdata[{bus - 1}:{width}]", "count_bits": bits,
+            "last": literal(tensor.size - 1, bits), "padded": f"{{{padding}, {net}_data}}" if padding else f"{net}_data"}

@@ -1,0 +1,55 @@
+"""Which elements of the network's input each element of a stream waits for: from that follow queues that cannot lock."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolkit.hardware.folded.node import Node
+
+
+def waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
+    """int64 (outputs of a frame,): the last input element of the network that must have come before an output can.
+    `inputs` holds the same for each element of each of the node's inputs; both never fall."""
+    return np.maximum.accumulate(_waits(node, inputs))
+
+
+def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
+    if node.kind == "mac":
+        counts = node.sequence[0]
+        taps = _taps(node, inputs[0]).reshape(len(counts), -1).max(axis=1)
+        return np.repeat(taps, counts)
+    if node.kind in ("pool", "gather"):
+        return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
+    if node.kind == "argmax":
+        return inputs[0][-1:]
+    if node.kind == "add":
+        return np.maximum.reduce(inputs)
+    if node.kind == "concat":
+        found = np.empty(node.output.size, np.int64)
+        for i, one in enumerate(inputs):
+            found[node.sequence[0] == i] = one
+        return found
+    return inputs[0]
+
+
+def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
+    """What each tap of a frame waits for; padding waits for nothing."""
+    taps = node.reader.taps if node.reader else np.arange(len(inputs))
+    return np.where(taps >= 0, inputs[taps], -1)
+
+
+def depths(node: Node, inputs: list[np.ndarray]) -> list[int]:
+    """How many elements the queue before each input of an `add` or a `concat` must hold so that no queue that is full
+    can keep another from ever being filled."""
+    if node.kind == "add":
+        order = np.tile(np.arange(len(inputs)), node.output.size)
+    else:
+        order = node.sequence[0]
+    # When output p is due, its own element has come; by then every branch has been made to give what needs no more.
+    taken = [np.cumsum(order == i) - (order == i) for i in range(len(inputs))]
+    due = np.empty(len(order), np.int64)
+    for i, one in enumerate(inputs):
+        mine = order == i
+        due[mine] = one[taken[i][mine]]
+    due = np.maximum.accumulate(due)
+    return [int(np.max(np.searchsorted(one, due, side="right") - taken[i])) for i, one in enumerate(inputs)]

@@ -1,0 +1,75 @@
+"""One layer of folded hardware: what it reads, what it holds, and when it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from toolkit.design.layers import Layer, LayerRange
+from toolkit.design.tensors import Tensor
+from toolkit.hardware.folded.reader import Reader
+
+MAC_STAGES, POOL_STAGES, QUEUE_STAGES = 4, 3, 3
+"""Registers between a tap and the finished sum; the same in a pool; and from a result to the output stream."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lanes:
+    """The constants of a layer of weighted sums. For each of `turns` turns over the taps, `count` lanes make an output
+    channel each.
+
+    `codes`: uint64 (groups, turns, taps, lanes), a lane's field of the ROM word: a sign above a shift, all ones of the
+    shift for zero (`shifts`), or a two's complement integer. `offsets`: int64 (channels,), bias and rounding, on the
+    accumulator's grid less `drop` bits. `moves`: how far left each channel's sum moves to that grid.
+    """
+
+    count: int
+    turns: int
+    taps: int
+    bits: int
+    shifts: bool
+    span: int
+    codes: np.ndarray
+    sum_bits: int
+    offsets: np.ndarray
+    moves: np.ndarray
+    drop: int
+    low: int
+    high: int
+
+    @property
+    def rom_words(self) -> int:
+        return self.codes.shape[0] * self.turns * self.taps
+
+    @property
+    def rom_width(self) -> int:
+        return self.count * self.bits
+
+    @property
+    def rom_bits(self) -> int:
+        return self.rom_words * self.rom_width
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer as hardware. `reader` is None where it takes its input as it comes. `results`: for each frame in order,
+    how many outputs follow from each finished sum (a `mac` hands on a turn's outputs together).
+    """
+
+    layer: Layer
+    kind: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    found: LayerRange
+    reader: Reader | None = None
+    lanes: Lanes | None = None
+    sequence: tuple[np.ndarray, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def buffer_bits(self) -> int:
+        return self.reader.depth * self.inputs[0].format.width if self.reader else 0

@@ -1,0 +1,106 @@
+"""From a layer to its folded hardware. A new layer is one function here and one line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
+from toolkit.design.tensors import Tensor
+from toolkit.hardware.folded.lanes import lanes as weights_of
+from toolkit.hardware.folded.node import Node
+from toolkit.hardware.folded.reader import Loop, Reader, kernel_loops, merged, whole, windows
+
+MAX_BUFFER = 1 << 24
+"""Elements of one layer's buffer."""
+
+
+def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    """The folded hardware of one layer on `lanes` lanes."""
+    maker = MAKERS.get(layer.kind)
+    if maker is None:
+        raise layer.fail("it has no folded hardware; give it --arch unrolled")
+    made = maker(layer, inputs, output, found, lanes)
+    if made.reader and made.reader.depth > MAX_BUFFER:
+        raise layer.fail(f"its buffer would hold {made.reader.depth:,} elements; {MAX_BUFFER:,} is the most supported")
+    return made
+
+
+def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Dense | Conv)
+    x = inputs[0]
+    made = weights_of(layer, x, found, output, lanes)
+    turns = Loop("turn", made.turns, 0)
+    if isinstance(layer, Conv):
+        own = x.shape[-1] // layer.groups
+        inner = [Loop("group", layer.groups, own), turns, *kernel_loops(layer.window, x), Loop("tap", own, 1)]
+        reader: Reader = windows(layer.window, x, inner)
+        outputs, groups, places = len(layer.weights.codes) // layer.groups, layer.groups, layer.window.positions
+        once = layer.window.stride == (1,) * layer.window.rank and places == 1 and reader.height is None
+    else:
+        reader = whole(x.size, [turns, Loop("tap", x.size, 1)])
+        outputs, groups, once = len(layer.weights.codes), 1, True
+    counts = np.full(made.turns, made.count)
+    counts[-1] = outputs - (made.turns - 1) * made.count
+    rounds = output.size // (outputs * groups)
+    # Where every element is read just once and in its order, nothing has to be kept.
+    direct = once and made.turns == 1 and groups == 1
+    return Node(layer, "mac", (x,), output, found, None if direct else reader, made,
+                (np.tile(counts, groups * rounds),))
+
+
+def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, MaxPool | AvgPool)
+    x = inputs[0]
+    inner = [Loop("channel", x.shape[-1], 1), *kernel_loops(layer.window, x)]
+    return Node(layer, "pool", (x,), output, found, windows(layer.window, x, inner))
+
+
+def _upsample(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Upsample)
+    x = inputs[0]
+    channels = x.shape[-1]
+    height, width = (*x.shape[:-1], 1)[:2]
+    down, right = (*layer.scale, 1)[:2]
+    row = width * channels
+    loops = [Loop("oy", height, row, keep=row), Loop("again", down, 0), Loop("ox", width, channels),
+             Loop("repeat", right, 0), Loop("channel", channels, 1)]
+    return Node(layer, "gather", (x,), output, found, Reader(merged(loops), x.size, min(2, 2 * height) * row))
+
+
+def _map(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    return Node(layer, "map", tuple(inputs), output, found)
+
+
+def _argmax(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    return Node(layer, "argmax", tuple(inputs), output, found)
+
+
+def _wires(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    return Node(layer, "wires", tuple(inputs), output, found)
+
+
+def _add(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Add)
+    return Node(layer, "add", tuple(inputs), output, found)
+
+
+def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Concat)
+    blocks = [int(np.prod(t.shape[layer.axis:])) for t in inputs]
+    order = np.tile(np.repeat(np.arange(len(inputs)), blocks), output.size // sum(blocks))
+    return Node(layer, "concat", tuple(inputs), output, found, sequence=(order,))
+
+
+def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Reorder)
+    raise layer.fail("elements in another order have no folded hardware yet; unroll this layer, or end the network "
+                     "before it")
+
+
+MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {
+    "dense": _mac, "conv": _mac, "maxpool": _pool, "avgpool": _pool, "upsample": _upsample, "clamp": _map,
+    "leaky": _map, "lookup": _map, "argmax": _argmax, "reshape": _wires, "add": _add, "concat": _concat,
+    "reorder": _reorder,
+}

@@ -1,0 +1,147 @@
+"""From a design to folded hardware: a node for every layer, queues where branches meet, and the schedule of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from toolkit.design import Design
+from toolkit.hardware.architecture import Architecture
+from toolkit.hardware.folded import simulate
+from toolkit.hardware.folded.needs import depths, waits
+from toolkit.hardware.folded.node import Node
+from toolkit.hardware.folded.nodes import node
+from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Winner
+from toolkit.progress import bar
+
+SPARE = 2
+"""Elements that a queue holds beyond what the order of the branches demands."""
+BOUNDLESS = 1 << 30
+
+
+@dataclass(frozen=True)
+class QueuePlan:
+    """A queue of `depth` elements of `width` bits before input `port` of `layer`."""
+
+    layer: str
+    port: int
+    source: str
+    depth: int
+    width: int
+
+    @property
+    def bits(self) -> int:
+        return (self.depth + 1) * self.width
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedPlan:
+    """A whole design's hardware: a pipeline of layers that each take many clocks for a sample."""
+
+    design: Design
+    architecture: Architecture
+    nodes: tuple[Node, ...]
+    queues: tuple[QueuePlan, ...]
+    schedule: Schedule
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the acceptance of a sample's first beat to the transfer of its last, when nobody stalls."""
+        return self.schedule.latency
+
+    @property
+    def initiation_interval(self) -> float:
+        return self.schedule.interval
+
+    @cached_property
+    def users(self) -> dict[str, list[tuple[str, int]]]:
+        """(layer, port) of everything that reads each tensor."""
+        found: dict[str, list[tuple[str, int]]] = {self.design.input.name: []}
+        for layer in self.design.layers:
+            found[layer.name] = []
+            for port, name in enumerate(layer.inputs):
+                found[name].append((layer.name, port))
+        return found
+
+    @property
+    def rom_bits(self) -> int:
+        return sum(n.lanes.rom_bits for n in self.nodes if n.lanes)
+
+    @property
+    def buffer_bits(self) -> int:
+        return sum(n.buffer_bits for n in self.nodes) + sum(q.bits for q in self.queues)
+
+
+def plan_folded(design: Design, architecture: Architecture) -> FoldedPlan:
+    """Work out the folded hardware of `design`. Deterministic."""
+    with bar("scheduling", len(design.layers) + 2) as advance:
+        nodes = []
+        for layer in design.layers:
+            nodes.append(node(layer, design.inputs_of(layer), design.tensors[layer.name], design.ranges[layer.name],
+                              max(architecture.lanes[layer.name], 1)))
+            advance(note=layer.name[:30])
+        queues = _queues(design, nodes)
+        # Deep enough never to lock; then as deep as they fill when nothing stops them.
+        free = schedule(design, nodes, [replace(q, depth=BOUNDLESS) for q in queues])
+        advance(note="queues")
+        queues = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(queues, free.held, strict=True)]
+        found = schedule(design, nodes, queues)
+        advance()
+    return FoldedPlan(design, architecture, tuple(nodes), tuple(queues), found)
+
+
+def _queues(design: Design, nodes: list[Node]) -> list[QueuePlan]:
+    """The queues before every layer of several inputs, as deep as the order of the elements demands."""
+    waiting = {design.input.name: np.arange(design.input.size)}
+    found = []
+    for one in nodes:
+        inputs = [waiting[name] for name in one.layer.inputs]
+        if len(inputs) > 1:
+            found += [QueuePlan(one.name, port, name, depth, tensor.format.width) for port, (name, tensor, depth)
+                      in enumerate(zip(one.layer.inputs, one.inputs, depths(one, inputs), strict=True))]
+        waiting[one.name] = waits(one, inputs)
+    return found
+
+
+def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Schedule:
+    """The schedule of the nodes with these queues between them."""
+    count = {design.input.name: 0} | {n.name: 0 for n in nodes}
+    for n in nodes:
+        for name in n.layer.inputs:
+            count[name] += 1
+    parts: list[Engine | Line | Winner | Queue | Fork] = []
+    outlets: dict[str, list[Stream]] = {}
+
+    def publish(name: str, stream: Stream) -> None:
+        """Let a stream be read by all that read the tensor."""
+        if count[name] < 2:
+            outlets[name] = [stream]
+            return
+        outlets[name] = [Stream() for _ in range(count[name])]
+        parts.append(Fork(stream, list(outlets[name])))
+
+    source = Stream()
+    publish(design.input.name, source)
+    depth = {(q.layer, q.port): q.depth for q in queues}
+    for n in nodes:
+        xs = [outlets[name].pop(0) for name in n.layer.inputs]
+        for port in range(len(xs)):
+            if (n.name, port) in depth:
+                inner = Stream()
+                parts.append(Queue(depth[n.name, port], xs[port], inner))
+                xs[port] = inner
+        y = xs[0] if n.kind == "wires" else Stream()
+        if n.kind != "wires":
+            parts.append(PARTS[n.kind](n, xs, y))
+        publish(n.name, y)
+    return simulate.run(parts, source, outlets[nodes[-1].name][0], design.input.size, design.output.size)
+
+
+PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Line | Winner]] = {
+    "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
+    "gather": lambda n, xs, y: Engine(n, xs[0], y), "map": Line, "add": Line, "concat": Line,
+    "argmax": lambda n, xs, y: Winner(n, xs[0], y),
+}

@@ -1,0 +1,255 @@
+"""Clock by clock, when each layer of a folded network takes and gives: the same rules as the RTL, without its data.
+
+From it come the latency, the interval and what the queues hold; the simulation must measure exactly that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from toolkit.hardware.folded.node import MAC_STAGES, POOL_STAGES, QUEUE_STAGES, Node
+
+
+class Stream:
+    """One element a clock at the most: `valid` from its source and `ready` from its sink, decided anew each clock."""
+
+    __slots__ = ("ready", "valid")
+
+    def __init__(self) -> None:
+        self.valid = False
+        self.ready = False
+
+
+class Output:
+    """The registers behind a result: they all move when the last one is taken or empty."""
+
+    __slots__ = ("stages",)
+
+    def __init__(self, count: int = QUEUE_STAGES) -> None:
+        self.stages = [False] * count
+
+    def moves(self, y: Stream) -> bool:
+        return not self.stages[-1] or y.ready
+
+    def move(self, result: bool) -> None:
+        self.stages.insert(0, result)
+        self.stages.pop()
+
+
+class Engine:
+    """A `mac`, a `pool` or a `gather`: it reads taps, sums them up, and hands on results."""
+
+    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
+        self.x, self.y = x, y
+        self.mac = node.kind == "mac"
+        stages = MAC_STAGES if self.mac else POOL_STAGES
+        taps = node.reader.taps if node.reader else np.arange(node.inputs[0].size)
+        results = len(node.sequence[0]) if self.mac else node.output.size
+        each = len(taps) // results
+        last = np.arange(len(taps)) % each == each - 1
+        if self.mac:  # a clock without a tap ends each sum
+            ends = np.flatnonzero(last) + 1
+            gaps = np.insert(np.zeros(len(taps), bool), ends, True)
+            self.at = np.insert(taps, ends, -1).tolist()
+            self.last = np.insert(last, ends, False).tolist()
+            self.gap = gaps.tolist()
+            limits = None
+            if node.reader:
+                following = np.append(node.reader.limits, node.reader.limits[0])
+                limits = np.insert(node.reader.limits, ends, following[ends])
+        else:
+            self.at, self.last, self.gap = taps.tolist(), last.tolist(), [False] * len(taps)
+            limits = node.reader.limits if node.reader else None
+        self.limit = None if limits is None else limits.tolist()
+        self.frame = node.inputs[0].size
+        self.counts = node.sequence[0].tolist() if self.mac else None
+        # After the frame's last tap the frame is done: a gap that follows belongs to the next.
+        self.done = max(i for i, gap in enumerate(self.gap) if not gap)
+        self.place = self.had = 0
+        self.pipe = deque([0] * (stages - 1))
+        self.full = False
+        self.left = self.turn = 0
+        self.output = Output()
+
+    def backward(self) -> None:
+        """Decide what this clock does, once the sink's `ready` is known."""
+        self.moving = self.output.moves(self.y)
+        free = self.moving if not self.mac else self.left == 0 or (self.left == 1 and self.moving)
+        self.running = not (self.full and not free)
+        if self.limit is None:
+            self.x.ready = self.running and not self.gap[self.place]
+        else:
+            self.x.ready = self.had < self.limit[self.place]
+
+    def forward(self) -> None:
+        """Show what the registers hold."""
+        self.y.valid = self.output.stages[-1]
+
+    def clock(self) -> None:
+        taken = self.x.valid and self.x.ready
+        finished = False
+        if self.running:
+            finished = self.full
+            place = self.place
+            gap = self.gap[place]
+            tap = taken if self.limit is None else not gap and self.at[place] < self.had
+            self.full = self.pipe.pop() == 1
+            self.pipe.appendleft(1 if tap and self.last[place] else 0)
+            if tap or gap:
+                self.place = place + 1 if place + 1 < len(self.at) else 0
+                if tap and place == self.done:
+                    self.had -= self.frame
+        if taken:
+            self.had += 1
+        if self.mac:
+            given = self.moving and self.left > 0
+            if given:
+                self.left -= 1
+            if finished:
+                assert self.counts is not None
+                self.left = self.counts[self.turn]
+                self.turn = self.turn + 1 if self.turn + 1 < len(self.counts) else 0
+        else:
+            given = finished
+        if self.moving:
+            self.output.move(given)
+
+    def state(self) -> Any:
+        had = self.had if self.limit is not None else 0
+        return (self.place, had, tuple(self.pipe), self.full, self.left, self.turn, tuple(self.output.stages))
+
+
+class Line:
+    """A `map`, an `add` or a `concat`: elements through a few registers."""
+
+    def __init__(self, node: Node, xs: list[Stream], y: Stream) -> None:
+        self.xs, self.y = xs, y
+        self.order = node.sequence[0].tolist() if node.kind == "concat" else None
+        self.place = 0
+        self.output = Output()
+
+    def backward(self) -> None:
+        self.moving = self.output.moves(self.y)
+        if self.order is not None:
+            for i, x in enumerate(self.xs):
+                x.ready = self.moving and i == self.order[self.place]
+        elif len(self.xs) == 1:
+            self.xs[0].ready = self.moving
+        else:
+            both = self.moving and all(x.valid for x in self.xs)
+            for x in self.xs:
+                x.ready = both
+
+    def forward(self) -> None:
+        self.y.valid = self.output.stages[-1]
+
+    def clock(self) -> None:
+        if self.moving:
+            given = any(x.valid and x.ready for x in self.xs)
+            self.output.move(given)
+            if given and self.order is not None:
+                self.place = self.place + 1 if self.place + 1 < len(self.order) else 0
+
+    def state(self) -> Any:
+        return self.place, tuple(self.output.stages)
+
+
+class Winner:
+    """An `argmax`: it takes a whole frame, then gives one index."""
+
+    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
+        self.x, self.y = x, y
+        self.size, self.count = node.inputs[0].size, 0
+        self.full = False
+
+    def backward(self) -> None:
+        self.x.ready = not self.full or self.y.ready
+
+    def forward(self) -> None:
+        self.y.valid = self.full
+
+    def clock(self) -> None:
+        if self.full and self.y.ready:
+            self.full = False
+        if self.x.valid and self.x.ready:
+            self.count += 1
+            if self.count == self.size:
+                self.count, self.full = 0, True
+
+    def state(self) -> Any:
+        return self.count, self.full
+
+
+class Queue:
+    """A FIFO of `depth` elements in memory and one in a register behind it."""
+
+    def __init__(self, depth: int, x: Stream, y: Stream) -> None:
+        self.depth, self.x, self.y = depth, x, y
+        self.held, self.shown, self.most = 0, False, 0
+
+    def backward(self) -> None:
+        self.x.ready = self.held < self.depth
+
+    def forward(self) -> None:
+        self.y.valid = self.shown
+
+    def clock(self) -> None:
+        moved = self.held > 0 and (not self.shown or self.y.ready)
+        if self.shown and self.y.ready:
+            self.shown = False
+        if moved:
+            self.held, self.shown = self.held - 1, True
+        if self.x.valid and self.x.ready:
+            self.held += 1
+        if self.held > self.most:
+            self.most = self.held
+
+    def state(self) -> Any:
+        return self.held, self.shown
+
+
+class Fork:
+    """One stream to several sinks, all of which take an element in the same clock."""
+
+    def __init__(self, x: Stream, ys: list[Stream]) -> None:
+        self.x, self.ys = x, ys
+
+    def backward(self) -> None:
+        self.x.ready = all(y.ready for y in self.ys)
+        for y in self.ys:
+            y.valid = self.x.valid and self.x.ready
+
+    def forward(self) -> None:
+        for y in self.ys:
+            y.valid = self.x.valid
+
+    def clock(self) -> None:
+        pass
+
+    def state(self) -> Any:
+        return None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`ends`: for each of the first frames, clocks from the acceptance of the first element of all to the transfer of
+    its last output; from then on the last `period` frames repeat, `span` clocks later each time. `held`: the most
+    elements that each queue held."""
+
+    ends: tuple[int, ...]
+    period: int
+    span: int
+    held: tuple[int, ...]
+
+    @property
+    def latency(self) -> int:
+        return self.ends[0]
+
+    @property
+    def interval(self) -> float:
+        """Clocks between two frames, when frames follow each other without a pause."""
+        return self.span / self.period

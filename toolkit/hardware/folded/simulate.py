@@ -1,0 +1,56 @@
+"""Runs the schedule of a whole folded network until it repeats itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from toolkit.errors import InputError
+from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Winner
+
+MAX_FRAMES = 64
+MAX_CLOCKS = 1 << 26
+
+Part = Engine | Line | Winner | Queue | Fork
+
+
+def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
+    """`parts` in the order of the data; frames of `inputs` elements enter at `source` whenever they can and leave at
+    `sink` as frames of `outputs` elements."""
+    backward = [p.backward for p in reversed(parts)]
+    forward = [p.forward for p in parts]
+    clocks = [p.clock for p in parts]
+    sink.ready = source.valid = True
+    clock = entered = given = 0
+    began: int | None = None
+    ends: list[int] = []
+    seen: dict[Any, int] = {}
+    while len(ends) < MAX_FRAMES:
+        for one in forward:
+            one()
+        for one in backward:
+            one()
+        if source.ready:
+            began = clock if began is None else began
+            entered += 1
+        taken = sink.valid
+        for one in clocks:
+            one()
+        if taken:
+            given += 1
+            if given % outputs == 0:
+                assert began is not None
+                ends.append(clock - began)
+                state = (entered - len(ends) * inputs, tuple(p.state() for p in parts))
+                if state in seen:
+                    period = len(ends) - 1 - seen[state]
+                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], _held(parts))
+                seen[state] = len(ends) - 1
+        clock += 1
+        if clock - (ends[-1] + (began or 0) if ends else 0) > MAX_CLOCKS:
+            raise InputError(f"the schedule needs more than {MAX_CLOCKS:,} clocks for a sample; give it more lanes")
+    raise InputError(f"the schedule does not repeat itself within {MAX_FRAMES} samples; choose other lanes")
+
+
+def _held(parts: Sequence[Part]) -> tuple[int, ...]:
+    return tuple(p.most for p in parts if isinstance(p, Queue))
