@@ -32,6 +32,9 @@ Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly inst
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
 Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
+Hls4mlBackend = Annotated[str, typer.Option(help="Whose project the target hls4ml is: vitis or vivado.")]
+Hls4mlIo = Annotated[str, typer.Option(help="How its tensors travel: io_parallel or io_stream.")]
+Hls4mlWeights = Annotated[str, typer.Option(help="Its weights: fixed, or exponent (shifts; no zeros).")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -85,6 +88,8 @@ def build(model: Model, data: DataFile, out: Out,
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
           layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          hls4ml_backend: Hls4mlBackend = "vitis", hls4ml_io: Hls4mlIo = "io_parallel",
+          hls4ml_weights: Hls4mlWeights = "fixed",
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
@@ -98,7 +103,9 @@ def build(model: Model, data: DataFile, out: Out,
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = load_model(model), Data.load(data)
-    rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
+    options = Options(adders_per_stage, hls4ml_backend=hls4ml_backend, hls4ml_io=hls4ml_io,
+                      hls4ml_weights=hls4ml_weights)
+    rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
         else build_trial(search, trial, source, samples, out, **rest)
@@ -130,13 +137,17 @@ def search(model: Model, data: DataFile, out: Out,
 
 @app.command()
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4, as_json: Json = False) -> None:
+             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4,
+             hls4ml_backend: Hls4mlBackend = "vitis", hls4ml_io: Hls4mlIo = "io_parallel",
+             hls4ml_weights: Hls4mlWeights = "fixed", as_json: Json = False) -> None:
     """Write the project folder of a design."""
     from toolkit.api import Options
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    made = run(design, out, targets=_targets(target), options=Options(adders_per_stage), vectors=vectors, seed=seed)
+    options = Options(adders_per_stage, hls4ml_backend=hls4ml_backend, hls4ml_io=hls4ml_io,
+                      hls4ml_weights=hls4ml_weights)
+    made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from toolkit.design import Conv, Dense, Layer, Tensor
@@ -9,10 +11,13 @@ from toolkit.emit.hls4ml.layers import LAYERS
 from toolkit.emit.hls4ml.network import Network
 from toolkit.emit.hls4ml.project import BACKENDS, accepted, files, require
 from toolkit.emit.hls4ml.types import Type
+from toolkit.emit.packing import small_type
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
 
 FOLDER = "hls4ml"
+CLASH = re.compile(r"main|std|hls|nnet|codes|(config|layer|w|b|s|a|table)\d+(_.*)?|.*_t")
+"""Names that hls4ml's C++ gives to other things than the top function."""
 
 
 def emit(job: Job) -> Emitted:
@@ -28,12 +33,13 @@ def emit(job: Job) -> Emitted:
         net.wires[layer.name] = LAYERS[type(layer)](net, layer, design.inputs_of(layer), design.ranges[layer.name],
                                                     schedule(job, layer))
     last = net.plain(design.layers[-1], design.output.name)
-    made = files(net, job.top, options.hls4ml_backend, last.name)
-    made[f"{job.top}_codes.cpp"] = render(
-        "hls4ml/codes.cpp.j2", top=job.top, streams=net.streams, input=port(x), output=port(design.output)).encode()
-    entry = {"top": job.top, "hls4ml": version, "backend": BACKENDS[options.hls4ml_backend], "io": net.io,
+    top = f"{job.top}_net" if CLASH.fullmatch(job.top) else job.top
+    made = files(net, top, options.hls4ml_backend, last.name)
+    made[f"{top}_codes.cpp"] = render(
+        "hls4ml/codes.cpp.j2", top=top, streams=net.streams, input=port(x), output=port(design.output)).encode()
+    entry = {"top": top, "hls4ml": version, "backend": BACKENDS[options.hls4ml_backend], "io": net.io,
              "weights": options.hls4ml_weights, "folder": FOLDER, "include": f"{FOLDER}/firmware/ap_types",
-             "sources": [f"{FOLDER}/{job.top}_codes.cpp", f"{FOLDER}/firmware/{job.top}.cpp"],
+             "source": f"{FOLDER}/{top}_codes.cpp",
              "layers": [{"name": name, "of": net.owners[name], "type": setting["Precision"]["result"],
                          "strategy": setting["Strategy"], "reuse_factor": setting["ReuseFactor"]}
                         for name, setting in net.settings.items()]}
@@ -65,4 +71,4 @@ def row(net: Network, layer: Layer) -> dict[str, object]:
 def port(tensor: Tensor) -> dict[str, object]:
     form = tensor.format
     return {"elements": tensor.size, "width": form.width, "integer": form.width - form.frac, "signed": form.signed,
-            "format": str(form)}
+            "format": str(form), "word": f"{'' if form.signed else 'u'}int{8 * small_type(form).itemsize}_t"}

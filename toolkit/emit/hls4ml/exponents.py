@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.design.formats import FixedPoint
 from toolkit.design.layers import Layer
 
-MAX_BITS = 16
+MAX_BITS = 32
 
 
 @dataclass(frozen=True)
