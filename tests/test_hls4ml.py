@@ -275,8 +275,8 @@ def test_without_hls4ml_the_package_is_named_before_any_work(monkeypatch, tmp_pa
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_hls4ml_still_has_the_defect(name: str):
-    assert DEFECTS[name].present(), f"hls4ml mended it ({DEFECTS[name].what}): remove the workaround " \
-                                    f"({DEFECTS[name].workaround}) and this entry"
+    what, workaround = DEFECTS[name].what, DEFECTS[name].workaround
+    assert DEFECTS[name].present(), f"hls4ml mended it ({what}): remove the workaround ({workaround}) and this entry"
 
 
 def test_hls4ml_is_left_as_it_was():
@@ -335,8 +335,8 @@ def test_random_networks_come_out_right(tmp_path_factory, design: Design, stream
     if isinstance(design.layers[-1], ArgMax):
         design = Design(design.name, design.input, design.layers[:-1])
     folder = tmp_path_factory.mktemp("random") / "p"
-    options = Options(hls4ml_io="io_stream" if stream else "io_parallel", hls4ml_backend="vivado" if vivado else "vitis",
-                      arch="folded" if folded else "unrolled", widest=2)
+    options = Options(hls4ml_io="io_stream" if stream else "io_parallel", widest=2,
+                      hls4ml_backend="vivado" if vivado else "vitis", arch="folded" if folded else "unrolled")
     generate(design, folder, targets=("hls4ml",), options=options, vectors=1000)
     found = simulate(folder)
     assert found.ok, found.failures

@@ -30,8 +30,8 @@ def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
     rows = [("layer", "of", "type", "strategy", "reuse factor")]
     rows += [(layer["name"][:40], layer["of"][:40], layer["type"], layer["strategy"], f"{layer['reuse_factor']}")
              for layer in entry["layers"]]
-    return [f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}, weights "
-            f"{entry['weights']}", "", *table(rows, 4)]
+    title = f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}"
+    return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
 
 
 TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "hls4ml": hls4ml}

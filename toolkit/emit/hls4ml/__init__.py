@@ -1,4 +1,4 @@
-"""The target `hls4ml`: a project of hls4ml's, with every precision set from the design, and a bench that reads codes."""
+"""The target `hls4ml`: a project of hls4ml's, every precision set from the design, and a program that feeds it codes."""
 
 from __future__ import annotations
 

@@ -63,11 +63,11 @@ DEFECTS = {
                     "`exponents.exponents` takes exponents so wide that nothing is",
                     lambda: "using r_T = ap_fixed<2 * (decltype(w_T::weight)::width + x_T::width)"
                     in _header("nnet_mult.h")),
-    "padding": Defect("a max pool pads with the code whose top bit alone is set: the largest half, where it is unsigned",
+    "padding": Defect("a max pool pads with the code whose top bit alone is set, which is not the least one without a sign",
                       "its input gets a sign (`layers.maxpool`)",
                       lambda: "x[x.width - 1] = 1;" in _header("nnet_pooling.h")),
-    "reuse": Defect("an io_parallel convolution with a reuse factor above its taps is silently wrong for Vitis (Vivado's "
-                    "aborts)", "no factor above the taps is chosen (`__init__.schedule`)",
+    "reuse": Defect("an io_parallel convolution with a reuse factor above its taps is silently wrong for Vitis, and "
+                    "aborts for Vivado", "no factor above the taps is chosen (`__init__.schedule`)",
                     lambda: "multiplier_limit == block_factor" in _header("nnet_conv2d_resource.h", "vitis")),
     "stamp": Defect("every project gets a random stamp", "the stamp is set, and the writer called without that pass",
                     lambda: _stamp() != _stamp()),

@@ -94,7 +94,7 @@ class Network:
 
     def _transposed(self, name: str, wire: Wire) -> Wire | None:
         source = wire.source
-        assert source is not None
+        assert source is not None and wire.index is not None
         for axes in permutations(range(len(source.shape))) if len(source.shape) in (2, 3) else ():
             turned = np.arange(prod(source.shape)).reshape(source.shape).transpose(axes)
             if np.array_equal(turned.reshape(-1), wire.index):
