@@ -167,6 +167,13 @@ def test_reuse_factors_are_the_clocks_that_a_lane_works_within_what_hls4ml_does_
     assert factors == {"c1": 9, "c2": 8, "out": 36}
 
 
+def test_every_bit_of_a_folded_cnn_is_right_for_quartus(tmp_path: Path):
+    layers = cnn().layers[:-1]  # it has no tables there
+    entry = proved(Design("cnn", cnn().input, layers), tmp_path / "p", hls4ml_backend="quartus", arch="folded",
+                   widest=2)
+    assert entry["include"] == "hls4ml/firmware/ac_types"
+
+
 def test_weights_are_shifts_on_request_and_zeros_too(tmp_path: Path):
     entry = proved(shifts(), tmp_path / "p", hls4ml_weights="exponent")
     firmware = tmp_path / "p" / "hls4ml" / "firmware"
@@ -242,6 +249,17 @@ def test_a_pool_of_streams_that_overlaps_is_refused(tmp_path: Path):
     told = refused((MaxPool("pool", ("x",), Window.of((2, 2), (1, 1))),), IMAGE, tmp_path, hls4ml_io="io_stream")
     assert told.startswith("layer 'pool' (maxpool): hls4ml pools streams in windows side by side") \
         and "io_parallel works" in told
+
+
+def test_what_only_some_backends_have_is_refused_by_the_others(tmp_path: Path):
+    told = refused(cnn().layers, cnn().input, tmp_path, hls4ml_backend="quartus")
+    assert told == ("layer 'sigmoid' (lookup): hls4ml's project for Quartus has no tables; hls4ml_backend 'vitis' "
+                    "works")
+    told = refused(shifts().layers, shifts().input, tmp_path, hls4ml_backend="quartus", hls4ml_weights="exponent")
+    assert told.startswith("layer 'c1' (conv): hls4ml's project for Quartus has no convolution by exponents")
+    wide = Tensor("pins", (2,), FixedPoint(True, 25, 4))
+    told = refused((Clamp("out", ("pins",), fixed(True, 8, 4)),), wide, tmp_path, hls4ml_backend="vivadoaccelerator")
+    assert told.startswith("input 'pins': hls4ml's VivadoAccelerator moves it as float32")
 
 
 def test_a_constant_beyond_a_float64_is_refused(tmp_path: Path):

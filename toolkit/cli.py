@@ -32,7 +32,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly inst
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
 Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
-Hls4mlBackend = Annotated[str, typer.Option(help="Whose project the target hls4ml is: vitis or vivado.")]
+Hls4mlBackend = Annotated[str, typer.Option(help="Of the target hls4ml: vitis, vivado, vivadoaccelerator or quartus.")]
 Hls4mlIo = Annotated[str, typer.Option(help="How its tensors travel: io_parallel or io_stream.")]
 Hls4mlWeights = Annotated[str, typer.Option(help="Its weights: fixed, or exponent (shifts; no zeros).")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from toolkit.errors import InputError
 
 ARCHITECTURES = ("auto", "unrolled", "folded")
-HLS4ML_BACKENDS = ("vitis", "vivado")
+HLS4ML_BACKENDS = ("vitis", "vivado", "vivadoaccelerator", "quartus")
 HLS4ML_IO = ("io_parallel", "io_stream")
 HLS4ML_WEIGHTS = ("fixed", "exponent")
 MAX_LANES = 1024

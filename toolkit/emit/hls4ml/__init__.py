@@ -1,4 +1,4 @@
-"""The target `hls4ml`: a project of hls4ml's, every precision set from the design, and a program that feeds it codes."""
+"""The target `hls4ml`: a project of hls4ml's, every precision set from the design, and a program that feeds it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from toolkit.emit.hls4ml.types import Type
 from toolkit.emit.packing import small_type
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
+from toolkit.errors import InputError
 
 FOLDER = "hls4ml"
+FLOAT_BITS = 24
 CLASH = re.compile(r"main|std|hls|nnet|codes|(config|layer|w|b|s|a|table)\d+(_.*)?|.*_t")
 """Names that hls4ml's C++ gives to other things than the top function."""
 
@@ -25,21 +27,27 @@ def emit(job: Job) -> Emitted:
     ToolMissing where there is no hls4ml."""
     version = require()
     options, design = job.options, job.design
-    net = Network(options.hls4ml_io, options.hls4ml_weights == "exponent")
+    net = Network(options.hls4ml_backend, options.hls4ml_io, options.hls4ml_weights == "exponent")
     x = design.input
+    for tensor, what in ((x, "input"), (design.output, "output")):
+        if options.hls4ml_backend == "vivadoaccelerator" and tensor.format.width > FLOAT_BITS:
+            raise InputError(f"{what} '{tensor.name}': hls4ml's VivadoAccelerator moves it as float32, which does not "
+                             f"hold every {tensor.format}; {FLOAT_BITS} bits do, and hls4ml_backend 'vivado' works")
     net.wires[x.name] = net.add(x.name, "InputLayer", [], x.shape, Type(x.format), suffix="_in",
                                 attributes={"input_shape": list(x.shape)})
     for layer in design.layers:
         net.wires[layer.name] = LAYERS[type(layer)](net, layer, design.inputs_of(layer), design.ranges[layer.name],
                                                     schedule(job, layer))
     last = net.plain(design.layers[-1], design.output.name)
+    ac = options.hls4ml_backend == "quartus"  # its numbers are ac_fixed, not ap_fixed
     top = f"{job.top}_net" if CLASH.fullmatch(job.top) else job.top
-    made = files(net, top, options.hls4ml_backend, last.name)
+    made = files(net, top, last.name)
     made[f"{top}_codes.cpp"] = render(
-        "hls4ml/codes.cpp.j2", top=top, streams=net.streams, input=port(x), output=port(design.output)).encode()
+        "hls4ml/codes.cpp.j2", top=top, streams=net.streams, input=port(x), output=port(design.output), ac=ac,
+        first=net.layers[0]["name"]).encode()
     entry = {"top": top, "hls4ml": version, "backend": BACKENDS[options.hls4ml_backend], "io": net.io,
-             "weights": options.hls4ml_weights, "folder": FOLDER, "include": f"{FOLDER}/firmware/ap_types",
-             "source": f"{FOLDER}/{top}_codes.cpp",
+             "weights": options.hls4ml_weights, "folder": FOLDER, "source": f"{FOLDER}/{top}_codes.cpp",
+             "include": f"{FOLDER}/firmware/{'ac' if ac else 'ap'}_types",
              "layers": [{"name": name, "of": net.owners[name], "type": setting["Precision"]["result"],
                          "strategy": setting["Strategy"], "reuse_factor": setting["ReuseFactor"]}
                         for name, setting in net.settings.items()]}

@@ -63,7 +63,7 @@ DEFECTS = {
                     "`exponents.exponents` takes exponents so wide that nothing is",
                     lambda: "using r_T = ap_fixed<2 * (decltype(w_T::weight)::width + x_T::width)"
                     in _header("nnet_mult.h")),
-    "padding": Defect("a max pool pads with the code whose top bit alone is set, which is not the least one without a sign",
+    "padding": Defect("a max pool pads with the code whose top bit alone is set, which is the least only with a sign",
                       "its input gets a sign (`layers.maxpool`)",
                       lambda: "x[x.width - 1] = 1;" in _header("nnet_pooling.h")),
     "reuse": Defect("an io_parallel convolution with a reuse factor above its taps is silently wrong for Vitis, and "

@@ -29,6 +29,7 @@ from toolkit.design import (
     Upsample,
     Window,
 )
+from toolkit.design.formats import MAX_WIDTH
 from toolkit.emit.hls4ml.exponents import exponents
 from toolkit.emit.hls4ml.network import Network, Wire, real
 from toolkit.emit.hls4ml.types import Type, cast, signed_holding
@@ -101,6 +102,9 @@ def convolution(net: Network, layer: Layer, wire: Wire, window: Window, values: 
                 bias: np.ndarray, bias_frac: int, range: LayerRange, r: Requantise, settings: Settings,
                 shifts: bool) -> Wire:
     """A convolution by weights (out, *kernel, in), ungrouped; dilation becomes zeros between the taps."""
+    if shifts and net.backend == "quartus" and not net.streams:
+        raise layer.fail("hls4ml's project for Quartus has no convolution by exponents in io_parallel; hls4ml_weights "
+                         "'fixed' works, and io_stream")
     spread = np.zeros((len(values), *window.span, values.shape[-1]), np.int64)
     spread[(slice(None), *(slice(None, None, d) for d in window.dilation))] = values
     weights, precision = constants(layer, np.moveaxis(spread, 0, -1), frac, wire, shifts)
@@ -158,8 +162,9 @@ def maxpool(net: Network, layer: MaxPool, inputs: list[Tensor], range: LayerRang
 
 def avgpool(net: Network, layer: AvgPool, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire, window, r = net.plain(layer, layer.inputs[0]), layer.window, layer.requantise
-    if tiled(window) and max(window.dilation) == 1 and (layer.factor, 1 << layer.factor_frac) == (1, window.positions):
-        mean = accumulator(range, r)
+    mean = accumulator(range, r)
+    if tiled(window) and max(window.dilation) == 1 and mean.width + layer.factor_frac <= MAX_WIDTH \
+            and (layer.factor, 1 << layer.factor_frac) == (1, window.positions):
         total = FixedPoint(True, mean.width + layer.factor_frac, mean.frac)  # it sums before it divides
         return requantised(net, layer, r, lambda type: pool(net, layer, wire, type, total, "Average"))
     # hls4ml divides by the window's size; the design multiplies by a rounded constant: a convolution of each channel.
@@ -224,6 +229,8 @@ def leaky(net: Network, layer: Leaky, inputs: list[Tensor], range: LayerRange, s
 
 def lookup(net: Network, layer: Lookup, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire, form = net.plain(layer, layer.inputs[0]), inputs[0].format
+    if net.backend == "quartus":
+        raise layer.fail("hls4ml's project for Quartus has no tables; hls4ml_backend 'vitis' works")
     # hls4ml's table is read by the bits of the input, sign and all.
     codes = wire.format.wrap(np.arange(1 << wire.format.width))
     entries = layer.table[codes - form.min_code]

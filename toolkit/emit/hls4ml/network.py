@@ -33,9 +33,10 @@ class Wire:
 
 @dataclass
 class Network:
-    """`layers` and `settings` as hls4ml's converter takes them; `io`: io_parallel or io_stream; `wires`: by the name of
-    the design's tensor; `exponents`: weights are written as shifts."""
+    """`layers` and `settings` as hls4ml's converter takes them; `backend` and `io` as the options have them; `wires`
+    by the name of the design's tensor; `exponents`: weights are written as shifts."""
 
+    backend: str
     io: str
     exponents: bool
     layers: list[dict[str, Any]] = field(default_factory=list)

@@ -17,7 +17,7 @@ from toolkit.emit.hls4ml.defects import exponents_mended
 from toolkit.emit.hls4ml.network import Network
 from toolkit.errors import InputError, ToolMissing
 
-BACKENDS = {"vitis": "Vitis", "vivado": "Vivado"}
+BACKENDS = {"vitis": "Vitis", "vivado": "Vivado", "vivadoaccelerator": "VivadoAccelerator", "quartus": "Quartus"}
 """hls4ml's own names."""
 MOVERS = ("Reshape", "Resize", "Transpose", "Repack", "Clone")
 """Its layers that take the type of their input: they round nothing, so how they would does not matter."""
@@ -43,7 +43,7 @@ def accepted(reuse: int, inputs: int, outputs: int, most: int) -> int:
     return int(found.get_closest_reuse_factor(known, reuse))
 
 
-def files(net: Network, top: str, backend: str, output: str) -> dict[str, bytes]:
+def files(net: Network, top: str, output: str) -> dict[str, bytes]:
     """The project that hls4ml writes for a network with the output layer `output`; the same for the same input.
 
     Raises InputError with hls4ml's own words where it refuses.
@@ -57,7 +57,7 @@ def files(net: Network, top: str, backend: str, output: str) -> dict[str, bytes]
         said = io.StringIO()
         try:
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-                config = create_config(output_dir=place, project_name=top, backend=BACKENDS[backend], version="1.0",
+                config = create_config(output_dir=place, project_name=top, backend=BACKENDS[net.backend], version="1.0",
                                        io_type=net.io)
                 config["HLSConfig"] = {"Model": {"Precision": {"default": "fixed<16,6>"}, "ReuseFactor": 1,
                                                  "Strategy": "Latency"}, "LayerName": net.settings}
@@ -70,7 +70,7 @@ def files(net: Network, top: str, backend: str, output: str) -> dict[str, bytes]
             raise
         except Exception as error:  # hls4ml raises bare Exceptions
             told = (str(error) or type(error).__name__).strip()
-            raise InputError(f"hls4ml ({BACKENDS[backend]}, {net.io}) refuses the network: {told}") from error
+            raise InputError(f"hls4ml ({BACKENDS[net.backend]}, {net.io}) refuses the network: {told}") from error
         root = Path(place)
         found = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
     return {name: data.replace(place.encode(), b".") if name.endswith((".yml", ".tcl", ".sh")) else data
@@ -102,7 +102,7 @@ def _check(graph: Any, net: Network) -> None:
 
 def _stamp(net: Network) -> str:
     """Eight digits that are the same for the same network, where hls4ml's are random."""
-    digest = hashlib.sha256(json.dumps([net.io, net.settings], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([net.backend, net.io, net.settings], sort_keys=True).encode())
     for layer in net.layers:
         for key in sorted(layer):
             value = layer[key]
