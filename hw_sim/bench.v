@@ -42,6 +42,7 @@ module bench (
     reg [31:0] due_out = 0;
     reg [31:0] patience = 0;    // clocks without a transfer after which the network counts as hung
     reg [31:0] drain = 0;       // clocks to wait for surplus beats
+    reg [31:0] settle = 0;      // clocks after the reset before the first sample: what can run ahead has done so
     reg [31:0] stall_in = 0;
     reg [31:0] stall_out = 0;
     reg [31:0] random = 32'h2545f491;
@@ -51,6 +52,7 @@ module bench (
             if ($value$plusargs("samples=%d", samples) == 0) samples = 0;
             if ($value$plusargs("patience=%d", patience) == 0) patience = 10000;
             if ($value$plusargs("drain=%d", drain) == 0) drain = 64;
+            if ($value$plusargs("settle=%d", settle) == 0) settle = 0;
             if ($value$plusargs("stall_in=%d", stall_in) == 0) stall_in = 0;
             if ($value$plusargs("stall_out=%d", stall_out) == 0) stall_out = 0;
             if ($value$plusargs("stall_seed=%d", random) == 0) random = 32'h2545f491;
@@ -114,9 +116,9 @@ module bench (
             random <= next_random(random);
             sent <= next;
             if (taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
-            if (!valid || taken) valid <= next < due_in && random[7:0] >= stall_in[7:0];
+            if (!valid || taken) valid <= clocks > settle && next < due_in && random[7:0] >= stall_in[7:0];
             ready <= random[15:8] >= stall_out[7:0];
-            idle <= (taken || given) ? 0 : idle + 1;
+            idle <= (taken || given || clocks <= settle) ? 0 : idle + 1;
             if (taken && !started) begin
                 started <= 1;
                 first_in <= clocks;

@@ -36,11 +36,12 @@ class Bench:
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, **kind)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, **kind)
 
-    async def reset(self) -> None:
+    async def reset(self, settle: int = 2) -> None:
+        """Reset, then `settle` clocks in which the network can get ready."""
         self.dut.aresetn.value = 0
         await ClockCycles(self.dut.aclk, 4)
         self.dut.aresetn.value = 1
-        await ClockCycles(self.dut.aclk, 2)
+        await ClockCycles(self.dut.aclk, settle)
 
     def stall(self, share: float) -> None:
         """Pause both sides in about `share` of the clocks, in runs of random length."""
@@ -78,7 +79,7 @@ class Bench:
 
 
 async def watch(dut, job: dict, latencies: list[int], outputs: list[int], stop: Event) -> None:
-    """Note for each sample the clocks from its first beat's acceptance to its last beat's transfer, and when that was."""
+    """Note for each sample the clocks from its first beat to its last output beat, and when that came."""
     entered: deque[int] = deque()
     clock = taken = given = 0
     while not stop.is_set():
@@ -105,7 +106,7 @@ async def stream(dut) -> None:
     longest = 1 if job["folded"] else 17
     patience = job["patience"]
     bench = Bench(dut, job["seed"])
-    await bench.reset()
+    await bench.reset(job["latency"])
 
     # At full speed: latency and interval as they are.
     calm = samples[:job["calm"]]

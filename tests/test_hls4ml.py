@@ -253,7 +253,7 @@ def test_a_pool_of_streams_that_overlaps_is_refused(tmp_path: Path):
 
 def test_what_only_some_backends_have_is_refused_by_the_others(tmp_path: Path):
     told = refused(cnn().layers, cnn().input, tmp_path, hls4ml_backend="quartus")
-    assert told == ("layer 'sigmoid' (lookup): hls4ml's project for Quartus has no tables; hls4ml_backend 'vitis' "
+    assert told == ("layer 'sigmoid' (lookup): hls4ml's project for Quartus has no tables; --hls4ml vitis "
                     "works")
     told = refused(shifts().layers, shifts().input, tmp_path, hls4ml_backend="quartus", hls4ml_weights="exponent")
     assert told.startswith("layer 'c1' (conv): hls4ml's project for Quartus has no convolution by exponents")
@@ -275,13 +275,21 @@ def test_a_constant_beyond_a_float64_is_refused(tmp_path: Path):
 def test_weights_that_are_no_exponents_are_refused(weights: Weights, why: str, tmp_path: Path):
     told = refused((Dense("fc", ("x",), weights, bias(2), 6, fixed(True, 8, 4)),), VECTOR, tmp_path,
                    hls4ml_weights="exponent")
-    assert told.startswith(f"layer 'fc' (dense): {why}") and told.endswith("hls4ml_weights 'fixed' works")
+    assert told.startswith(f"layer 'fc' (dense): {why}") and told.endswith("--hls4ml fixed works")
 
 
 @pytest.mark.parametrize("option", ["hls4ml_backend", "hls4ml_io", "hls4ml_weights"])
 def test_an_option_that_is_unknown_is_refused(option: str):
     with pytest.raises(InputError, match=f"unknown {option} 'none'; known are"):
         Options(**{option: "none"})
+
+
+def test_the_command_line_takes_its_options_in_any_order():
+    assert Options.parse_hls4ml("exponent, Vivado") == {"hls4ml_weights": "exponent", "hls4ml_backend": "vivado"}
+    with pytest.raises(InputError, match="'vitis' is one too many"):
+        Options.parse_hls4ml("vivado,vitis")
+    with pytest.raises(InputError, match="'oneapi' is unknown; one of each is known: vitis, vivado"):
+        Options.parse_hls4ml("oneapi")
 
 
 def test_without_hls4ml_the_package_is_named_before_any_work(monkeypatch, tmp_path: Path):

@@ -33,7 +33,7 @@ class Built:
 
 
 def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, settings: Settings | None = None,
-          targets: tuple[str, ...] = DEFAULT_TARGETS, options: Options | None = None, vectors: int = 100_000,
+          targets: tuple[str, ...] = DEFAULT_TARGETS, options: Options | None = None, vectors: int | None = None,
           check: bool = True, name: str = "network") -> Built:
     """Compress `model` by `scheme`, write the folder `out`, and (unless `check` is off) simulate the hardware.
 
@@ -61,7 +61,7 @@ def build(model: Source, data: Data, scheme: Scheme | str, out: Path | str, *, s
 
 
 def hardware(compressed: Compressed, out: Path, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
-             options: Options | None = None, vectors: int = 100_000, check: bool = True,
+             options: Options | None = None, vectors: int | None = None, check: bool = True,
              seed: int = 0) -> tuple[Generated, SimulationResult | None]:
     """The project folder `out` of a compressed network, simulated if `check`."""
     assert compressed.design is not None

@@ -31,10 +31,16 @@ OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
-Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
-Hls4mlBackend = Annotated[str, typer.Option(help="Of the target hls4ml: vitis, vivado, vivadoaccelerator or quartus.")]
-Hls4mlIo = Annotated[str, typer.Option(help="How its tensors travel: io_parallel or io_stream.")]
-Hls4mlWeights = Annotated[str, typer.Option(help="Its weights: fixed, or exponent (shifts; no zeros).")]
+Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
+                                                  "100,000, fewer where a sample takes many clocks.")]
+Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a clock) or folded (lanes share the work).")]
+Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
+Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
+Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
+Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
+Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
+Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
+                                     "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -56,11 +62,13 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         vectors: Vectors = 100_000, seed: Seed = 0, as_json: Json = False) -> None:
+         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 99,530 weights.")]
+         = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
+         as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
     from toolkit.demo import demo as run
 
-    _report(run(name, out, vectors=vectors, seed=seed), out, as_json)
+    _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
 
 
 @app.command()
@@ -87,15 +95,15 @@ def build(model: Model, data: DataFile, out: Out,
           scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
-          hls4ml_backend: Hls4mlBackend = "vitis", hls4ml_io: Hls4mlIo = "io_parallel",
-          hls4ml_weights: Hls4mlWeights = "fixed",
+          layer: Layers = None, name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4,
+          arch: Arch = "auto", interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0,
+          widest: Widest = 64, lanes: Lanes = None, hls4ml: Hls4ml = "",
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import Data, Options, build_trial, load_model
+    from toolkit.api import Data, build_trial, load_model
     from toolkit.api import build as run
     from toolkit.errors import InputError
 
@@ -103,8 +111,7 @@ def build(model: Model, data: DataFile, out: Out,
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = load_model(model), Data.load(data)
-    options = Options(adders_per_stage, hls4ml_backend=hls4ml_backend, hls4ml_io=hls4ml_io,
-                      hls4ml_weights=hls4ml_weights)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
@@ -137,16 +144,14 @@ def search(model: Model, data: DataFile, out: Out,
 
 @app.command()
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4,
-             hls4ml_backend: Hls4mlBackend = "vitis", hls4ml_io: Hls4mlIo = "io_parallel",
-             hls4ml_weights: Hls4mlWeights = "fixed", as_json: Json = False) -> None:
+             vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
+             interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+             lanes: Lanes = None, hls4ml: Hls4ml = "", as_json: Json = False) -> None:
     """Write the project folder of a design."""
-    from toolkit.api import Options
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    options = Options(adders_per_stage, hls4ml_backend=hls4ml_backend, hls4ml_io=hls4ml_io,
-                      hls4ml_weights=hls4ml_weights)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
@@ -188,6 +193,15 @@ def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int,
 
     return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
                     Overrides.parse(layers or []))
+
+
+def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
+             widest: int, lanes: list[str] | None, hls4ml: str) -> Any:
+    from toolkit.api import Options
+
+    return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
+                   widest=widest, lanes=Options.parse_lanes(lanes or []),
+                   **Options.parse_hls4ml(hls4ml))
 
 
 def _targets(text: str) -> tuple[str, ...]:

@@ -11,18 +11,31 @@ from toolkit.report.tables import table
 def verilog(name: str, entry: dict[str, Any]) -> list[str]:
     """Memory and adders of the RTL, layer by layer."""
     memory = entry["memory"]
-    rows = [("layer", "kind", "weights", "non-zero", "packed", "ROM", "registers", "adders", "adder bits")]
+    folded = entry["architecture"] != "unrolled"
+    head = ["layer", "kind", "weights", "non-zero", "packed"]
+    head += ["lanes", "clocks", "ROM", "buffer"] if folded else ["registers", "adders", "adder bits"]
+    rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
-        rows.append((layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
-                     f"{-(-stored // 8):,} B", f"{layer['rom_bits']:,} bit", f"{layer['register_bits']:,} bit",
-                     f"{layer['adders']:,}", f"{layer['adder_bits']:,}"))
-    rows.append(("all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
-                 f"{memory['rom_bits']:,} bit", f"{memory['register_bits']:,} bit", f"{memory['adders']:,}",
-                 f"{memory['adder_bits']:,}"))
-    return [f"{name}: Verilog '{entry['top']}', unrolled; counts are exact, as declared in the RTL", "",
-            *table(rows, 2), "",
-            f"latency {entry['latency']} clocks, initiation interval {entry['initiation_interval']:g}"]
+        row = [layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
+               f"{-(-stored // 8):,} B"]
+        row += [f"{layer['lanes']:,}", f"{layer['clocks']:,}", f"{layer['rom_bits']:,} bit",
+                f"{layer['buffer_bits']:,} bit"] if folded else [
+            f"{layer['register_bits']:,} bit", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
+        rows.append(row)
+    if folded:
+        busiest = max(memory["layers"], key=lambda layer: layer["clocks"])
+        rows.append(["all, with queues", "", "", "", f"{memory['stored_bytes']:,} B",
+                     f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
+                     f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
+        note = (f"'{busiest['name']}' is the busiest: {busiest['clocks']:,} of the {entry['initiation_interval']:,.7g} "
+                "clocks between two samples")
+    else:
+        rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
+                     f"{memory['register_bits']:,} bit", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
+        note = "one sample a clock"
+    return [f"{name}: Verilog '{entry['top']}', {entry['architecture']}; counts are exact, as declared in the RTL", "",
+            *table(rows, 2), "", f"latency {entry['latency']:,} clocks; {note}"]
 
 
 def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:

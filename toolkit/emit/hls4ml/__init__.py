@@ -32,7 +32,7 @@ def emit(job: Job) -> Emitted:
     for tensor, what in ((x, "input"), (design.output, "output")):
         if options.hls4ml_backend == "vivadoaccelerator" and tensor.format.width > FLOAT_BITS:
             raise InputError(f"{what} '{tensor.name}': hls4ml's VivadoAccelerator moves it as float32, which does not "
-                             f"hold every {tensor.format}; {FLOAT_BITS} bits do, and hls4ml_backend 'vivado' works")
+                             f"hold every {tensor.format}; {FLOAT_BITS} bits do, and --hls4ml vivado works")
     net.wires[x.name] = net.add(x.name, "InputLayer", [], x.shape, Type(x.format), suffix="_in",
                                 attributes={"input_shape": list(x.shape)})
     for layer in design.layers:

@@ -41,11 +41,11 @@ def exponents(layer: Layer, values: np.ndarray, frac: int, x: FixedPoint) -> Exp
     used = magnitudes[magnitudes > 0]
     if np.any(used & (used - 1)):
         raise layer.fail(f"{int(np.count_nonzero(used & (used - 1)))} of its weights are no powers of two, so they are "
-                         "no exponents; hls4ml_weights 'fixed' works")
+                         "no exponents; --hls4ml fixed works")
     zeros = values.size - used.size
     if zeros and x.signed:
         raise layer.fail(f"{zeros} of its weights are zero, which hls4ml's exponents cannot say for inputs that can be "
-                         "negative; hls4ml_weights 'fixed' works")
+                         "negative; --hls4ml fixed works")
     shifts = np.log2(used.astype(np.float64)).astype(np.int64) - frac if used.size else np.zeros(1, np.int64)
     low, high, whole = int(shifts.min()), int(shifts.max()), x.width - x.frac
     for width in range(2, MAX_BITS + 1):
@@ -56,4 +56,4 @@ def exponents(layer: Layer, values: np.ndarray, frac: int, x: FixedPoint) -> Exp
                 and x.frac - min(low, 0) <= half and whole + max(high, 0) + 1 <= half:
             return Exponents(width, zero)
     raise layer.fail(f"its weights from 2**{low} to 2**{high} need more than {MAX_BITS} bits of exponent; "
-                     "hls4ml_weights 'fixed' works")
+                     "--hls4ml fixed works")

@@ -103,8 +103,8 @@ def convolution(net: Network, layer: Layer, wire: Wire, window: Window, values: 
                 shifts: bool) -> Wire:
     """A convolution by weights (out, *kernel, in), ungrouped; dilation becomes zeros between the taps."""
     if shifts and net.backend == "quartus" and not net.streams:
-        raise layer.fail("hls4ml's project for Quartus has no convolution by exponents in io_parallel; hls4ml_weights "
-                         "'fixed' works, and io_stream")
+        raise layer.fail("hls4ml's project for Quartus has no convolution by exponents in io_parallel; --hls4ml "
+                         "fixed works, and io_stream")
     spread = np.zeros((len(values), *window.span, values.shape[-1]), np.int64)
     spread[(slice(None), *(slice(None, None, d) for d in window.dilation))] = values
     weights, precision = constants(layer, np.moveaxis(spread, 0, -1), frac, wire, shifts)
@@ -230,7 +230,7 @@ def leaky(net: Network, layer: Leaky, inputs: list[Tensor], range: LayerRange, s
 def lookup(net: Network, layer: Lookup, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire, form = net.plain(layer, layer.inputs[0]), inputs[0].format
     if net.backend == "quartus":
-        raise layer.fail("hls4ml's project for Quartus has no tables; hls4ml_backend 'vitis' works")
+        raise layer.fail("hls4ml's project for Quartus has no tables; --hls4ml vitis works")
     # hls4ml's table is read by the bits of the input, sign and all.
     codes = wire.format.wrap(np.arange(1 << wire.format.width))
     entries = layer.table[codes - form.min_code]

@@ -1,4 +1,4 @@
-"""Which elements of the network's input each element of a stream waits for: from that follow queues that cannot lock."""
+"""Which elements of the network's input an element of a stream waits for; from that follow queues that cannot lock."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         return np.repeat(taps, counts)
     if node.kind in ("pool", "gather"):
         return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
-    if node.kind == "argmax":
-        return inputs[0][-1:]
+    if node.kind in ("argmax", "wide"):
+        return np.repeat(inputs[0][-1:], node.output.size)
     if node.kind == "add":
         return np.maximum.reduce(inputs)
     if node.kind == "concat":
@@ -41,10 +41,7 @@ def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
 def depths(node: Node, inputs: list[np.ndarray]) -> list[int]:
     """How many elements the queue before each input of an `add` or a `concat` must hold so that no queue that is full
     can keep another from ever being filled."""
-    if node.kind == "add":
-        order = np.tile(np.arange(len(inputs)), node.output.size)
-    else:
-        order = node.sequence[0]
+    order = np.tile(np.arange(len(inputs)), node.output.size) if node.kind == "add" else node.sequence[0]
     # When output p is due, its own element has come; by then every branch has been made to give what needs no more.
     taken = [np.cumsum(order == i) - (order == i) for i in range(len(inputs))]
     due = np.empty(len(order), np.int64)

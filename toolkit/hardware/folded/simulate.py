@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Winner
+from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
 
-MAX_FRAMES = 64
+MAX_FRAMES = 4096
+CLOCKS = 1 << 17
+"""After so many the search for a period ends; what is known by then is kept."""
 MAX_CLOCKS = 1 << 26
+"""Of one frame."""
 
-Part = Engine | Line | Winner | Queue | Fork
+Part = Engine | Line | Winner | Wide | Queue | Fork
 
 
 def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
@@ -20,7 +23,9 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
     backward = [p.backward for p in reversed(parts)]
     forward = [p.forward for p in parts]
     clocks = [p.clock for p in parts]
-    sink.ready = source.valid = True
+    sink.ready = True
+    _settle(parts)
+    source.valid = True
     clock = entered = given = 0
     began: int | None = None
     ends: list[int] = []
@@ -44,13 +49,28 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
                 state = (entered - len(ends) * inputs, tuple(p.state() for p in parts))
                 if state in seen:
                     period = len(ends) - 1 - seen[state]
-                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], _held(parts))
+                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], True, _held(parts))
                 seen[state] = len(ends) - 1
+                if clock > CLOCKS and len(ends) > 2:
+                    break
         clock += 1
         if clock - (ends[-1] + (began or 0) if ends else 0) > MAX_CLOCKS:
             raise InputError(f"the schedule needs more than {MAX_CLOCKS:,} clocks for a sample; give it more lanes")
-    raise InputError(f"the schedule does not repeat itself within {MAX_FRAMES} samples; choose other lanes")
+    return Schedule(tuple(ends), 1, ends[-1] - ends[-2], False, _held(parts))
 
 
 def _held(parts: Sequence[Part]) -> tuple[int, ...]:
     return tuple(p.most for p in parts if isinstance(p, Queue))
+
+
+def _settle(parts: Sequence[Part]) -> None:
+    """Without input, until nothing moves any more: what reads padding first has gone as far as it can."""
+    before: Any = None
+    while (state := tuple(p.state() for p in parts)) != before:
+        before = state
+        for part in parts:
+            part.forward()
+        for part in reversed(parts):
+            part.backward()
+        for part in parts:
+            part.clock()

@@ -91,7 +91,8 @@ def _words(fields: np.ndarray, bits: int) -> list[str]:
     count, lanes = fields.shape
     width = lanes * bits
     octets = -(-width // 8)
-    spread = ((fields.astype(np.uint64)[:, :, None] >> np.arange(bits, dtype=np.uint64)) & np.uint64(1)).astype(np.uint8)
+    places = np.arange(bits, dtype=np.uint64)
+    spread = ((fields.astype(np.uint64)[:, :, None] >> places) & np.uint64(1)).astype(np.uint8)
     packed = np.packbits(spread.reshape(count, width), axis=1, bitorder="little")
     digits = -(-width // 4)
     return [f"{width}'h{bytes(row[::-1]).hex()[2 * octets - digits:]}" for row in packed]
@@ -217,6 +218,19 @@ def _argmax(node: Node, name: str, design: str) -> str:
                   last=literal(node.inputs[0].size - 1, bits))
 
 
+def _wide(node: Node, name: str, design: str) -> str:
+    assert node.datapath is not None
+    stages, results = node.datapath.stages, node.output.size
+    head = _head(node, name, design, "unrolled between streams")
+    size_bits, left_bits = unsigned_bits(node.inputs[0].size - 1), unsigned_bits(results)
+    return render("verilog/folded/wide.v.j2", **head, inner=f"{name}_sums", stages=stages, in_bits=node.inputs[0].bits,
+                  out_bits=node.output.bits, size_bits=size_bits,
+                  last=literal(node.inputs[0].size - 1, size_bits), left_bits=left_bits,
+                  results=literal(results, left_bits), clocked=stages > 0,
+                  next_valid="full" if stages == 1 else f"{{valid[{stages - 2}:0], full}}")
+
+
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
     "mac": _mac, "pool": _pool, "gather": _gather, "map": _map, "add": _map, "concat": _concat, "argmax": _argmax,
+    "wide": _wide,
 }

@@ -23,9 +23,10 @@ def context(reader: Reader) -> dict[str, Any]:
     """The buffer and the loops of a reader."""
     place_bits = unsigned_bits(reader.depth - 1)
     had_bits = unsigned_bits(reader.depth + reader.frame) + 1
-    loops: list[dict[str, Any]] = [{"name": loop.name, "count": loop.count, "reg": f"n_{loop.name}", "end": f"end_{loop.name}",
-              "bits": unsigned_bits(loop.count - 1), "final": literal(loop.count - 1, unsigned_bits(loop.count - 1)),
-              "level": i} for i, loop in enumerate(reader.loops)][::-1]
+    loops: list[dict[str, Any]] = [
+        {"name": loop.name, "count": loop.count, "reg": f"n_{loop.name}", "end": f"end_{loop.name}",
+         "bits": unsigned_bits(loop.count - 1), "final": literal(loop.count - 1, unsigned_bits(loop.count - 1)),
+         "level": i} for i, loop in enumerate(reader.loops)][::-1]
     for i, loop in enumerate(loops):
         inner = " && ".join(other["end"] for other in loops[:i])
         loop["when"] = f"if ({inner}) " if inner else ""

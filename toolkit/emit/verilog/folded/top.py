@@ -12,22 +12,30 @@ from toolkit.emit.verilog.expressions import literal, zeros
 from toolkit.emit.verilog.folded.modules import module, port_names
 from toolkit.emit.verilog.folded.reader import unsigned_bits
 from toolkit.emit.verilog.layer import describe
+from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
+from toolkit.hardware.plan import LayerPlan
 
 
 def verilog_folded(plan: FoldedPlan) -> Verilog:
-    """All Verilog of a folded design: one file a module. `nets` are the streams' names, without _data, _valid, _ready."""
+    """All Verilog of a folded design: one file a module. `nets` are the names of streams."""
     design = plan.design
     top = identifiers([design.name], fallback=TOP)[design.name]
     tensors = [design.input.name, *(n.name for n in plan.nodes)]
     short = identifiers(tensors, taken=(*PORTS, "given", "unused"))
     real = [n for n in plan.nodes if n.kind != "wires"]
     queues = [f"{top}_{short[q.layer]}_queue{q.port}" for q in plan.queues]
-    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues])
+    sums = [f"{top}_{short[n.name]}_sums" for n in real]
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues, *sums])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
     files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
+    for node in real:
+        if node.datapath is not None:
+            name = f"{modules[node.name]}_sums"
+            layer = LayerPlan(node.layer, node.datapath, 0, (0,))
+            files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
     for queue, name in zip(plan.queues, queues, strict=True):
         place_bits, held_bits = unsigned_bits(queue.depth - 1), unsigned_bits(queue.depth) + 1
         files[f"{name}.v"] = render(
@@ -63,8 +71,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         # All ready wires stand before the first use.
         lines.sort(key=lambda line: not line.endswith("_ready;"))
         lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
-        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers, all of which take an element in the "
-                                 "same clock.", "lines": lines})
+        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take an element in the same "
+                                 "clock.", "lines": lines})
 
     publish(design.input.name)
     queue_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.queues, queues, strict=True)}
@@ -95,7 +103,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         del layer
     return render("verilog/folded/top.v.j2", top=top, design=comment(design.name), items=items,
                   latency=plan.latency, interval=f"{plan.initiation_interval:g}",
-                  input=_end(design.input, nets[design.input.name]), output=_end(design.output, nets[design.output.name]))
+                  input=_end(design.input, nets[design.input.name]),
+                  output=_end(design.output, nets[design.output.name]))
 
 
 def _declared(net: str, tensor: Tensor) -> list[str]:
@@ -117,4 +126,5 @@ def _end(tensor: Tensor, net: str) -> dict[str, Any]:
     return {"about": describe(tensor), "beats": tensor.size, "net": net, "width": width, "bus": bus,
             "part": "" if bus == width else f"[{width - 1}:0]",
             "unused": "" if bus == width else f", s_axis_tdata[{bus - 1}:{width}]", "count_bits": bits,
-            "last": literal(tensor.size - 1, bits), "padded": f"{{{padding}, {net}_data}}" if padding else f"{net}_data"}
+            "last": literal(tensor.size - 1, bits),
+            "padded": f"{{{padding}, {net}_data}}" if padding else f"{net}_data"}
