@@ -57,4 +57,15 @@ def hls(name: str, entry: dict[str, Any]) -> list[str]:
             *table(rows)]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "hls": hls, "c": c}
+def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
+    """Every layer that hls4ml gets, with the type that it is assigned to."""
+    rows = [("layer", "of", "type", "strategy", "reuse factor")]
+    rows += [(layer["name"][:40], layer["of"][:40], layer["type"], layer["strategy"], f"{layer['reuse_factor']}")
+             for layer in entry["layers"]]
+    title = f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}"
+    return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {
+    "verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml,
+}
