@@ -243,9 +243,9 @@ def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per
              widest: int, lanes: list[str] | None, hls4ml: str) -> Any:
     from toolkit.api import Options
 
+    chosen: Any = Options.parse_hls4ml(hls4ml)
     return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
-                   widest=widest, lanes=Options.parse_lanes(lanes or []),
-                   **Options.parse_hls4ml(hls4ml))
+                   widest=widest, lanes=Options.parse_lanes(lanes or []), **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:
