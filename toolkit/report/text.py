@@ -42,9 +42,9 @@ def _network(network: Network) -> list[str]:
     head = ["step", "size", "zlib -9", "ratio", "sparsity", "non-zeros", "weight BER", "output BER",
             *(title for title, _ in columns.values()), "disagreement", "storage"]
     rows = [head, *(_step(step, columns) for step in network.steps)]
-    lines = [f"{network.name}: {network.scheme}", "", *table(rows)]
+    lines = [f"{network.name}: {network.scheme}", "", *(table(rows) if network.steps else ())]
     if network.layers:
-        lines += ["", *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
+        lines += [*([""] if network.steps else ()), *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
     return [*lines, *(f"note: {note}" for note in network.notes)]
 
 
@@ -73,7 +73,9 @@ def simulation_text(simulation: SimulationResult) -> list[str]:
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
     if simulation.ok and simulation.wrong_bits:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
-    return [*table(rows, 3), "",
+    measured = [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in figures.items())}"
+                for target in simulation.data["targets"].values() for machine, figures in target["figures"].items()]
+    return [*table(rows, 3), "", *measured,
             f"hardware BER {simulation.hardware_ber:.3g} over {simulation.bits:,} bits: {verdict}",
             *(f"  {line}" for line in simulation.failures)]
 
