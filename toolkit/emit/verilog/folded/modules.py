@@ -15,7 +15,7 @@ from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zer
 from toolkit.emit.verilog.folded.reader import context as reader_context
 from toolkit.emit.verilog.folded.reader import unsigned_bits
 from toolkit.emit.verilog.folded.settle import Wire, settle
-from toolkit.emit.verilog.folded.weights import term_wires
+from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.linear import signed_width
@@ -49,7 +49,7 @@ def _mac(node: Node, name: str, design: str) -> str:
     x = node.inputs[0].format
     head = _head(node, name, design, f"folded to {lanes.count} lanes")
     x_bits = x.width + (not x.signed)
-    wires, text, term_bits = term_wires(lanes, x_bits)
+    made = term(lanes, x_bits)
     total_bits = signed_width(lanes.low, lanes.high)
     settle_wires, code = settle(layer.requantise, _shift(node, layer.requantise) - lanes.drop, lanes.low, lanes.high,
                                 "total2")
@@ -71,8 +71,8 @@ def _mac(node: Node, name: str, design: str) -> str:
     words = lanes.codes.reshape(lanes.rom_words, lanes.count)
     last_turn = int(counts[lanes.turns - 1])
     return render(
-        "verilog/folded/mac.v.j2", **head, l=lanes, term=wires, term_text=text, term_bits=term_bits,
-        term_extended=extend(Operand("term3", term_bits), lanes.sum_bits, True), settle=settle_wires, code=code,
+        "verilog/folded/mac.v.j2", **head, l=lanes, term=made,
+        term_extended=extend(Operand("term3", made.width), lanes.sum_bits, True), settle=settle_wires, code=code,
         code_about=("each a sign above a shift, all ones of the shift for zero" if lanes.shifts
                     else "each a two's complement integer"),
         rom=_words(words, lanes.bits), word_bits=unsigned_bits(lanes.rom_words - 1),
