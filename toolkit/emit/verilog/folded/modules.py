@@ -70,6 +70,7 @@ def _mac(node: Node, name: str, design: str) -> str:
     left_bits = unsigned_bits(lanes.count)
     words = lanes.codes.reshape(lanes.rom_words, lanes.count)
     last_turn = int(counts[lanes.turns - 1])
+    groups, lane_bits = -(-lanes.count // 16), unsigned_bits(lanes.count - 1)
     return render(
         "verilog/folded/mac.v.j2", **head, l=lanes, term=made,
         term_extended=extend(Operand("term3", made.width), lanes.sum_bits, True), settle=settle_wires, code=code,
@@ -79,7 +80,10 @@ def _mac(node: Node, name: str, design: str) -> str:
         last_word=literal(lanes.rom_words - 1, unsigned_bits(lanes.rom_words - 1)), x_bits=x_bits,
         x_extended=extend(Operand("x1", x.width), x_bits, x.signed), sum_bits=unsigned_bits(lanes.taps - 1),
         last_sum=literal(lanes.taps - 1, unsigned_bits(lanes.taps - 1)), left_bits=left_bits,
-        lane_bits=unsigned_bits(lanes.count - 1), channel_bits=unsigned_bits(channels - 1), channels=channels,
+        lane_bits=lane_bits, groups=groups,
+        column_padded=extend(Operand("column", lanes.count), 16 * groups, False),
+        pick_padded=extend(Operand("pick", lane_bits), 4, False), channel_bits=unsigned_bits(channels - 1),
+        channels=channels,
         last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
         turn_bits=unsigned_bits(lanes.turns - 1), last_turn=literal(lanes.turns - 1, unsigned_bits(lanes.turns - 1)),
         left_all=literal(lanes.count, left_bits), left_rest=literal(last_turn, left_bits), offsets=offsets,
