@@ -8,18 +8,18 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, hardware, reference
+from benchmarks import accuracy, folded, hardware, reference
 from toolkit.report.tables import table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("-o", "--out", type=Path, default=Path("bench-out"))
-    parser.add_argument("--only", choices=("hardware", "accuracy", "reference"))
+    parser.add_argument("--only", choices=("hardware", "folded", "accuracy", "reference"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = {"hardware": lambda: hardware.measure(args.out), "accuracy": accuracy.measure,
-             "reference": reference.measure}
+    parts = {"hardware": lambda: hardware.measure(args.out), "folded": lambda: folded.measure(args.out),
+             "accuracy": accuracy.measure, "reference": reference.measure}
     figures = [figure for name, part in parts.items() if args.only in (None, name) for figure in part()]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
     rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]
