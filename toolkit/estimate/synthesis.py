@@ -83,7 +83,7 @@ def run(tool: str, arguments: list[str], folder: Path) -> None:
         raise ToolMissing(f"{tool} is not installed; `pip install {tool}` brings it, and so does the extra 'synth'")
     done = subprocess.run([found, *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        last = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line]
+        last = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
         raise CheckFailed(f"{tool} failed with exit code {done.returncode}: {last[-1] if last else 'it said nothing'}")
 
 
