@@ -14,10 +14,10 @@ from toolkit.design import Dense, Design, FixedPoint, Log2Format, Requantise, Te
 from toolkit.errors import CheckFailed, InputError, ToolMissing
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
-from toolkit.estimate.devices import DEVICES, device
 from toolkit.estimate.estimate import estimate
 from toolkit.generate import generate
 from toolkit.hardware import Options
+from toolkit.hardware.devices import DEVICES, device
 
 STAT = """
 7. Printing statistics.

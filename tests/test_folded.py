@@ -236,3 +236,17 @@ def test_argmax_and_a_line_of_pixels_fold_too(tmp_path: Path):
     generate(design, tmp_path / "p", options=Options(arch="folded", lanes=(("c", 3),)), vectors=200)
     found = simulate(tmp_path / "p", axi_samples=20)
     assert found.ok, found.failures
+
+
+def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
+    design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 256)), dense("small", "big", (256, 8))))
+    large, small = (choose(design, Options(arch="folded", device=name)) for name in ("ecp5-85f", "ice40-up5k"))
+    assert sum(large.lanes.values()) > sum(small.lanes.values()) and "ice40-up5k" in small.bound
+    with pytest.raises(InputError, match=r"takes about .* LUTs, and ice40-up5k has 5,280; .* clocks would fit"):
+        choose(design, Options(interval=80, device="ice40-up5k"))
+
+
+def test_memories_that_a_device_does_not_have_are_refused_by_name():
+    design = Design("d", Tensor("x", (600,), WIDE), (dense("big", "x", (600, 300)),))
+    with pytest.raises(InputError, match="the weights of 'big'"):
+        planned(design, Options(arch="folded", device="ice40-up5k"))

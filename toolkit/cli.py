@@ -50,6 +50,8 @@ Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may tak
 Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
 Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
 Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
+Device = Annotated[str, typer.Option(help="As ecp5-25f: folded layers get as many lanes as fit it, and what does not "
+                                          "fit is refused.")]
 Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
 Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
                                      "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
@@ -114,7 +116,7 @@ def build(model: Model, out: Out, data: AnyData = None,
           layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
           name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
           interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
-          lanes: Lanes = None, hls4ml: Hls4ml = "",
+          lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "",
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
@@ -130,7 +132,7 @@ def build(model: Model, out: Out, data: AnyData = None,
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = _model_and_data(model, data, task, requantise)
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, device, hls4ml)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
@@ -168,12 +170,12 @@ def search(model: Model, data: DataFile, out: Out,
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
              vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
              interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
-             lanes: Lanes = None, hls4ml: Hls4ml = "", as_json: Json = False) -> None:
+             lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "", as_json: Json = False) -> None:
     """Write the project folder of a design."""
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, device, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
@@ -256,12 +258,12 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
-             widest: int, lanes: list[str] | None, hls4ml: str) -> Any:
+             widest: int, lanes: list[str] | None, device: str, hls4ml: str) -> Any:
     from toolkit.api import Options
 
     chosen: Any = Options.parse_hls4ml(hls4ml)
     return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
-                   widest=widest, lanes=Options.parse_lanes(lanes or []), **chosen)
+                   widest=widest, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.estimate.devices import Device
-from toolkit.estimate.devices import device as find_device
 from toolkit.estimate.place import Placed, place
 from toolkit.estimate.project import load
 from toolkit.estimate.synthesis import Cells, cells
+from toolkit.hardware.devices import Device
+from toolkit.hardware.devices import device as find_device
 
 
 @dataclass(frozen=True)

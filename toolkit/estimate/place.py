@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import InputError
-from toolkit.estimate.devices import Device
 from toolkit.estimate.synthesis import run
+from toolkit.hardware.devices import Device
 
 MEGAHERTZ = 100
 """The clock that is aimed for."""

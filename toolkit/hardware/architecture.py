@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from toolkit.design import Conv, Dense, Design
 from toolkit.errors import InputError
+from toolkit.hardware.devices import Device, device
 from toolkit.hardware.layers import PLANNERS
-from toolkit.hardware.options import Options
+from toolkit.hardware.options import MAX_LANES, Options
 from toolkit.hardware.work import Work, work
 
 UNROLLED = 0
 SMALL = 16_384
 """Sums of non-zero weights a sample up to which `auto` unrolls a network."""
+LANE_LUTS = {4: 80, 6: 60}
+"""LUTs of a lane and its share of control, by the inputs of a LUT; an estimate (measured in benchmarks/folded.py)."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`lanes`: for each layer by name, how many lanes it is folded to, or UNROLLED."""
+    """`lanes`: for each layer by name, how many lanes it is folded to, or UNROLLED. `bound`: what kept them from being
+    more, or fewer, in words."""
 
     lanes: dict[str, int]
     works: dict[str, Work]
+    bound: str
 
     @property
     def unrolled(self) -> bool:
@@ -46,10 +51,9 @@ def choose(design: Design, options: Options) -> Architecture:
     unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.interval in (None, 1)
                                             and not options.lanes and _sums(design, works) <= SMALL)
     if unroll:
-        lanes = dict.fromkeys(works, UNROLLED)
+        lanes, bound = dict.fromkeys(works, UNROLLED), "every layer is unrolled"
     else:
-        bound = options.interval or max(w.clocks(min(w.most_lanes, options.widest)) for w in works.values())
-        lanes = {name: fewest(w, bound) for name, w in works.items()}
+        lanes, bound = _fitting(works, options)
     for pattern, count in options.lanes:
         matching = [name for name in works if fnmatchcase(name, pattern)]
         if not matching:
@@ -58,7 +62,40 @@ def choose(design: Design, options: Options) -> Architecture:
     if any(lanes.values()):
         # Among folded layers a stream passes one element a clock: what has no weights has nothing to gain.
         lanes = {layer.name: lanes[layer.name] or int(not isinstance(layer, Dense | Conv)) for layer in design.layers}
-    return Architecture(lanes, works)
+    return Architecture(lanes, works, bound)
+
+
+def _fitting(works: dict[str, Work], options: Options) -> tuple[dict[str, int], str]:
+    """(lanes of each layer, what bounds them) for an interval, for a device, or for the widest layer."""
+    chip = device(options.device) if options.device else None
+    if options.interval is not None:
+        lanes = {name: fewest(w, options.interval) for name, w in works.items()}
+        slowest = max(w.clocks(lanes[name]) for name, w in works.items())
+        if chip and _luts(lanes, chip) > chip.luts:
+            found = _fitting(works, replace(options, interval=None))[0]
+            least = max(w.clocks(found[name]) for name, w in works.items())
+            raise InputError(f"an interval of {options.interval:,} clocks takes about {_luts(lanes, chip):,} LUTs, and "
+                             f"{chip.name} has {chip.luts:,}; {least:,} clocks would fit")
+        if slowest > options.interval:
+            return lanes, f"every lane that has work is there, and still a sample takes {slowest:,} clocks"
+        return lanes, f"as few lanes as keep a sample within {options.interval:,} clocks"
+    widest = MAX_LANES if chip else options.widest
+    while True:
+        clocks = max(w.clocks(min(w.most_lanes, widest)) for w in works.values())
+        lanes = {name: fewest(w, clocks) for name, w in works.items()}
+        if chip is None:
+            return lanes, f"at most {widest} lanes a layer"
+        if _luts(lanes, chip) <= chip.luts:
+            return lanes, f"as many lanes as fit the {chip.luts:,} LUTs of {chip.name}, about {_luts(lanes, chip):,}"
+        if widest == 1:
+            raise InputError(f"even one lane a layer takes about {_luts(lanes, chip):,} LUTs, and {chip.name} has "
+                             f"{chip.luts:,}; choose a larger device")
+        widest //= 2
+
+
+def _luts(lanes: dict[str, int], chip: Device) -> int:
+    """About how many LUTs so many lanes take."""
+    return sum(lanes.values()) * LANE_LUTS[chip.inputs]
 
 
 def fewest(work: Work, clocks: int) -> int:

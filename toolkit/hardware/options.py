@@ -19,7 +19,8 @@ class Options:
 
     `arch`: every layer unrolled, every layer folded, or auto: what is small is unrolled. A folded network takes as few
     lanes as keep a sample within `interval` clocks; without it, `widest` lanes at the most go to a layer and the others
-    get as few as keep up with the busiest. `lanes`: (pattern of layer names, lanes; 0 unrolls), which overrule that.
+    get as few as keep up with the busiest; with a `device`, as many as fit it. `lanes`: (pattern of layer names, lanes;
+    0 unrolls), which overrule that.
 
     `hls4ml_backend`, `hls4ml_io`: whose project the target hls4ml is, and how tensors travel in it; `hls4ml_weights`:
     as plain fixed-point numbers, or as shifts (its exponent type).
@@ -31,6 +32,7 @@ class Options:
     interval: int | None = None
     widest: int = 64
     lanes: tuple[tuple[str, int], ...] = ()
+    device: str = ""
     hls4ml_backend: str = "vitis"
     hls4ml_io: str = "io_parallel"
     hls4ml_weights: str = "fixed"

@@ -29,7 +29,7 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
                      f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
                      f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
         note = (f"'{busiest['name']}' is the busiest: {busiest['clocks']:,} of the {entry['initiation_interval']:,.7g} "
-                "clocks between two samples")
+                f"clocks between two samples; {entry['bound']}")
     else:
         rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
                      f"{memory['register_bits']:,} bit", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])

@@ -33,7 +33,7 @@ def _folded(job: Job) -> Emitted:
     entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
                     "proved": schedule.proved},
-                   folded_memory(plan).to_json())
+                   folded_memory(plan).to_json()) | {"bound": job.architecture.bound}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
                      "clocks": job.architecture.clocks(n.name),
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",

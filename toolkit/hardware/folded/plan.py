@@ -10,7 +10,9 @@ import numpy as np
 
 from toolkit.design import Design
 from toolkit.design.tensors import Interval
+from toolkit.errors import InputError
 from toolkit.hardware.architecture import Architecture
+from toolkit.hardware.devices import Device, device
 from toolkit.hardware.folded import simulate
 from toolkit.hardware.folded.needs import depths, waits
 from toolkit.hardware.folded.node import Node
@@ -94,9 +96,24 @@ def plan_folded(design: Design, architecture: Architecture, options: Options) ->
         free = schedule(design, nodes, [replace(q, depth=BOUNDLESS) for q in queues])
         advance(note="queues")
         queues = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(queues, free.held, strict=True)]
+        if options.device:
+            _check_memory(nodes, queues, device(options.device))
         found = schedule(design, nodes, queues)
         advance()
     return FoldedPlan(design, architecture, tuple(nodes), tuple(queues), found)
+
+
+def _check_memory(nodes: list[Node], queues: list[QueuePlan], chip: Device) -> None:
+    """Raise InputError where the network's memories are more than the device has."""
+    parts = {f"the weights of '{n.name}'": n.lanes.rom_bits for n in nodes if n.lanes}
+    parts |= {f"the buffer of '{n.name}'": n.buffer_bits for n in nodes}
+    parts |= {f"the queue from '{q.source}' to '{q.layer}'": q.bits for q in queues}
+    total = sum(parts.values())
+    if total > chip.ram_bits:
+        most = max(parts, key=lambda name: parts[name])
+        raise InputError(f"the network's memories take {total:,} bits, and {chip.name} has {chip.ram_bits:,} in block "
+                         f"RAM; the most of them, {parts[most]:,}, are {most}; prune the network, or choose a larger "
+                         "device")
 
 
 def _queues(design: Design, nodes: list[Node]) -> list[QueuePlan]:
