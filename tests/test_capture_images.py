@@ -147,3 +147,12 @@ def test_what_has_no_hardware_is_refused_with_its_place_and_a_way_out(layer, sai
     with pytest.raises(InputError) as caught:
         capture(nn.Sequential(nn.Sequential(layer)), (2, 9, 9))
     assert said in str(caught.value) and "'0.0" in str(caught.value)
+
+
+def test_an_export_taken_to_pieces_is_captured():
+    made = settled(nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2),
+                                 nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2)))
+    whole = torch.export.export(made, (torch.zeros(2, 2, 8),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    x = torch.randn(5, 2, 8)
+    with torch.no_grad():
+        assert torch.allclose(capture(whole.run_decompositions(), (2, 8))(x), made(x), atol=1e-5)

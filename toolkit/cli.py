@@ -34,6 +34,7 @@ Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.
 InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
 HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
 OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
+TableBits = Annotated[int, typer.Option(help="Bits of what a table (of sigmoid, SiLU, ...) or a LeakyReLU reads.")]
 Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
 Metric = Annotated[str | None, typer.Option(
     help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
@@ -50,6 +51,8 @@ Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The s
 Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
 Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
 Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
+Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
+                                     "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -87,13 +90,14 @@ def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = Non
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
              task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-             name: Name = "network", input_range: InputRange = "-1,1", as_json: Json = False) -> None:
+             table_bits: TableBits = 10, name: Name = "network", input_range: InputRange = "-1,1",
+             as_json: Json = False) -> None:
     """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import compress_all
     from toolkit.report import sweep as report
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer)
+                         trainer, table_bits)
     source, samples = _model_and_data(model, data, task)
     found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
                          name=name, input_range=_range(input_range))
@@ -110,11 +114,11 @@ def build(model: Model, out: Out, data: AnyData = None,
           layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
           name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
           interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
-          lanes: Lanes = None,
+          lanes: Lanes = None, hls4ml: Hls4ml = "",
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
           trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
-          input_range: InputRange = "-1,1", requantise: Requantise = False,
+          table_bits: TableBits = 10, input_range: InputRange = "-1,1", requantise: Requantise = False,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import build as run
@@ -122,11 +126,11 @@ def build(model: Model, out: Out, data: AnyData = None,
     from toolkit.errors import InputError
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer)
+                         trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = _model_and_data(model, data, task, requantise)
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
@@ -164,12 +168,12 @@ def search(model: Model, data: DataFile, out: Out,
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
              vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
              interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
-             lanes: Lanes = None, as_json: Json = False) -> None:
+             lanes: Lanes = None, hls4ml: Hls4ml = "", as_json: Json = False) -> None:
     """Write the project folder of a design."""
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
@@ -182,6 +186,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
 @app.command()
 def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
              target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
+             board: Annotated[list[str] | None, typer.Option(
+                 help="Also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated.")] = None,
              vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
              bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
              stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
@@ -196,8 +202,9 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(folder, targets=_targets(target), vectors=vectors, bench=bench, stalls=stalls, waves=waves,
-                max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild, edited=edited)
+    found = run(folder, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
+                stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
+                edited=edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)
@@ -205,13 +212,13 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
               plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
-              trainer: str | None) -> Any:
+              trainer: str | None, table_bits: int = 10) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
     from toolkit.compress.scheme import Overrides
     from toolkit.named import function
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
+    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate, not plain, seed,
                     Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
                     function(trainer, "training loop"))
 
@@ -233,11 +240,12 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
-             widest: int, lanes: list[str] | None) -> Any:
+             widest: int, lanes: list[str] | None, hls4ml: str) -> Any:
     from toolkit.api import Options
 
+    chosen: Any = Options.parse_hls4ml(hls4ml)
     return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
-                   widest=widest, lanes=Options.parse_lanes(lanes or []))
+                   widest=widest, lanes=Options.parse_lanes(lanes or []), **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:

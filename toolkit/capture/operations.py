@@ -74,7 +74,7 @@ def _batch_norm(b: Builder, node: fx.Node, name: str) -> None:
     eps = argument(node, 7, "eps", 1e-5)
     if mean is None or var is None:
         raise b.refuse(node, "a BatchNorm without running statistics has no constant scale")
-    rank = len(b.shape(node))
+    rank = len(b.shape(node.args[0]))
     if rank > 3:
         raise b.refuse(node, "a BatchNorm over volumes; BatchNorm1d and BatchNorm2d are supported")
     layer = (nn.BatchNorm2d if rank == 3 else nn.BatchNorm1d)(len(mean), eps=eps)

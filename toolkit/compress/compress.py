@@ -40,6 +40,7 @@ from toolkit.design import Design
 from toolkit.errors import InputError
 
 CALIBRATION = 2048
+PROBE = 64
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,11 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
         raise InputError("the model's outputs are not finite on the test samples")
     data.check_outputs(outputs.shape[1:])
     settings.overrides.check(original.meta["paths"])
+    if scheme.quantise is not None:
+        # Whatever no hardware can be made of is refused before hours of training.
+        probe = torch.from_numpy(data.calibration(PROBE))
+        lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
+                       overrides=settings.overrides), name)
     chain = _Chain(original, data, settings)
     for step in scheme.steps:
         chain.take(step)
@@ -207,14 +213,14 @@ def step_ratio(step: Scheme_step, share: float) -> float:
 
 
 def _enough(graph: fx.GraphModule, samples: np.ndarray) -> int:
-    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 256 MiB as float64."""
+    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 128 MiB as float64."""
     sizes = [samples[0].size]
     hooks = [m.register_forward_hook(lambda module, inputs, output: sizes.append(output[0].numel()))
              for m in graph.modules() if m is not graph]
     evaluate(graph, samples[:1])
     for hook in hooks:
         hook.remove()
-    return min(CALIBRATION, max((1 << 25) // max(sizes), 16))
+    return min(CALIBRATION, max((1 << 24) // max(sizes), 16))
 
 
 def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:

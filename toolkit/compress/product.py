@@ -12,7 +12,8 @@ from torch import nn
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 """The modules of a captured graph that have weights."""
 ROWS = 1 << 15
-"""Windows that a calibration looks at, at the most."""
+"""Windows that a calibration looks at, at the most; and numbers in all of them together, where they are large."""
+NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,12 @@ class Product:
         if self.rank == 1:  # unfold takes images only
             flat = Product((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
             return flat.rows(x[:, :, None], weight[:, :, None])
-        windows = self._unfold(x[:1], kernel).shape[-1]
-        few = x[::max(len(x) * min(windows, 64) // ROWS, 1)]
-        seen = self._unfold(few, kernel)[:, :, ::max(len(few) * windows // ROWS, 1)]
+        taps, windows = self._unfold(x[:1], kernel).shape[1:]
+        count = min(ROWS, max(NUMBERS // taps, 4 * weight[0].numel()))
+        few = x[::max(len(x) * min(windows, 64) // count, 1)]
+        step = max(len(few) * windows // count, 1)
+        seen = torch.cat([self._unfold(part, kernel)[:, :, ::step].contiguous()
+                          for part in few.split(max(NUMBERS // (taps * windows), 1))])
         return [part.transpose(1, 2).reshape(-1, part.shape[1]) for part in seen.chunk(self.groups, dim=1)]
 
     def _unfold(self, x: torch.Tensor, kernel: tuple[int, ...]) -> torch.Tensor:

@@ -143,8 +143,7 @@ class _Calibration:
             form = self._output(real)
         else:
             inner = all(isinstance(module_of(self.graph, user), Table | nn.LeakyReLU) for user in node.users)
-            form = fitted(real.numpy(), self.overrides.activation(
-                self._path(source), self.widths.table if inner else self.widths.hidden))
+            form = fitted(real.numpy(), self.widths.table if inner else self._width(source))
         requantiser.set(form)
         self.formats[node] = form
         layer = module_of(self.graph, source)
@@ -164,10 +163,18 @@ class _Calibration:
                              f"bits; ask for at most {MAX_INPUT_WIDTH} bits of what it reads")
         self.real[node] = real = table(self.real[source])
         form = self._output(real) if node in self.final else \
-            fitted(real.numpy(), self.overrides.activation(self._path(node), self.widths.hidden))
+            fitted(real.numpy(), self._width(node))
         table.set(before, form)
         self.formats[node] = form
         self.quantised[node] = table(self.quantised[source])
+
+    def _width(self, node: fx.Node) -> int:
+        """Bits of what `node` hands on: as they are set for itself, or for the layer whose activation it is."""
+        default, before = self.widths.hidden, node.args[0]
+        if isinstance(module_of(self.graph, node), Table | nn.LeakyReLU) \
+                and isinstance(module_of(self.graph, cast(fx.Node, before)), Requantiser):
+            default = self.overrides.activation(self._path(cast(Any, before).args[0]), default)
+        return self.overrides.activation(self._path(node), default)
 
     def _output(self, real: torch.Tensor) -> FixedPoint:
         """The format of what leaves the network: no calibration sample saturates it."""

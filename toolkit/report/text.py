@@ -73,7 +73,9 @@ def simulation_text(simulation: SimulationResult) -> list[str]:
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
     if simulation.ok and simulation.wrong_bits:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
-    return [*table(rows, 3), "",
+    measured = [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in figures.items())}"
+                for target in simulation.data["targets"].values() for machine, figures in target["figures"].items()]
+    return [*table(rows, 3), "", *measured,
             f"hardware BER {simulation.hardware_ber:.3g} over {simulation.bits:,} bits: {verdict}",
             *(f"  {line}" for line in simulation.failures)]
 
