@@ -8,6 +8,13 @@ from pathlib import Path
 import numpy as np
 from onnx_files import floats, model, node, saved
 from test_cli import refused, run
+from torch import nn
+
+HERE = Path(__file__).parent
+
+
+def linear() -> nn.Module:
+    return nn.Linear(4, 2)
 
 
 def network(folder: Path) -> Path:
@@ -43,5 +50,6 @@ def test_files_that_cannot_be_taken_are_one_sentence_and_code_2(tmp_path: Path):
     assert "'Einsum_y' (Einsum)" in refused(run("build", path, "-o", tmp_path / "out"))
     path.write_bytes(path.read_bytes()[:40])
     assert "model.onnx" in refused(run("build", path, "-o", tmp_path / "out"))
+    assert "data are needed" in refused(run("build", "test_onnx_cli:linear", "-o", tmp_path / "out", cwd=HERE))
     assert "LOW,HIGH" in refused(run("build", network(tmp_path), "-o", tmp_path / "out", "--input-range=wide"))
     assert not (tmp_path / "out").exists()
