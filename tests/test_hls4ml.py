@@ -151,7 +151,8 @@ def test_every_bit_of_an_mlp_is_right_in_streams(tmp_path: Path):
 
 
 def test_every_bit_of_a_cnn_is_right(tmp_path: Path):
-    proved(cnn(), tmp_path / "p")
+    entry = proved(cnn(), tmp_path / "p", arch="unrolled")
+    assert {layer["strategy"] for layer in entry["layers"]} == {"Latency"}
 
 
 def test_every_bit_of_a_folded_cnn_is_right_in_streams(tmp_path: Path):
@@ -238,7 +239,7 @@ def test_a_gather_is_refused_unless_its_columns_can_move(tmp_path: Path):
                    tmp_path)
     assert told.startswith("layer 'pick' (reorder): hls4ml has no gather, and layer 'clip' (clamp) reads it")
     dense = Dense("fc", ("pick",), log2(2, 4), bias(2), 6, fixed(True, 8, 4))
-    made = emit(Job(Design("d", VECTOR, (Reorder("pick", ("x",), index, (4,)), dense)), Options()))
+    made = emit(Job(Design("d", VECTOR, (Reorder("pick", ("x",), index, (4,)), dense)), Options(arch="unrolled")))
     weights = [float(word) for word in made.files["hls4ml/firmware/weights/w2.txt"].split(b",")]
     want = np.zeros((2, 4))
     np.add.at(want.T, index, dense.weights.values().T)
