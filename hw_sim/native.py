@@ -62,7 +62,10 @@ def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = F
     told = _run(command, timeout)
     log.write_bytes(told.stdout + told.stderr)
     if told.returncode:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+        said = log.read_text(errors="replace").splitlines()
+        # The linker's own complaints carry no such word, and what ends with it only says that there were some.
+        lines = [line for line in said if "rror" in line and not line.startswith("collect2")] or \
+            [line for line in said if "ld: " in line]
         raise SimulationError(f"{Path(command[0]).name} could not build {path.name}: "
                               f"{lines[0].strip() if lines else f'exit code {told.returncode}'} (see {log})")
     note.write_text(key)
@@ -103,7 +106,7 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
     due = one.expected
     size = due.dtype.itemsize * due.shape[1]
     came = min(len(answer) // size, len(due))
-    got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, -1)
+    got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, due.shape[1])
     if len(answer) != len(due) * size:
         faults = (*faults, f"{len(answer)} bytes came; {len(due)} outputs take {len(due) * size}")
     # All bits of a word count, those above the format's width too: they must be its sign.

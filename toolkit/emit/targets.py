@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from toolkit.emit.c import emit as c
+from toolkit.emit.hls import emit as hls
 from toolkit.emit.hls4ml import emit as hls4ml
 from toolkit.emit.hls4ml import require as hls4ml_is_there
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
 from toolkit.errors import InputError
 
-TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls4ml": hls4ml}
+TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml}
 
 NEEDS: dict[str, Callable[[], object]] = {"hls4ml": hls4ml_is_there}
 """What raises ToolMissing where a target cannot be written for want of a package."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from toolkit.report.tables import table
+from toolkit.report.tables import size, table
 
 
 def verilog(name: str, entry: dict[str, Any]) -> list[str]:
@@ -38,6 +38,25 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
             *table(rows, 2), "", f"latency {entry['latency']:,} clocks; {note}"]
 
 
+def c(name: str, entry: dict[str, Any]) -> list[str]:
+    """Constants and memory of the C, array by array; both are exact."""
+    rows = [("constants", "flash"), *((table["name"][:60], f"{table['bytes']:,} B") for table in entry["tables"])]
+    rows.append(("all", size(entry["flash_bytes"])))
+    pools = ", ".join(f"{count:,} words of {bits} bits" for bits, count in entry["memory"].items())
+    return [f"{name}: C '{entry['base']}'; instructions and stack come on top", "", *table(rows), "",
+            f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
+
+
+def hls(name: str, entry: dict[str, Any]) -> list[str]:
+    """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
+    rows = [("layer", "lanes", "clocks", "terms added", "code ROM", "other tables")]
+    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['clocks']:,}",
+              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
+             for row in entry["layers"]]
+    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; clocks as planned, tables as declared", "",
+            *table(rows)]
+
+
 def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
     """Every layer that hls4ml gets, with the type that it is assigned to."""
     rows = [("layer", "of", "type", "strategy", "reuse factor")]
@@ -47,4 +66,6 @@ def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
     return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "hls4ml": hls4ml}
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {
+    "verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml,
+}
