@@ -183,6 +183,18 @@ def test_weights_are_shifts_on_request_and_zeros_too(tmp_path: Path):
     assert (shifts().layers[2].weights.values() == 0).any()
 
 
+def test_roundings_that_drop_every_bit_are_right(tmp_path: Path):
+    x = Tensor("x", (3,), FixedPoint(True, 3, 4))
+    even = Rounding.HALF_EVEN
+    design = Design("tiny", x, (
+        Clamp("a", ("x",), fixed(True, 4, -1, even)), Leaky("b", ("x",), 4, fixed(True, 5, 1)),
+        Add("c", ("x", "x"), fixed(True, 4, -2)), Dense("d", ("x",), log2(3, 3), bias(3), 2, fixed(True, 9, -9)),
+        Concat("out", ("a", "b", "c", "d"))))
+    generate(design, tmp_path / "p", targets=("hls4ml",), vectors=500, options=Options(arch="unrolled"))
+    found = simulate(tmp_path / "p")
+    assert found.ok, found.failures
+
+
 def test_a_weight_that_was_changed_is_found(project: Path, tmp_path: Path):
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     path = next((copy / "hls4ml" / "firmware" / "weights").glob("b*.txt"))
