@@ -19,6 +19,7 @@ from strategies import designs, formats, requantisations
 from benchmarks.lint_generated import every_layer
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
+    LAYERS,
     Add,
     ArgMax,
     AvgPool,
@@ -47,6 +48,7 @@ from toolkit.design import (
 from toolkit.emit.hls4ml import emit
 from toolkit.emit.hls4ml.defects import DEFECTS, exponents_mended
 from toolkit.emit.hls4ml.exponents import exponents
+from toolkit.emit.hls4ml.layers import LAYERS as TRANSLATED
 from toolkit.emit.hls4ml.types import Step, Type, cast
 from toolkit.emit.target import Job
 from toolkit.errors import InputError, ToolMissing
@@ -238,6 +240,10 @@ def refused(layers: tuple[Layer, ...], x: Tensor, tmp_path: Path, **options) -> 
 
 VECTOR = Tensor("x", (4,), FixedPoint(True, 8, 4))
 IMAGE = Tensor("x", (4, 4, 2), FixedPoint(True, 8, 4))
+
+
+def test_every_kind_of_layer_has_its_translation_or_its_refusal():
+    assert set(TRANSLATED) == set(LAYERS.values())
 
 
 def test_an_argmax_is_refused(tmp_path: Path):
