@@ -19,6 +19,7 @@ from strategies import designs, formats, requantisations
 from benchmarks.lint_generated import every_layer
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
+    LAYERS,
     Add,
     ArgMax,
     AvgPool,
@@ -47,6 +48,7 @@ from toolkit.design import (
 from toolkit.emit.hls4ml import emit
 from toolkit.emit.hls4ml.defects import DEFECTS, exponents_mended
 from toolkit.emit.hls4ml.exponents import exponents
+from toolkit.emit.hls4ml.layers import LAYERS as TRANSLATED
 from toolkit.emit.hls4ml.types import Step, Type, cast
 from toolkit.emit.target import Job
 from toolkit.errors import InputError, ToolMissing
@@ -151,7 +153,8 @@ def test_every_bit_of_an_mlp_is_right_in_streams(tmp_path: Path):
 
 
 def test_every_bit_of_a_cnn_is_right(tmp_path: Path):
-    proved(cnn(), tmp_path / "p")
+    entry = proved(cnn(), tmp_path / "p", arch="unrolled")
+    assert {layer["strategy"] for layer in entry["layers"]} == {"Latency"}
 
 
 def test_every_bit_of_a_folded_cnn_is_right_in_streams(tmp_path: Path):
@@ -180,6 +183,18 @@ def test_weights_are_shifts_on_request_and_zeros_too(tmp_path: Path):
     assert entry["weights"] == "exponent"
     assert "product = nnet::product::weight_exponential" in (firmware / "parameters.h").read_text()
     assert (shifts().layers[2].weights.values() == 0).any()
+
+
+def test_roundings_that_drop_every_bit_are_right(tmp_path: Path):
+    x = Tensor("x", (3,), FixedPoint(True, 3, 4))
+    even = Rounding.HALF_EVEN
+    design = Design("tiny", x, (
+        Clamp("a", ("x",), fixed(True, 4, -1, even)), Leaky("b", ("x",), 4, fixed(True, 5, 1)),
+        Add("c", ("x", "x"), fixed(True, 4, -2)), Dense("d", ("x",), log2(3, 3), bias(3), 2, fixed(True, 9, -9)),
+        Concat("out", ("a", "b", "c", "d"))))
+    generate(design, tmp_path / "p", targets=("hls4ml",), vectors=500, options=Options(arch="unrolled"))
+    found = simulate(tmp_path / "p")
+    assert found.ok, found.failures
 
 
 def test_a_weight_that_was_changed_is_found(project: Path, tmp_path: Path):
@@ -227,6 +242,10 @@ VECTOR = Tensor("x", (4,), FixedPoint(True, 8, 4))
 IMAGE = Tensor("x", (4, 4, 2), FixedPoint(True, 8, 4))
 
 
+def test_every_kind_of_layer_has_its_translation_or_its_refusal():
+    assert set(TRANSLATED) == set(LAYERS.values())
+
+
 def test_an_argmax_is_refused(tmp_path: Path):
     assert re.match(r"layer 'class' \(argmax\): hls4ml has no argmax; end the design",
                     refused((ArgMax("class", ("x",)),), VECTOR, tmp_path))
@@ -238,7 +257,7 @@ def test_a_gather_is_refused_unless_its_columns_can_move(tmp_path: Path):
                    tmp_path)
     assert told.startswith("layer 'pick' (reorder): hls4ml has no gather, and layer 'clip' (clamp) reads it")
     dense = Dense("fc", ("pick",), log2(2, 4), bias(2), 6, fixed(True, 8, 4))
-    made = emit(Job(Design("d", VECTOR, (Reorder("pick", ("x",), index, (4,)), dense)), Options()))
+    made = emit(Job(Design("d", VECTOR, (Reorder("pick", ("x",), index, (4,)), dense)), Options(arch="unrolled")))
     weights = [float(word) for word in made.files["hls4ml/firmware/weights/w2.txt"].split(b",")]
     want = np.zeros((2, 4))
     np.add.at(want.T, index, dense.weights.values().T)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from toolkit.errors import InputError
 
@@ -56,7 +57,7 @@ class Options:
             raise InputError(f"{self.sharing_tries} sharing tries are outside 1..1000")
 
     @staticmethod
-    def parse_hls4ml(text: str) -> dict[str, str]:
+    def parse_hls4ml(text: str) -> dict[str, Any]:
         """Read `vivado,io_stream`: the options of the target hls4ml, in any order, what is not named as it is."""
         known = {word: name for name, words in HLS4ML.items() for word in words}
         found: dict[str, str] = {}

@@ -46,10 +46,10 @@ def _loses_axis() -> bool:
     return len(_exponents([[0.5, 1.0]]).shape) != 2
 
 
-def _header(name: str, backend: str = "vivado") -> str:
+def _header(name: str, backend: str = "vivado", part: str = "nnet_utils") -> str:
     import hls4ml
 
-    return (Path(hls4ml.__file__).parent / "templates" / backend / "nnet_utils" / name).read_text()
+    return (Path(hls4ml.__file__).parent / "templates" / backend / part / name).read_text()
 
 
 DEFECTS = {
@@ -69,6 +69,9 @@ DEFECTS = {
     "reuse": Defect("an io_parallel convolution with a reuse factor above its taps is silently wrong for Vitis, and "
                     "aborts for Vivado", "no factor above the taps is chosen (`__init__.schedule`)",
                     lambda: "multiplier_limit == block_factor" in _header("nnet_conv2d_resource.h", "vitis")),
+    "rounding": Defect("a rounding that drops more bits than a number has aborts in the ap_types that come along",
+                       "what is rounded gets as many bits (`layers.roomy`, `layers.accumulator`)",
+                       lambda: "Attempting to read bit beyond MSB" in _header("etc/ap_private.h", part="ap_types")),
     "stamp": Defect("every project gets a random stamp", "the stamp is set, and the writer called without that pass",
                     lambda: _stamp() != _stamp()),
 }

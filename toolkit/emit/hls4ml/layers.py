@@ -49,7 +49,16 @@ def accumulator(range: LayerRange, r: Requantise) -> FixedPoint:
     """A signed format for the sums before their rounding: partial sums may wrap in it, the last one does not."""
     assert range.accumulator is not None
     half = r.half(range.acc_frac)
-    return signed_holding(int(range.accumulator.low.min()) - half, int(range.accumulator.high.max()), range.acc_frac)
+    form = signed_holding(int(range.accumulator.low.min()) - half, int(range.accumulator.high.max()), range.acc_frac)
+    return FixedPoint(True, max(form.width, form.frac - r.format.frac), form.frac)  # defect "rounding"
+
+
+def roomy(net: Network, layer: Layer, wire: Wire, dropped: int) -> Wire:
+    """A wire with no fewer bits than a rounding drops of it: defect "rounding"."""
+    form = wire.format
+    if form.width >= dropped:
+        return wire
+    return net.cast(layer, wire, Type(FixedPoint(form.signed, dropped, form.frac)), "_wide")
 
 
 def dense(net: Network, layer: Dense, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
@@ -177,8 +186,8 @@ def avgpool(net: Network, layer: AvgPool, inputs: list[Tensor], range: LayerRang
 
 def add(net: Network, layer: Add, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wires = [net.plain(layer, name) for name in layer.inputs]
-    total = wires[0]
     form = accumulator(range, layer.requantise)
+    total = roomy(net, layer, wires[0], form.frac - layer.requantise.format.frac)
     for number, wire in enumerate(wires[1:-1], 1):
         # A sum of some of the inputs may leave the range of all of them: it wraps, and comes back.
         total = net.add(layer.name, "Merge", [total, wire], wire.shape, Type(form), suffix=f"_part{number}",
@@ -216,11 +225,13 @@ def reorder(net: Network, layer: Reorder, inputs: list[Tensor], range: LayerRang
 
 def clamp(net: Network, layer: Clamp, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire = net.plain(layer, layer.inputs[0])
+    wire = roomy(net, layer, wire, wire.format.frac - layer.requantise.format.frac)
     return requantised(net, layer, layer.requantise, lambda type: net.cast(layer, wire, type))
 
 
 def leaky(net: Network, layer: Leaky, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire = net.plain(layer, layer.inputs[0])
+    wire = roomy(net, layer, wire, wire.format.frac + layer.slope - layer.requantise.format.frac)
     slope = FixedPoint(False, 1, layer.slope)
     return requantised(net, layer, layer.requantise, lambda type: net.add(
         layer.name, "LeakyReLU", [wire], wire.shape, type, precision={"param": str(slope)},
