@@ -8,10 +8,21 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, c, compression, hardware, mnist, reference, searched
+from benchmarks import accuracy, c, cnn, compression, hardware, hls, mnist, reference, searched
 from toolkit.report.tables import table
 
-PARTS = ("hardware", "c", "accuracy", "compression", "reference", "search", "mnist")
+PARTS = {
+    "hardware": lambda args: hardware.measure(args.out),
+    "hls": lambda args: hls.measure(args.out),
+    "c": lambda args: c.measure(args.out),
+    "accuracy": lambda args: accuracy.measure(),
+    "compression": lambda args: compression.measure(),
+    "reference": lambda args: reference.measure(),
+    "search": lambda args: searched.measure(),
+    "mnist": lambda args: mnist.measure(args.mnist),
+    "cnn": lambda args: cnn.measure(args.mnist, args.out),
+}
+ON_MNIST = ("mnist", "cnn")
 
 
 def main() -> int:
@@ -21,14 +32,11 @@ def main() -> int:
     parser.add_argument("--mnist", type=Path, help="a folder with MNIST's 10,000 test images; without it they are left "
                         "out")
     args = parser.parse_args()
-    if args.only == "mnist" and args.mnist is None:
-        parser.error("--only mnist needs --mnist FOLDER")
+    if args.only in ON_MNIST and args.mnist is None:
+        parser.error(f"--only {args.only} needs --mnist FOLDER")
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = {"hardware": lambda: hardware.measure(args.out), "c": lambda: c.measure(args.out),
-             "accuracy": accuracy.measure, "compression": compression.measure,
-             "reference": reference.measure, "search": searched.measure, "mnist": lambda: mnist.measure(args.mnist)}
-    wanted = [args.only] if args.only else [name for name in PARTS if name != "mnist" or args.mnist is not None]
-    figures = [figure for name in wanted for figure in parts[name]()]
+    wanted = [args.only] if args.only else [name for name in PARTS if name not in ON_MNIST or args.mnist]
+    figures = [figure for name in wanted for figure in PARTS[name](args)]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
     rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]
     text = "\n".join(table(rows, 5))

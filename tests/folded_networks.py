@@ -21,6 +21,7 @@ from toolkit.design import (
     Lookup,
     MaxPool,
     Overflow,
+    Reorder,
     Requantise,
     Reshape,
     Rounding,
@@ -147,7 +148,11 @@ def network(seed: int) -> tuple[Design, Options]:
         m.start((*(int(v) for v in r.integers(3, 8, rank)), int(r.integers(1, 4))))
         for _ in range(int(r.integers(1, 5))):
             (m.conv, m.pool, m.element, m.branch, m.upsample)[r.choice(5, p=[0.35, 0.2, 0.15, 0.2, 0.1])]()
-        m.put(Reshape(m.name(), (m.last.name,), (m.last.size,)))
+        if r.random() < 0.3:
+            kept = int(r.integers(1, m.last.size + 1))
+            m.put(Reorder(m.name(), (m.last.name,), r.permutation(m.last.size)[:kept].astype(np.int64), (kept,)))
+        else:
+            m.put(Reshape(m.name(), (m.last.name,), (m.last.size,)))
     for _ in range(int(r.integers(1, 4))):
         m.dense()
     if r.random() < 0.3 and m.last.size > 1:

@@ -18,9 +18,10 @@ from toolkit.api import compress_all
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.artifact import load
-from toolkit.compress.coded import DynamicLinear
+from toolkit.compress.coded import DynamicLayer
 from toolkit.compress.distil import student
 from toolkit.compress.minifloat import KINDS, Minifloat
+from toolkit.compress.product import Product
 from toolkit.compress.scheme import Overrides, Scheme
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
 from toolkit.compress.sweep import REFERENCE
@@ -117,7 +118,7 @@ def test_subnormals_are_kept_and_large_values_saturate():
 
 
 def test_dynamic_int8_does_not_depend_on_the_batch():
-    layer = DynamicLinear(torch.randn(5, 7), torch.randn(5))
+    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.randn(5))
     x = torch.randn(40, 7) * torch.logspace(-3, 3, 40)[:, None]
     whole = layer.rounded(x)
     assert all(torch.equal(whole[i:i + 1], layer.rounded(x[i:i + 1])) for i in range(40))
@@ -125,7 +126,7 @@ def test_dynamic_int8_does_not_depend_on_the_batch():
 
 
 def test_dynamic_int8_weights_are_integers_times_a_scale():
-    layer = DynamicLinear(torch.randn(5, 7), torch.zeros(5))
+    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.zeros(5))
     codes = layer.arrays()["codes"]
     assert codes.dtype == np.int8 and np.abs(codes).max() == 127
     assert (codes.astype(np.float32) * np.float32(layer.scale) == layer.quantised_weight().detach().numpy()).all()

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
-from toolkit.compress.coded import DynamicLinear, MinifloatLinear, coded
+from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
 from toolkit.compress.distil import distilling, student
+from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Measure, Step
 from toolkit.compress.minifloat import Minifloat
 from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
+from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import prune
 from toolkit.compress.quantise import Widths, quantise
 from toolkit.compress.scheme import (
@@ -38,6 +40,7 @@ from toolkit.design import Design
 from toolkit.errors import InputError
 
 CALIBRATION = 2048
+PROBE = 64
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,10 @@ class Compressed:
 
     @property
     def test_codes(self) -> np.ndarray:
-        """int64 (n, *shape): the test samples in the design's input format."""
+        """int64 (n, *shape): the test samples in the design's input format, images channels-last."""
         if self.design is None:
             raise InputError(f"the scheme '{self.scheme}' quantises nothing, so there are no codes")
-        return self.design.input.format.quantise(self.data.x_test)
+        return self.design.input.format.quantise(hardware_order(self.graph, self.data.x_test))
 
 
 def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings | None = None, *,
@@ -97,12 +100,18 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
     settings = settings or Settings()
     torch.manual_seed(settings.seed)
+    data = data.arranged(model)
     original, argmax = without_argmax(capture(model, data.sample_shape))
     outputs = evaluate(original, data.x_test[:2])
     if not np.isfinite(outputs).all():
         raise InputError("the model's outputs are not finite on the test samples")
-    data.check_outputs(outputs.shape[1])
+    data.check_outputs(outputs.shape[1:])
     settings.overrides.check(original.meta["paths"])
+    if scheme.quantise is not None:
+        # Whatever no hardware can be made of is refused before hours of training.
+        probe = torch.from_numpy(data.calibration(PROBE))
+        lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
+                       overrides=settings.overrides), name)
     chain = _Chain(original, data, settings)
     for step in scheme.steps:
         chain.take(step)
@@ -153,7 +162,7 @@ class _Chain:
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
         """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
-        widths = {name: m.out_features for name, m in self.graph.named_modules() if isinstance(m, nn.Linear)}
+        widths = {name: len(m.weight) for name, m in self.graph.named_modules() if isinstance(m, WEIGHTED)}
         for cut in range(1, cuts + 1):
             self.graph = self._pruned(step, step_ratio(step, 1 - (1 - cut / cuts) ** 3), widths)
             self._train(step, max(self.settings.tuning // cuts, 1))
@@ -175,13 +184,13 @@ class _Chain:
 
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
-            samples = torch.from_numpy(self.data.calibration(_enough(self.data.x_train)))
+            samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
             return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):
             form = Minifloat(step.kind.removeprefix("minifloat:"))
-            return coded(self.graph, lambda weight, bias: MinifloatLinear(weight, bias, form))
-        return coded(self.graph, DynamicLinear)
+            return coded(self.graph, lambda product, weight, bias: MinifloatLayer(product, weight, bias, form))
+        return coded(self.graph, DynamicLayer)
 
     def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
         settings = self.settings
@@ -203,16 +212,28 @@ def step_ratio(step: Scheme_step, share: float) -> float:
     return getattr(step, "ratio", 0.0) * share
 
 
-def _enough(samples: np.ndarray) -> int:
-    """Calibration samples: fewer where they are large, so that they fit into a GiB as float64."""
-    return min(CALIBRATION, max((1 << 27) // samples[0].size, 16))
+def _enough(graph: fx.GraphModule, samples: np.ndarray) -> int:
+    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 128 MiB as float64."""
+    sizes = [samples[0].size]
+    hooks = [m.register_forward_hook(lambda module, inputs, output: sizes.append(output[0].numel()))
+             for m in graph.modules() if m is not graph]
+    evaluate(graph, samples[:1])
+    for hook in hooks:
+        hook.remove()
+    return min(CALIBRATION, max((1 << 24) // max(sizes), 16))
+
+
+def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:
+    """Samples (n, *shape) as a design of `graph` takes and gives them: images channels-last."""
+    return channels_last(samples) if has_images(graph) and samples.ndim > 2 else samples
 
 
 def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool) -> None:
     """Compare the design's reference with the quantised graph in float64 on all test samples, code by code."""
     form = design.input.format
-    ours = design.reference(form.quantise(data.x_test)).reshape(len(data.x_test), -1)
-    theirs = evaluate(copy.deepcopy(graph).double(), data.x_test, torch.float64)
+    ours = design.reference(form.quantise(hardware_order(graph, data.x_test))).reshape(len(data.x_test), -1)
+    theirs = hardware_order(graph, evaluate(copy.deepcopy(graph).double(), data.x_test, torch.float64))
+    theirs = theirs.reshape(len(theirs), -1)
     expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
     if not np.array_equal(ours, expected):
         wrong = int((ours != expected).any(axis=1).sum())

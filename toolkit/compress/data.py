@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from toolkit.errors import InputError
 
 MAX_BYTES = 8 << 30
+RANDOM = 2048
+"""Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
+RANDOM_ELEMENTS = 1 << 24
 TASKS = ("classes", "bits", "values")
 FILE_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -95,13 +98,45 @@ class Data:
         return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
                       found.get("y_test"), task)
 
+    @classmethod
+    def uniform(cls, shape: tuple[int, ...], low: float, high: float, seed: int = 0) -> Data:
+        """Random samples without labels, for a model that comes without data; a note says so."""
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise InputError(f"an input range of {low:g}..{high:g} holds nothing; give LOW,HIGH as -1,1")
+        count = max(min(RANDOM, RANDOM_ELEMENTS // int(np.prod(shape))), 16)
+        rng = np.random.default_rng(seed)
+        train, test = (rng.uniform(low, high, (n, *shape)).astype(np.float32) for n in (count, max(count // 2, 8)))
+        note = (f"no data were given: the network was calibrated, trained and measured on {count} + {len(test)} random "
+                f"inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no accuracy; give --data "
+                "for real figures")
+        return cls(train, None, test, None, (note,))
+
+    def arranged(self, model: object) -> Data:
+        """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
+        here. Raises InputError for samples that do not fit such a model."""
+        axes, shape = getattr(model, "sample_axes", None), getattr(model, "sample_shape", None)
+        if axes is None or shape is None:
+            return self
+        theirs = tuple(shape[axes.index(i)] for i in range(len(axes)))
+        if self.sample_shape == theirs:
+            order = (0, *(a + 1 for a in axes))
+            return replace(self, x_train=np.ascontiguousarray(self.x_train.transpose(order)),
+                           x_test=np.ascontiguousarray(self.x_test.transpose(order)))
+        if self.sample_shape == shape:
+            return self
+        raise InputError(f"the data have samples of shape {self.sample_shape}, the model takes {theirs}")
+
     def save(self, path: Path) -> None:
         """Write what `load` reads."""
         np.savez(path, allow_pickle=False, **{key: getattr(self, key) for key in FILE_KEYS
                                               if getattr(self, key) is not None})
 
-    def check_outputs(self, outputs: int) -> None:
-        """Raise InputError unless the labels fit a network with so many outputs."""
+    def check_outputs(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError unless the labels fit a network with outputs of such a shape."""
+        if len(shape) != 1 and self.y_train is not None:
+            raise InputError(f"the network's outputs are of shape {shape}, the labels one row a sample; end the "
+                             "network in a Flatten, or give no labels")
+        outputs = shape[0]
         for name, labels in (("y_train", self.y_train), ("y_test", self.y_test)):
             if labels is None:
                 continue

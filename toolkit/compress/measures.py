@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
-from toolkit.compress.coded import CodedLinear, MinifloatLinear
+from toolkit.compress.coded import CodedLayer, MinifloatLayer
 from toolkit.compress.data import Data
-from toolkit.compress.layers import QuantLinear, Requantiser
+from toolkit.compress.layers import Quantised, Requantiser, Table
 from toolkit.compress.own import Metric, measured
+from toolkit.compress.product import WEIGHTED
 from toolkit.compress.train import evaluate
 from toolkit.design.formats import FixedPoint
 
@@ -71,8 +72,8 @@ class Measure:
 
     def step(self, name: str, graph: fx.GraphModule) -> Step:
         """The figures of one network."""
-        quantised = any(isinstance(m, QuantLinear) for m in graph.modules())
-        coded = any(isinstance(m, CodedLinear) for m in graph.modules())
+        quantised = any(isinstance(m, Quantised) for m in graph.modules())
+        coded = any(isinstance(m, CodedLayer) for m in graph.modules())
         values = parameters(graph)
         count = sum(v.size for v in values.values())
         non_zeros = sum(int(np.count_nonzero(v)) for v in values.values())
@@ -126,11 +127,12 @@ def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, module in graph.named_modules():
-            if isinstance(module, QuantLinear | CodedLinear):
+            if isinstance(module, Quantised | CodedLayer):
                 found[f"{name}.weight"] = module.quantised_weight().float().numpy()
                 found[f"{name}.bias"] = module.quantised_bias().float().numpy()
-            elif isinstance(module, nn.Linear):
+            elif isinstance(module, WEIGHTED):
                 found[f"{name}.weight"] = module.weight.detach().float().numpy()
+                assert module.bias is not None
                 found[f"{name}.bias"] = module.bias.detach().float().numpy()
     return found
 
@@ -142,6 +144,8 @@ def output_format(graph: fx.GraphModule) -> FixedPoint | None:
         module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, Requantiser) and module.requantise is not None:
             return module.requantise.format
+        if isinstance(module, Table) and module.format is not None:
+            return module.format
         node = node.all_input_nodes[0]
     return None
 
@@ -151,7 +155,7 @@ def packed(graph: fx.GraphModule) -> tuple[str, bytes]:
     smaller, only the codes that are not zero, with a bitmap of their places."""
     dense, sparse = [], []
     for module in graph.modules():
-        if isinstance(module, QuantLinear):
+        if isinstance(module, Quantised):
             weights = module.codes()
             codes, bits = weights.codes.ravel().astype(np.int64), weights.format.bits
             bias = np.floor(module.bias.detach().double().numpy() * 2.0**module.bias_frac + 0.5).astype(np.int64)
@@ -167,9 +171,9 @@ def stored_codes(graph: fx.GraphModule) -> tuple[str, bytes]:
     """What coded layers store: codes, scales, float biases. Codes of fewer than 8 bits are packed."""
     parts, name = [], ""
     for module in graph.modules():
-        if isinstance(module, CodedLinear):
+        if isinstance(module, CodedLayer):
             arrays = module.arrays()
-            bits = module.form.bits if isinstance(module, MinifloatLinear) else 8
+            bits = module.form.bits if isinstance(module, MinifloatLayer) else 8
             codes = arrays.pop("codes")
             parts += [codes.tobytes() if bits == 8 else _bits(codes.ravel().astype(np.int64), bits),
                       *(a.tobytes() for a in arrays.values())]

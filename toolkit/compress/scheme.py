@@ -248,7 +248,10 @@ def _log2x2(value: str, options: dict[str, str]) -> Step:
 
 
 def _int(value: str, options: dict[str, str]) -> Step:
-    return Quantise(IntegerFormat(_count("bits", value, 0, 99)),
+    bits = _count("bits", value, 0, 99)
+    if bits > 8:
+        raise InputError(f"integer weights of {bits} bits are outside 2..8")
+    return Quantise(IntegerFormat(bits),
                     _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
 
 

@@ -74,6 +74,7 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     a chain only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
+    data = data.arranged(model)
     graph = capture(model, data.sample_shape)
     first = compress(graph, data, Scheme(()), settings, name=name)
     rows: list[Row] = []

@@ -59,14 +59,15 @@ class Log2Format:
 
 @dataclass(frozen=True)
 class IntegerFormat:
-    """Two's complement weights of `bits` bits: the value is code * 2**e, with e per output channel."""
+    """Two's complement weights of `bits` bits: the value is code * 2**e, with e per output channel. Codes of more than
+    8 bits, which only imported networks have, are uint16."""
 
     bits: int
     kind: ClassVar[str] = "int"
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise InputError(f"integer weights of {self.bits} bits are outside 2..8")
+        if not 2 <= self.bits <= 16:
+            raise InputError(f"integer weights of {self.bits} bits are outside 2..16")
 
     def __str__(self) -> str:
         return f"int:{self.bits}"
@@ -75,11 +76,11 @@ class IntegerFormat:
         return bool(np.all(codes < 2**self.bits))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Integers in -2**(bits-1) .. 2**(bits-1)-1 to uint8 codes."""
-        return (np.asarray(values, np.int64) & ((1 << self.bits) - 1)).astype(np.uint8)
+        """Integers in -2**(bits-1) .. 2**(bits-1)-1 to codes."""
+        return (np.asarray(values, np.int64) & ((1 << self.bits) - 1)).astype(np.uint8 if self.bits <= 8 else np.uint16)
 
     def terms(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 codes to (mantissa as int64, exponent relative to the channel's e, all zero)."""
+        """Codes to (mantissa as int64, exponent relative to the channel's e, all zero)."""
         value = codes.astype(np.int64)
         value -= (value >> (self.bits - 1)) << self.bits
         return value, np.zeros_like(value)
@@ -163,16 +164,18 @@ def weight_format(kind: str, bits: int, levels: int | None = None) -> WeightForm
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A weight tensor as it is stored: codes (out, ...) as uint8 and one exponent per output channel (out,)."""
+    """A weight tensor as it is stored: codes (out, ...) as uint8 (uint16 where a code has more than 8 bits) and one
+    exponent per output channel (out,)."""
 
     format: WeightFormat
     codes: np.ndarray
     exponents: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.codes.dtype != np.uint8 or self.codes.ndim < 2 or self.codes.size == 0:
-            raise InputError(f"weight codes must be a non-empty uint8 matrix, not {self.codes.dtype} of shape "
-                             f"{self.codes.shape}")
+        kind = np.uint8 if self.format.bits <= 8 else np.uint16
+        if self.codes.dtype != kind or self.codes.ndim < 2 or self.codes.size == 0:
+            raise InputError(f"weight codes must be a non-empty {kind.__name__} matrix, not {self.codes.dtype} of "
+                             f"shape {self.codes.shape}")
         if self.exponents.shape != self.codes.shape[:1]:
             raise InputError(f"{self.codes.shape[0]} output channels need as many exponents, not shape "
                              f"{self.exponents.shape}")

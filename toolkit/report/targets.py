@@ -47,4 +47,25 @@ def c(name: str, entry: dict[str, Any]) -> list[str]:
             f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog, "c": c}
+def hls(name: str, entry: dict[str, Any]) -> list[str]:
+    """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
+    rows = [("layer", "lanes", "clocks", "terms added", "code ROM", "other tables")]
+    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['clocks']:,}",
+              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
+             for row in entry["layers"]]
+    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; clocks as planned, tables as declared", "",
+            *table(rows)]
+
+
+def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
+    """Every layer that hls4ml gets, with the type that it is assigned to."""
+    rows = [("layer", "of", "type", "strategy", "reuse factor")]
+    rows += [(layer["name"][:40], layer["of"][:40], layer["type"], layer["strategy"], f"{layer['reuse_factor']}")
+             for layer in entry["layers"]]
+    title = f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}"
+    return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {
+    "verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml,
+}

@@ -42,9 +42,9 @@ def _network(network: Network) -> list[str]:
     head = ["step", "size", "zlib -9", "ratio", "sparsity", "non-zeros", "weight BER", "output BER",
             *(title for title, _ in columns.values()), "disagreement", "storage"]
     rows = [head, *(_step(step, columns) for step in network.steps)]
-    lines = [f"{network.name}: {network.scheme}", "", *table(rows)]
+    lines = [f"{network.name}: {network.scheme}", "", *(table(rows) if network.steps else ())]
     if network.layers:
-        lines += ["", *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
+        lines += [*([""] if network.steps else ()), *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
     return [*lines, *(f"note: {note}" for note in network.notes)]
 
 

@@ -80,6 +80,7 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
     limits, settings = limits or Limits(), settings or Settings()
     if data.task not in ("classes", "bits") and settings.metric is None:
         raise InputError("a search needs labels that are classes or bits, to measure accuracy by, or a --metric")
+    data = data.arranged(model)
     graph, _ = without_argmax(capture(model, data.sample_shape))
     study = opened(storage, [OBJECTIVES[name] for name in objectives], _fingerprint(graph, data, settings, objectives),
                    seed)

@@ -106,8 +106,9 @@ def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRang
 
 def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, Reorder)
-    raise layer.fail("elements in another order have no folded hardware yet; unroll this layer, or end the network "
-                     "before it")
+    size = inputs[0].size
+    reader = Reader((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
+    return Node(layer, "gather", tuple(inputs), output, found, reader)
 
 
 MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {
