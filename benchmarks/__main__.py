@@ -8,11 +8,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, c, cnn, compression, hardware, hls, mnist, reference, searched
+from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched
 from toolkit.report.tables import table
 
 PARTS = {
     "hardware": lambda args: hardware.measure(args.out),
+    "folded": lambda args: folded.measure(args.out),
     "hls": lambda args: hls.measure(args.out),
     "c": lambda args: c.measure(args.out),
     "accuracy": lambda args: accuracy.measure(),

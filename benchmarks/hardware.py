@@ -6,17 +6,18 @@ import shutil
 import time
 from pathlib import Path
 
-from benchmarks import luts
 from benchmarks.networks import mlp, samples
 from benchmarks.peers import alkaid_peer, hls4ml_peer
 from benchmarks.results import Figure
 from toolkit.emit.verilog import verilog
+from toolkit.estimate import synthesis
 from toolkit.generate import generate
 from toolkit.hardware import plan
 from toolkit.progress import bar
 from toolkit.simulation import simulate
 
 SAMPLES = 200_000
+FAMILIES = ("xc7", "ecp5")
 
 
 def measure(out: Path) -> list[Figure]:
@@ -40,9 +41,10 @@ def measure(out: Path) -> list[Figure]:
         csim = hls4ml_peer.measure(design, empty(out / "hls4ml"), codes[:20_000])
         advance(note="LUTs")
         found = {}
-        for target in luts.SYNTHESIS:
-            ours = luts.cells(sorted((out / "ours" / "rtl").glob("*.v")), text.top, target, empty(out / f"y_{target}"))
-            theirs = luts.cells(list(peer.verilog), peer.top, target, empty(out / f"ya_{target}"))
+        for target in FAMILIES:
+            rtl = sorted((out / "ours" / "rtl").glob("*.v"))
+            ours = synthesis.cells(rtl, text.top, target, empty(out / f"y_{target}"))
+            theirs = synthesis.cells(list(peer.verilog), peer.top, target, empty(out / f"ya_{target}"))
             found[target] = ours, theirs
         advance()
     assert cold.build_seconds is not None
@@ -59,7 +61,7 @@ def measure(out: Path) -> list[Figure]:
         Figure("wrong bits", f"{cold.wrong_bits} of {cold.bits:,}", f"alkaid {peer.mismatches} words of "
                f"{5 * peer.samples:,}, hls4ml {csim.mismatches} of {5 * csim.samples:,}", "0",
                cold.ok and not peer.mismatches and not csim.mismatches),
-        *(Figure(f"LUTs, {luts.SYNTHESIS[target].split(' -noiopad')[0]}", str(ours), f"alkaid {theirs}",
+        *(Figure(f"LUTs, {synthesis.SYNTHESIS[target].split(' -noiopad')[0]}", str(ours), f"alkaid {theirs}",
                  "at most alkaid's", ours.luts <= theirs.luts) for target, (ours, theirs) in found.items()),
         Figure("latency", f"{generated.entries['verilog']['latency']} clocks", "", "", None),
         Figure("reference samples/s", f"{reference:,.0f}", "", "at least 1,000,000", reference >= 1e6),

@@ -6,11 +6,12 @@ from toolkit.compress import Compressed, Data, Scheme, Settings, compress
 from toolkit.demo import demo
 from toolkit.design import Design
 from toolkit.doctor import doctor
+from toolkit.estimate.estimate import estimate
 from toolkit.generate import generate
 from toolkit.hardware import Options
 from toolkit.search import Limits, build_trial, run_search
 from toolkit.simulation import simulate
 
 __all__ = ["Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "build", "build_trial",
-           "capture", "compress", "compress_all", "demo", "doctor", "generate", "load_model", "run_search",
+           "capture", "compress", "compress_all", "demo", "doctor", "estimate", "generate", "load_model", "run_search",
            "simulate"]

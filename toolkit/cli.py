@@ -210,6 +210,22 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
         raise typer.Exit(1)
 
 
+@app.command()
+def estimate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
+             device: Annotated[str, typer.Option(help="Such as ecp5-25f or xc7a35t: does it fit?")] = "",
+             synth: Annotated[bool, typer.Option("--synth", help="Let yosys count cells.")] = False,
+             place: Annotated[bool, typer.Option("--place", help="Let nextpnr find the clock (ECP5).")] = False,
+             as_json: Json = False) -> None:
+    """Say what a project takes of a device: its memories exactly, its cells and its clock by open tools."""
+    from toolkit.estimate.estimate import estimate as run
+    from toolkit.estimate.estimate import text
+
+    found = run(folder, device=device, synth=synth, placed=place)
+    _print(found.to_json() if as_json else "\n".join(text(found)))
+    if not found.fits:
+        raise typer.Exit(1)
+
+
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
               plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
               trainer: str | None, table_bits: int = 10) -> Any:

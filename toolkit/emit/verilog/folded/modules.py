@@ -15,7 +15,7 @@ from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zer
 from toolkit.emit.verilog.folded.reader import context as reader_context
 from toolkit.emit.verilog.folded.reader import unsigned_bits
 from toolkit.emit.verilog.folded.settle import Wire, settle
-from toolkit.emit.verilog.folded.weights import term_wires
+from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.linear import signed_width
@@ -49,7 +49,7 @@ def _mac(node: Node, name: str, design: str) -> str:
     x = node.inputs[0].format
     head = _head(node, name, design, f"folded to {lanes.count} lanes")
     x_bits = x.width + (not x.signed)
-    wires, text, term_bits = term_wires(lanes, x_bits)
+    made = term(lanes, x_bits)
     total_bits = signed_width(lanes.low, lanes.high)
     settle_wires, code = settle(layer.requantise, _shift(node, layer.requantise) - lanes.drop, lanes.low, lanes.high,
                                 "total2")
@@ -70,16 +70,20 @@ def _mac(node: Node, name: str, design: str) -> str:
     left_bits = unsigned_bits(lanes.count)
     words = lanes.codes.reshape(lanes.rom_words, lanes.count)
     last_turn = int(counts[lanes.turns - 1])
+    groups, lane_bits = -(-lanes.count // 16), unsigned_bits(lanes.count - 1)
     return render(
-        "verilog/folded/mac.v.j2", **head, l=lanes, term=wires, term_text=text, term_bits=term_bits,
-        term_extended=extend(Operand("term3", term_bits), lanes.sum_bits, True), settle=settle_wires, code=code,
+        "verilog/folded/mac.v.j2", **head, l=lanes, term=made,
+        term_extended=extend(Operand("term3", made.width), lanes.sum_bits, True), settle=settle_wires, code=code,
         code_about=("each a sign above a shift, all ones of the shift for zero" if lanes.shifts
                     else "each a two's complement integer"),
         rom=_words(words, lanes.bits), word_bits=unsigned_bits(lanes.rom_words - 1),
         last_word=literal(lanes.rom_words - 1, unsigned_bits(lanes.rom_words - 1)), x_bits=x_bits,
         x_extended=extend(Operand("x1", x.width), x_bits, x.signed), sum_bits=unsigned_bits(lanes.taps - 1),
         last_sum=literal(lanes.taps - 1, unsigned_bits(lanes.taps - 1)), left_bits=left_bits,
-        lane_bits=unsigned_bits(lanes.count - 1), channel_bits=unsigned_bits(channels - 1), channels=channels,
+        lane_bits=lane_bits, groups=groups,
+        column_padded=extend(Operand("column", lanes.count), 16 * groups, False),
+        pick_padded=extend(Operand("pick", lane_bits), 4, False), channel_bits=unsigned_bits(channels - 1),
+        channels=channels,
         last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
         turn_bits=unsigned_bits(lanes.turns - 1), last_turn=literal(lanes.turns - 1, unsigned_bits(lanes.turns - 1)),
         left_all=literal(lanes.count, left_bits), left_rest=literal(last_turn, left_bits), offsets=offsets,

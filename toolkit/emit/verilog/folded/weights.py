@@ -2,38 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, part, zeros
 from toolkit.emit.verilog.folded.settle import Wire
 from toolkit.hardware.folded.node import Lanes
 
 
-def term_wires(lanes: Lanes, x_bits: int) -> tuple[list[Wire], str, int]:
-    """(wires, expression, width) of the term that the wire `code` makes of the two's complement `x2`."""
+@dataclass(frozen=True)
+class Last:
+    """The last stage of a shift, which the adder takes in: expressions over the registers `term3`, `far3` (whether it
+    moves) and `minus3` (the sign, which fills what a move leaves empty) and over `code`."""
+
+    still: str
+    moved: str
+    far: str
+    minus: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """Wires over `code` and the two's complement `x2`, and the expression of the register `term3` that they end in."""
+
+    wires: list[Wire]
+    text: str
+    width: int
+    last: Last | None = None
+
+
+def term(lanes: Lanes, x_bits: int) -> Term:
+    """What the wire `code` makes of `x2`."""
     return _shifted(lanes, x_bits) if lanes.shifts else _multiplied(lanes, x_bits)
 
 
-def _shifted(lanes: Lanes, x_bits: int) -> tuple[list[Wire], str, int]:
-    """A shifter, a stage for each bit of the shift. Where the shift is all ones nothing passes the first stage."""
+def _shifted(lanes: Lanes, x_bits: int) -> Term:
+    """A shifter, a stage for each bit of the shift, the last of them behind the register. Where the shift is all ones
+    nothing passes the first stage. A negative term is inverted; the one that is missing stands in the channel's offset.
+    """
     field = lanes.bits - 1
-    width = x_bits + lanes.span
-    stages = max(lanes.span.bit_length(), 1)
+    stages = lanes.span.bit_length()
     code = Operand("code", lanes.bits)
     wires = [Wire("none", 1, f"&{part(code, field - 1)}" if field > 1 else part(code, 0, 0))]
     before = Operand("x2", x_bits)
-    for stage in range(stages):
+    minus = f"code[{field}]"
+    if stages < 2:
+        wires.append(Wire("by0", x_bits, f"(none ? {literal(0, x_bits)} : x2) ^ {{{x_bits}{{{minus}}}}}"))
+        before = Operand("by0", x_bits)
+    for stage in range(stages - 1):
         by = 1 << stage
-        wide = min(before.width + by, width)
-        still = extend(before, wide, True)
-        moved = join(extend(before, wide - by, True), zeros(by)) if wide > by else literal(0, wide)
-        chosen = f"{part(code, stage, stage)} ? {moved} : {still}" if lanes.span else still
-        text = f"none ? {literal(0, wide)} : {chosen}" if stage == 0 else chosen
+        wide = before.width + by
+        text = f"{part(code, stage, stage)} ? {join(before.name, zeros(by))} : {extend(before, wide, True)}"
+        if stage == 0:
+            text = f"none ? {literal(0, wide)} : {text}"
+        if stage == stages - 2:
+            text = f"({text}) ^ {{{wide}{{{minus}}}}}"
         before = Operand(f"by{2 * by - 1}", wide)
         wires.append(Wire(before.name, wide, text))
-    # A negative term is inverted; the one that is missing stands in the channel's offset.
-    return wires, f"{before.name} ^ {{{width}{{code[{field}]}}}}", width
+    held = Operand("term3", before.width)
+    if not stages:
+        return Term(wires, before.name, before.width)
+    by = 1 << (stages - 1)
+    kept = lanes.sum_bits - by
+    moved = join(extend(held, kept, True), f"{{{by}{{minus3}}}}") if kept > 0 else f"{{{lanes.sum_bits}{{minus3}}}}"
+    far = part(code, stages - 1, stages - 1)
+    return Term(wires, before.name, before.width, Last(extend(held, lanes.sum_bits, True), moved, far, minus))
 
 
-def _multiplied(lanes: Lanes, x_bits: int) -> tuple[list[Wire], str, int]:
+def _multiplied(lanes: Lanes, x_bits: int) -> Term:
     """A shifted input for each bit of the weight that is set, the top one taken away."""
     width = x_bits + lanes.bits
     code = Operand("code", lanes.bits)
@@ -42,4 +77,4 @@ def _multiplied(lanes: Lanes, x_bits: int) -> tuple[list[Wire], str, int]:
         moved = join(extend(Operand("x2", x_bits), width - bit, True), zeros(bit))
         wires.append(Wire(f"part{bit}", width, f"{part(code, bit, bit)} ? {moved} : {literal(0, width)}"))
     text = " + ".join(f"part{bit}" for bit in range(lanes.bits - 1))
-    return wires, f"{text} - part{lanes.bits - 1}", width
+    return Term(wires, f"{text} - part{lanes.bits - 1}", width)

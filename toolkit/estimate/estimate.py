@@ -1,0 +1,95 @@
+"""`shiftwright estimate`: what a generated project takes of a device."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import InputError
+from toolkit.estimate.devices import Device
+from toolkit.estimate.devices import device as find_device
+from toolkit.estimate.place import Placed, place
+from toolkit.estimate.project import load
+from toolkit.estimate.synthesis import Cells, cells
+
+
+@dataclass(frozen=True)
+class Use:
+    """One resource: how much the network takes, and how much the device has (None: no device was named)."""
+
+    name: str
+    used: int
+    available: int | None
+
+    @property
+    def fits(self) -> bool:
+        return self.available is None or self.used <= self.available
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`uses`: from the manifest, exact, and from synthesis where that was asked for."""
+
+    name: str
+    device: Device | None
+    uses: tuple[Use, ...]
+    cells: Cells | None
+    placed: Placed | None
+
+    @property
+    def fits(self) -> bool:
+        return all(use.fits for use in self.uses)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "device": self.device.name if self.device else None, "fits": self.fits,
+                "source": self.device.source if self.device else None,
+                "uses": [{"name": u.name, "used": u.used, "available": u.available, "fits": u.fits}
+                         for u in self.uses],
+                "cells": self.cells.counts if self.cells else None,
+                "megahertz": self.placed.megahertz if self.placed else None}
+
+
+def estimate(folder: Path | str, *, device: str = "", synth: bool = False, placed: bool = False) -> Estimate:
+    """What the RTL of the project `folder` takes.
+
+    Without tools: the memories and registers that it declares, against `device` where one is named. `synth`: also
+    yosys's cells for the device's family, ECP5 by default. `placed`: also nextpnr's clock (ECP5 only). Raises
+    InputError for a folder that is none of ours or an unknown device, ToolMissing where a tool is.
+    """
+    target = find_device(device) if device else None
+    if placed and target is None:
+        raise InputError("--place needs a device; name one with --device, such as ecp5-25f")
+    if placed and target and not target.place:
+        raise InputError(f"{target.name} cannot be placed here: only ECP5 devices can; leave --place away")
+    project = load(Path(folder))
+    uses = [Use("memory bits declared", project.memory_bits, target.ram_bits if target else None)]
+    if project.register_bits:
+        uses.append(Use("register bits declared", project.register_bits, target.registers if target else None))
+    found: Cells | None = None
+    result: Placed | None = None
+    if synth or placed:
+        family = target.family if target else "ecp5"
+        with tempfile.TemporaryDirectory() as scratch:
+            found = cells(project.rtl, project.top, family, Path(scratch))
+            if placed and target:
+                result = place(Path(scratch), target)
+        uses += [Use("LUTs", found.luts, target.luts if target else None),
+                 Use("registers", found.registers, target.registers if target else None),
+                 Use("block RAM bits", found.ram_bits, target.ram_bits if target else None)]
+    return Estimate(project.top, target, tuple(uses), found, result)
+
+
+def text(found: Estimate) -> list[str]:
+    """The lines that the command prints."""
+    on = f" on {found.device.name} ({found.device.source})" if found.device else ""
+    lines = [f"{found.name}{on}"]
+    for use in found.uses:
+        of = "" if use.available is None else f" of {use.available:,}{'' if use.fits else ': DOES NOT FIT'}"
+        lines.append(f"  {use.name}: {use.used:,}{of}")
+    if found.cells:
+        lines.append(f"  cells: {found.cells}")
+    if found.placed:
+        lines.append(f"  clock after routing: {found.placed.megahertz:.1f} MHz")
+    return lines
