@@ -258,6 +258,16 @@ def test_weights_that_have_no_code_are_refused_by_name():
         book(np.array([[1, 1365]]), True)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_start_of_32_bits_shares_its_word_with_the_shift(tmp_path: Path, sign):
+    weights = Weights(Log2Format.of(4), np.array([[1, 7], [3, 12], [2, 2]], np.uint8), np.array([0, -3, 2]))
+    layer = Dense("fc", ("x",), weights, sign * np.array([70_000, 1_200_000, 3]), 8, Requantise.to(
+        FixedPoint(True, 16, 2)))
+    design = Design("shared", Tensor("x", (2,), BYTE), (layer,))
+    assert {t["name"] for t in emitted(design).entry["tables"]} == {"fc_codes", "fc_start"}
+    differences(tmp_path, [design])
+
+
 def test_a_lookup_of_a_signed_input_reads_the_right_entry(tmp_path: Path):
     form = FixedPoint(True, 8, 5)
     table = Lookup.of("tanh", ("x",), np.tanh, "tanh", BYTE, form)

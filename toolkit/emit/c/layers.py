@@ -31,10 +31,11 @@ from toolkit.design import (
     Window,
 )
 from toolkit.emit.c.finish import finish
-from toolkit.emit.c.linear import linear
+from toolkit.emit.c.linear import Linear, linear
 from toolkit.emit.c.types import CType, literal, signed, smallest
 
 MAX_ELEMENTS = 1 << 30
+DOWN_BITS = 5
 FEW = 4
 """Outputs of one input below which a table of its multiples costs more than shifts do (depthwise convolutions)."""
 
@@ -105,18 +106,27 @@ def _weighted(layer: Dense | Conv, y: Tensor, seen: Seen, template: str, more: d
     context = {**more, "book": made.book, "direct": direct, "inputs": taps, "count": count, "channels": made.channels,
                "row_bytes": row, "acc": made.acc, "type": made.type, "lines": made.lines,
                "weights": str(layer.weights.format)}
-    for what, values in (("start", made.start), ("bias", made.bias)):
+    for what, shifts in (("down", made.down), ("up", made.up)):
+        same = len(shifts) > 0 and int(shifts.min()) == int(shifts.max())
+        context[what] = None if not len(shifts) else int(shifts[0]) if same else "table"
+    start = made.start
+    if context["down"] == "table" and smallest(int(start.min()), int(start.max())).bits == 32 and _beside(made):
+        context["down"], start = "start", (start << DOWN_BITS) + made.down
+    for what, values in (("start", start), ("bias", made.bias)):
         context[what] = bool(values.any())
         if context[what]:
             tables.append(Table(what, smallest(int(values.min()), int(values.max())), values))
             context[f"{what}_type"] = tables[-1].type
-    for what, shifts in (("down", made.down), ("up", made.up)):
-        same = len(shifts) > 0 and int(shifts.min()) == int(shifts.max())
-        context[what] = None if not len(shifts) else int(shifts[0]) if same else "table"
-        if context[what] == "table":
-            tables.append(Table(what, CType(False, 8), shifts))
+    tables += [Table(what, CType(False, 8), shifts) for what, shifts in (("down", made.down), ("up", made.up))
+               if context[what] == "table"]
     scratch = [("acc", made.acc, count)] + ([] if direct else [("tab", made.acc, made.book.entries)])
     return Part(template, context, tuple(tables), tuple(scratch), late=template == "c/dense.c.j2")
+
+
+def _beside(made: Linear) -> bool:
+    """Whether a channel's start and shift fit one word of 32 bits together, which spares a byte of flash each."""
+    most = 1 << (31 - DOWN_BITS)
+    return bool(np.all((-most <= made.start) & (made.start < most) & (made.down < 1 << DOWN_BITS)))
 
 
 def _each(layer: Layer, y: Tensor, seen: Seen, type: CType, lines: list[str], tables: tuple[Table, ...] = (),
