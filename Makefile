@@ -19,7 +19,7 @@ lint: $(VENV)/test $(VENV)/lint
 	$(BIN)/python -m benchmarks.lint_generated
 
 bench: $(VENV)/bench
-	$(BIN)/python -m benchmarks -o bench-out
+	$(BIN)/python -m benchmarks -o bench-out $(if $(MNIST),--mnist $(MNIST))
 
 soak: $(VENV)/test
 	$(BIN)/pytest -n $(JOBS) --dist load -m soak -rP

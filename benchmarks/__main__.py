@@ -8,19 +8,36 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, folded, hardware, reference
+from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched
 from toolkit.report.tables import table
+
+PARTS = {
+    "hardware": lambda args: hardware.measure(args.out),
+    "folded": lambda args: folded.measure(args.out),
+    "hls": lambda args: hls.measure(args.out),
+    "c": lambda args: c.measure(args.out),
+    "accuracy": lambda args: accuracy.measure(),
+    "compression": lambda args: compression.measure(),
+    "reference": lambda args: reference.measure(),
+    "search": lambda args: searched.measure(),
+    "mnist": lambda args: mnist.measure(args.mnist),
+    "cnn": lambda args: cnn.measure(args.mnist, args.out),
+}
+ON_MNIST = ("mnist", "cnn")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("-o", "--out", type=Path, default=Path("bench-out"))
-    parser.add_argument("--only", choices=("hardware", "folded", "accuracy", "reference"))
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--mnist", type=Path, help="a folder with MNIST's 10,000 test images; without it they are left "
+                        "out")
     args = parser.parse_args()
+    if args.only in ON_MNIST and args.mnist is None:
+        parser.error(f"--only {args.only} needs --mnist FOLDER")
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = {"hardware": lambda: hardware.measure(args.out), "folded": lambda: folded.measure(args.out),
-             "accuracy": accuracy.measure, "reference": reference.measure}
-    figures = [figure for name, part in parts.items() if args.only in (None, name) for figure in part()]
+    wanted = [args.only] if args.only else [name for name in PARTS if name not in ON_MNIST or args.mnist]
+    figures = [figure for name in wanted for figure in PARTS[name](args)]
     rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
     rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]
     text = "\n".join(table(rows, 5))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.results import Figure
-from toolkit import datasets, models
+from benchmarks.trained import SEEDS, digits
+from toolkit import models
 from toolkit.compress import Data, Settings, compress
-from toolkit.compress.train import train
-from toolkit.demo import EPOCHS, RATE, SETTINGS
+from toolkit.demo import SETTINGS
 from toolkit.progress import bar
 
-SEEDS = 5
 GOALS = {"log2:4": 1.0, "structured:0.5+log2:4": 2.0}
 
 
@@ -21,13 +20,11 @@ def measure() -> list[Figure]:
     figures = []
     with bar("accuracy", SEEDS * len(models.SIZES)) as advance:
         rounding: dict[str, list[tuple[float, float]]] = {f"log2:{bits}": [] for bits in (2, 3, 4)}
-        for size, sizes in models.SIZES.items():
+        for size in models.SIZES:
             losses: dict[str, list[float]] = {scheme: [] for scheme in GOALS}
             floats = []
             for seed in range(SEEDS):
-                data = datasets.digits(seed)
-                model = models.mlp(sizes, seed, dropout=0.0)
-                train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what="float")
+                model, data = digits(size, seed)
                 for scheme in GOALS:
                     steps = compress(model, data, scheme, SETTINGS).steps
                     losses[scheme].append(100 * ((steps[0].accuracy or 0) - (steps[-1].accuracy or 0)))

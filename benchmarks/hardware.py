@@ -36,15 +36,15 @@ def measure(out: Path) -> list[Figure]:
         reference = _reference(design)
         advance(note="alkaid")
         codes = samples(design, SAMPLES)
-        peer = alkaid_peer.measure(design, _empty(out / "alkaid"), codes)
+        peer = alkaid_peer.measure(design, empty(out / "alkaid"), codes)
         advance(note="hls4ml")
-        csim = hls4ml_peer.measure(design, _empty(out / "hls4ml"), codes[:20_000])
+        csim = hls4ml_peer.measure(design, empty(out / "hls4ml"), codes[:20_000])
         advance(note="LUTs")
         found = {}
         for target in FAMILIES:
             rtl = sorted((out / "ours" / "rtl").glob("*.v"))
-            ours = synthesis.cells(rtl, text.top, target, _empty(out / f"y_{target}"))
-            theirs = synthesis.cells(list(peer.verilog), peer.top, target, _empty(out / f"ya_{target}"))
+            ours = synthesis.cells(rtl, text.top, target, empty(out / f"y_{target}"))
+            theirs = synthesis.cells(list(peer.verilog), peer.top, target, empty(out / f"ya_{target}"))
             found[target] = ours, theirs
         advance()
     assert cold.build_seconds is not None
@@ -83,7 +83,7 @@ def _reference(design) -> float:
     return len(codes) / best
 
 
-def _empty(folder: Path) -> Path:
+def empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

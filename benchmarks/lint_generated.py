@@ -26,6 +26,7 @@ from toolkit.design import (
     Reshape,
     Rounding,
     Tensor,
+    TwoTermFormat,
     Weights,
 )
 from toolkit.generate import generate
@@ -42,6 +43,8 @@ def every_layer() -> Design:
     sparse = Weights(form, codes, drawn.exponents)
     whole = IntegerFormat(5)
     integers = Weights(whole, whole.encode(rng.integers(-16, 16, (8, 8))), np.full(8, -4))
+    double = TwoTermFormat.of(5)
+    sums = rng.choice(np.concatenate([-double.magnitudes, double.magnitudes]), (5, 16))
     wide = FixedPoint(True, 9, 5)
     layers: tuple[Layer, ...] = (
         Reshape("flat", ("x",), (12,)),
@@ -52,7 +55,7 @@ def every_layer() -> Design:
         Add("sum", ("a", "b"), Requantise(FixedPoint(True, 7, 4), -40, 50)),
         Clamp("clip", ("sum",), Requantise(FixedPoint(False, 5, 3), 0, 20, Rounding.FLOOR)),
         Concat("both", ("clip", "b")),
-        Dense("out", ("both",), log2_weights(rng.normal(0, 0.3, (5, 16)), form), rng.integers(-99, 99, 5), 8,
+        Dense("out", ("both",), Weights(double, double.encode(sums), np.full(5, -5)), rng.integers(-99, 99, 5), 8,
               Requantise.to(FixedPoint(True, 12, 6))),
         ArgMax("class", ("out",)),
     )

@@ -122,7 +122,7 @@ def _timing(rtl: Rtl, samples: int, first: int, last: int) -> list[str]:
     found = []
     if first != rtl.schedule.end(0):
         found.append(f"latency measured {first} clocks, promised {rtl.schedule.end(0)}")
-    elif samples and last != rtl.schedule.end(samples - 1):
+    elif samples and rtl.schedule.knows(samples - 1) and last != rtl.schedule.end(samples - 1):
         found.append(f"{samples} samples took {last} clocks, promised {rtl.schedule.end(samples - 1)}")
     return found
 

@@ -86,6 +86,8 @@ def text(result: Result) -> str:
     lines = ["  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in
                        enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
     lines.insert(1, "-" * len(lines[0]))
+    lines += [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in found.items())}"
+              for o in result.outcomes for machine, found in o.figures.items()]
     lines += [f"INTEGRITY: {line}" for line in result.integrity]
     seen = set()
     for outcome, check in result.checks:
@@ -125,6 +127,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "build_seconds": build and build.build_seconds, "build_cached": build and build.cached,
         "integrity": result.integrity, "faults": result.faults,
         "targets": {o.target: {"build_seconds": o.build_seconds, "build_cached": o.cached, "faults": list(o.faults),
+                               "figures": o.figures,
                                "samples": sum(c.samples for c in o.checks), "bits": sum(c.bits for c in o.checks),
                                "wrong_bits": sum(c.wrong_bits for c in o.checks)} for o in result.outcomes},
         "checks": [{"target": o.target, "bench": c.bench, "set": c.set, "samples": c.samples, "bits": c.bits,

@@ -59,7 +59,8 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the benches of one target found. `build_seconds` is None where it could not be built; `faults` say why."""
+    """What the benches of one target found. `build_seconds` is None where it could not be built; `faults` say why.
+    `figures`: bytes that were measured, by the name of the machine and of what takes them."""
 
     target: str
     build_seconds: float | None
@@ -67,6 +68,7 @@ class Outcome:
     checks: tuple[Check, ...]
     diagnosis: Diagnosis | None = None
     faults: tuple[str, ...] = ()
+    figures: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def shares(samples: list[int], most: int | None) -> list[int]:

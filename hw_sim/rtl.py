@@ -31,11 +31,16 @@ class Stream:
 @dataclass(frozen=True)
 class Schedule:
     """When samples end if nobody stalls, in clocks from the first input beat: `ends` of the first ones; then the last
-    `period` of them again, `span` clocks later each time."""
+    `period` of them again, `span` clocks later each time, if that is `proved`."""
 
     ends: tuple[int, ...]
     period: int
     span: int
+    proved: bool
+
+    def knows(self, sample: int) -> bool:
+        """Whether it says when that sample ends."""
+        return self.proved or sample < len(self.ends)
 
     def end(self, sample: int) -> int:
         """When sample number `sample` (from 0) has gone out."""
@@ -116,7 +121,7 @@ def _parse(manifest: Manifest, entry: dict[str, Any]) -> Rtl:
 def _schedule(entry: dict[str, Any]) -> Schedule:
     found = Schedule(tuple(count(n, "latency", 1 << 40) for n in entry["schedule"]["ends"]),
                      count(entry["schedule"]["period"], "period", 1 << 20),
-                     count(entry["schedule"]["span"], "span", 1 << 40))
+                     count(entry["schedule"]["span"], "span", 1 << 40), entry["schedule"]["proved"] is True)
     if not found.period <= len(found.ends) or list(found.ends) != sorted(set(found.ends)):
         raise BadFolder("the manifest's schedule does not say when samples end")
     return found

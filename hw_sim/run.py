@@ -24,6 +24,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="the generated project")
     parser.add_argument("--target", action="append", metavar="NAME", help="only this target; may be repeated")
     parser.add_argument("--vectors", type=_positive, metavar="N", help="play N vectors instead of all")
+    parser.add_argument("--board", action="append", metavar="NAME",
+                        help="also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated")
     parser.add_argument("--bench", choices=("both", "player", "axi"), default="both")
     parser.add_argument("--axi-samples", type=_positive, default=2000, metavar="N",
                         help="samples of the AXI4-Stream bench (2000)")
@@ -96,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         told = target_verilog.lint(manifest)
         print(told or f"{manifest.name}: verilator --lint-only -Wall is clean")
         return 1 if told else 0
+    if args.board and "c" not in chosen:
+        raise BadFolder("--board runs the target c, which is not among those that are simulated")
     benches = [importlib.import_module(TARGETS[target]) for target in chosen]
     for bench in benches:
         bench.require(args)  # before any work is done

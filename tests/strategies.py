@@ -20,6 +20,7 @@ from toolkit.design import (
     Requantise,
     Rounding,
     Tensor,
+    TwoTermFormat,
     Weights,
 )
 
@@ -44,12 +45,19 @@ def requantisations(draw, most: int = 10) -> Requantise:
 
 @st.composite
 def weights(draw, outputs: int, inputs: int) -> Weights:
-    """log2 with any bits and levels, or integers; a share of the codes zero, as pruning leaves them."""
+    """log2 of one or two terms with any bits and levels, or integers; a share of the codes zero, as pruning leaves
+    them."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     keep = rng.random((outputs, inputs)) >= draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
     exponents = rng.integers(-5, 2, outputs)
     bits = draw(st.integers(2, 8))
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["int", "log2", "log2x2"]))
+    if kind == "log2x2":
+        bits = max(bits, 3)
+        double = TwoTermFormat(bits, draw(st.integers(2, 2 ** (bits - 1) - 1)))
+        values = rng.choice(np.concatenate([-double.magnitudes, double.magnitudes]), (outputs, inputs)) * keep
+        return Weights(double, double.encode(values), exponents)
+    if kind == "int":
         integer = IntegerFormat(bits)
         values = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (outputs, inputs)) * keep
         return Weights(integer, integer.encode(values), exponents)

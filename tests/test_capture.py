@@ -106,8 +106,8 @@ def test_a_captured_graph_trains():
     assert all(p.grad is not None for p in graph.parameters())
 
 
-@pytest.mark.parametrize("layer, operation", [(nn.Sigmoid(), "sigmoid"), (nn.GELU(), "gelu"),
-                                              (nn.Softplus(), "softplus"), (nn.LayerNorm(3), "layer_norm")])
+@pytest.mark.parametrize("layer, operation", [(nn.LayerNorm(3), "layer_norm"), (nn.PReLU(), "prelu"),
+                                              (nn.Softsign(), "abs"), (nn.RReLU(), "rrelu")])
 def test_an_unknown_operation_is_named_with_its_place_and_a_way_out(layer, operation):
     with pytest.raises(InputError) as caught:
         capture(nn.Sequential(nn.Linear(4, 3), nn.Sequential(layer)), (4,))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +23,15 @@ from toolkit.demo import save_pt2
 TRAINING = ["--epochs", "1", "--tuning", "1"]
 
 
-def run(*args: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess:
+def run(*args: object, env: dict[str, str] | None = None, cwd: Path | None = None,
+        largest_file: int | None = None) -> subprocess.CompletedProcess:
+    """The command line in a process of its own; with `largest_file`, no file may grow beyond so many bytes."""
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     return subprocess.run([sys.executable, "-m", "toolkit.cli", *map(str, args)], capture_output=True, text=True,
-                          env={**os.environ, **(env or {})}, cwd=cwd)
+                          env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=limit)
 
 
 def refused(done: subprocess.CompletedProcess, code: int = 2) -> str:
@@ -113,9 +121,46 @@ def test_a_missing_compiler_is_exit_code_3_before_any_work(files: Path, tmp_path
     assert "g++" in refused(done, 3) and not (tmp_path / "o").exists()
 
 
-def test_a_full_disk_is_one_sentence(files: Path):
-    done = run("build", files / "model.pt2", "--data", files / "data.npz", "-o", "/dev/full/out", *TRAINING)
-    refused(done)
+@pytest.mark.parametrize("command", [["build"], ["compress", "--no-sweep", "--scheme", "minifloat:E4M3"],
+                                     ["search", "--trials", "2"]])
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(files: Path, tmp_path: Path, command):
+    done = run(command[0], files / "model.pt2", "--data", files / "data.npz", "-o", tmp_path / "o", *command[1:],
+               *TRAINING, largest_file=300)
+    assert "File too large" in (told := refused(done)) or "disk" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_hostile_go_all_the_way(tmp_path: Path):
+    class Hostile(nn.Module):
+        names = ("module", "a/b", "it's \"x\" `*/", "n" * 10_000, "int", "\u00fc\nline")
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name, inputs in zip(self.names, (6, 5, 5, 5, 5, 5), strict=True):
+                self.add_module(name, nn.Linear(inputs, 5))
+
+        def forward(self, x):
+            for name in self.names:
+                x = torch.relu(getattr(self, name)(x))
+            return x
+
+    save_pt2(Hostile(), (6,), tmp_path / "m.pt2")
+    blobs().save(tmp_path / "d.npz")
+    done = run("build", tmp_path / "m.pt2", "--data", tmp_path / "d.npz", "-o", tmp_path / "o", "--vectors", 100,
+               "--epochs", "0", "--name", "../../etc/it's \"module\"")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.npz", "m.pt2", "o"]
+    names = [p.name for p in (tmp_path / "o" / "hardware" / "rtl").iterdir()]
+    assert len(names) == 7 and all(re.fullmatch(r"[a-z]\w{1,60}\.v", name) for name in names)
+
+
+def test_two_commands_do_not_share_a_folder(files: Path, tmp_path: Path):
+    common = (files / "model.pt2", "--data", files / "data.npz", "-o", tmp_path / "o")
+    assert run("compress", *common, "--no-sweep", "--scheme", "int:4", *TRAINING).returncode == 0
+    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    assert "another command" in refused(run("build", *common, *TRAINING))
+    assert "no part of a search" in refused(run("search", *common, "--trials", 1, *TRAINING))
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
 
 
 def test_debug_shows_the_traceback(tmp_path: Path):

@@ -23,7 +23,7 @@ from toolkit.compress.prune import IMPORTANCES, prune
 from toolkit.compress.quantise import Widths, quantise
 from toolkit.compress.scheme import Quantise
 from toolkit.compress.train import evaluate, train, whole_loss
-from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format
+from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format, TwoTermFormat
 from toolkit.errors import InputError
 
 
@@ -58,6 +58,7 @@ def blobs(classes: int = 4, features: int = 6, count: int = 600, seed: int = 0) 
 
 
 weight_formats = st.one_of(st.integers(2, 8).map(IntegerFormat), st.integers(2, 6).map(Log2Format.of),
+                           st.integers(3, 8).map(TwoTermFormat.of),
                            st.tuples(st.integers(3, 8), st.integers(1, 3)).map(lambda p: Log2Format(*p)))
 
 
@@ -65,6 +66,8 @@ def levels(form, exponent: int) -> np.ndarray:
     """Every value of a grid, by its definition."""
     if isinstance(form, IntegerFormat):
         return np.arange(-(2 ** (form.bits - 1)), 2 ** (form.bits - 1)) * 2.0**exponent
+    if isinstance(form, TwoTermFormat):
+        return np.concatenate([-form.magnitudes, form.magnitudes]) * 2.0**exponent
     powers = 2.0 ** (exponent - np.arange(form.levels))
     return np.concatenate([-powers, [0.0], powers])
 
@@ -133,7 +136,7 @@ def test_one_outlier_does_not_set_the_range():
     assert fitted(values, 4) == FixedPoint(False, 4, 4)
 
 
-@pytest.mark.parametrize("scheme", ["log2:4", "log2:3,levels=2", "int:5", "structured:0.4+log2:4"])
+@pytest.mark.parametrize("scheme", ["log2:4", "log2:3,levels=2", "int:5", "log2x2:4", "structured:0.4+log2:4"])
 @pytest.mark.parametrize("argmax", [False, True])
 def test_the_design_equals_the_trained_network_in_float64(scheme, argmax):
     found = compress(made(lambda: Branches(argmax)), blobs(), scheme, Settings(epochs=2, tuning=2))
@@ -267,7 +270,17 @@ def test_the_sizes_are_those_of_real_bytes():
     assert codes // 2 + channels < steps[1].size < codes // 2 + channels + 4 * channels
 
 
-@pytest.mark.parametrize("text", ["log2:4", "log2:4,levels=4", "int:8", "structured:0.5+log2:3",
+def test_codes_of_a_pruned_network_are_stored_with_a_bitmap_where_that_is_smaller():
+    step = compress(made(), blobs(), "magnitude:0.7+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    weights, left = (48, 64, 64), step.non_zeros
+    assert step.storage == "bitmap, packed codes"
+    assert sum(weights) // 8 + (left - 20) // 2 + 20 < step.size < sum(weights) // 8 + left // 2 + 3 + 5 * 20
+    whole = compress(made(), blobs(), "magnitude:0.1+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    assert whole.storage == "packed codes" and step.size < whole.size
+
+
+@pytest.mark.parametrize("text", ["log2:4", "log2:4,levels=4", "int:8", "log2x2:5", "log2x2:5,levels=9,scale=tensor",
+                                  "structured:0.5+log2:3",
                                   "structured:0.25,importance=taylor+int:4"])
 def test_a_scheme_prints_as_it_was_written(text):
     assert str(Scheme.parse(text)) == text
@@ -275,6 +288,7 @@ def test_a_scheme_prints_as_it_was_written(text):
 
 @pytest.mark.parametrize("text, word", [
     ("", "known"), ("log2", "known"), ("log2:9", "2..8"), ("log2:x", "whole"), ("log2:4,levels=8", "levels"),
+    ("log2x2:2", "3..8"),
     ("log2:4+structured:0.5", "last"), ("structured:1.5", "between"), ("structured:0.5,importance=luck", "luck"),
     ("structured:half", "number"), ("prune:0.5", "prune"), ("log2:4,depth=3", "depth"), ("int:99999999", "whole")])
 def test_a_wrong_scheme_names_what_is_wrong(text, word):

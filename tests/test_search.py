@@ -23,6 +23,7 @@ from toolkit.demo import save_pt2
 from toolkit.errors import InputError
 from toolkit.search.search import Found, full, hypervolume, pareto
 from toolkit.search.space import Choice
+from toolkit.search.storage import opened
 
 QUICK = Settings(epochs=2, tuning=2)
 
@@ -59,11 +60,25 @@ def test_its_files_say_the_same(found):
     assert (out / "search.svg").read_text().startswith("<svg") and "build one with" in (out / "search.txt").read_text()
 
 
+def test_one_seed_gives_one_search(found, model, tmp_path: Path):
+    _, result = found
+    again = run_search(model, blobs(), tmp_path / "s", trials=12, limits=Limits(60, 0.3), settings=QUICK, finalists=3)
+    assert (again.trials, again.finalists) == (result.trials, result.finalists)
+
+
 def test_running_it_again_goes_on_where_it_stopped(found, model):
     out, result = found
     again = run_search(model, blobs(), out, trials=14, limits=Limits(60, 0.3), settings=QUICK, finalists=1)
     assert len(again.trials) == 14
     assert {f.number: f.accuracy for f in result.trials}.items() <= {f.number: f.accuracy for f in again.trials}.items()
+
+
+def test_other_limits_judge_all_trials_anew(found, model):
+    out, result = found
+    tight = Limits(60, min(f.bytes for f in result.trials) / 1024)
+    again = run_search(model, blobs(), out, trials=12, limits=tight, settings=QUICK, finalists=1)
+    assert all(f.bytes / 1024 <= tight.max_kib for f in again.trials if f.fits)
+    assert sum(f.fits for f in again.trials) < sum(f.fits for f in result.trials)
 
 
 def test_a_full_training_gives_the_figures_that_were_told(found, model):
@@ -76,7 +91,7 @@ def test_a_full_training_gives_the_figures_that_were_told(found, model):
 def test_a_trial_can_be_built(found, model, tmp_path: Path):
     out, result = found
     one = result.finalists[0]
-    built = build_trial(out, one.number, model, blobs(), tmp_path / "b", settings=QUICK, vectors=200)
+    built = build_trial(out, one.number, model, blobs(), tmp_path / "b", vectors=200)
     assert built.report.ok and built.compressed.steps[-1].accuracy == one.accuracy
 
 
@@ -96,12 +111,27 @@ def test_a_folder_that_is_no_search_is_refused(model, tmp_path: Path):
 def test_a_storage_that_does_not_answer_is_one_sentence(model, tmp_path: Path, url):
     with pytest.raises(InputError, match="does not answer") as caught:
         run_search(model, blobs(), tmp_path / "o", trials=2, storage=url, settings=QUICK)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and not (tmp_path / "o").exists()
 
 
 def test_data_without_labels_is_refused(model, tmp_path: Path):
     with pytest.raises(InputError, match="labels"):
         run_search(model, Data.of(blobs().x_train), tmp_path / "o", trials=2, settings=QUICK)
+
+
+def test_a_metric_of_ones_own_is_what_is_searched_by(model, tmp_path: Path):
+    data = Data.of(blobs().x_train, np.eye(4)[blobs().y_train], blobs().x_test, np.eye(4)[blobs().y_test], "values")
+    chosen = Settings(epochs=1, tuning=1, metric=lambda outputs, y: float((outputs.argmax(1) == y.argmax(1)).mean()))
+    result = run_search(model, data, tmp_path / "o", trials=2, settings=chosen, finalists=1)
+    assert 0 < result.original[0] <= 1 and all(0 <= f.accuracy <= 1 for f in result.trials)
+
+
+def test_trials_that_only_fail_end_the_search(model, tmp_path: Path):
+    def broken(outputs, targets):
+        raise KeyError("no such thing")
+
+    with pytest.raises(InputError, match=r"loss 'broken' failed: KeyError.*no such thing"):
+        run_search(model, blobs(), tmp_path / "o", trials=20, settings=Settings(epochs=1, tuning=1, loss=broken))
 
 
 def test_a_trial_that_is_not_there_is_refused(found, model, tmp_path: Path):
@@ -121,21 +151,53 @@ def test_the_hypervolume_is_the_area_that_is_dominated():
     assert hypervolume([(4, 0.5), (8, 1.0), (8, 0.7)], (16, 0.0)) == 2 * 0.5 + 1 * 0.5
 
 
+IMPATIENT = """
+from toolkit.search import storage
+storage.HEARTBEAT, storage.GRACE = 1, 6
+from toolkit.cli import main
+main()
+"""
+"""The command line with a grace that a test can wait for."""
+
+
+OPEN = """
+import sys, time
+from toolkit.search.storage import opened
+while time.time() < float(sys.argv[2]):
+    pass
+study = opened(sys.argv[1], ["maximize"], "same", 0)
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+"""
+
+
+def test_workers_that_start_at_the_same_moment_share_one_study_and_draw_different_trials(tmp_path: Path):
+    url, start = f"sqlite:///{tmp_path / 's.db'}", str(time.time() + 8)
+    workers = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", OPEN, url, start], stderr=subprocess.PIPE,
+                                text=True) for _ in range(3)]
+    for worker in workers:
+        assert worker.wait(120) == 0, worker.stderr.read()  # type: ignore[union-attr]
+    drawn = [trial.params["x"] for trial in opened(url, ["maximize"], "same", 0).trials]
+    assert len(drawn) == len(set(drawn)) == 9
+
+
 def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path):
     save_pt2(model, (6,), tmp_path / "m.pt2")
     blobs().save(tmp_path / "d.npz")
     url = f"sqlite:///{tmp_path / 'shared.db'}"
 
-    def worker(name: str) -> subprocess.Popen:
+    def worker(name: str, trials: int = 24) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", "toolkit.cli", "search", str(tmp_path / "m.pt2"), "--data", str(tmp_path / "d.npz"),
-             "-o", str(tmp_path / name), "--storage", url, "--trials", "24", "--epochs", "2", "--tuning", "2",
+            [sys.executable, "-c", IMPATIENT, "search", str(tmp_path / "m.pt2"), "--data", str(tmp_path / "d.npz"),
+             "-o", str(tmp_path / name), "--storage", url, "--trials", str(trials), "--epochs", "2", "--tuning", "2",
              "--finalists", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"})
 
-    def states() -> dict[str, int]:
+    def asked(question: str) -> list[tuple]:
         with sqlite3.connect(tmp_path / "shared.db", timeout=30) as base:
-            return dict(base.execute("select state, count(*) from trials group by state").fetchall())
+            return base.execute(question).fetchall()
+
+    def states() -> dict[str, int]:
+        return dict(asked("select state, count(*) from trials group by state"))
 
     first = worker("a")
     deadline = time.time() + 120
@@ -150,11 +212,20 @@ def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path
     second = worker("b")
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    third = worker("c")
-    assert second.wait(240) == 0, second.stderr.read()  # type: ignore[union-attr]
-    assert third.wait(240) == 0, third.stderr.read()  # type: ignore[union-attr]
+    running = [number for (number,) in asked("select number from trials where state = 'RUNNING'")]
+    again = worker("a")
+    for process in (second, again):
+        assert process.wait(240) == 0, process.stderr.read()  # type: ignore[union-attr]
+    assert 24 <= states()["COMPLETE"] <= 25  # two workers may each begin the last one
+    time.sleep(7)  # by now the dead worker's trial has been silent for too long
+    last = worker("a", 26)
+    assert last.wait(240) == 0, last.stderr.read()  # type: ignore[union-attr]
     final = states()
-    assert 24 <= final["COMPLETE"] <= 25  # two workers may each begin the last one
-    assert final.get("FAIL", 0) <= 1 and final.get("RUNNING", 0) == 0
-    numbers = [t["number"] for t in json.loads((tmp_path / "b" / "search.json").read_text())["trials"]]
-    assert len(numbers) == len(set(numbers)) and np.all(np.diff(numbers) > 0)
+    assert final == {"COMPLETE": 26, "FAIL": 1}
+    failed = asked("select number from trials where state = 'FAIL'")[0][0]
+    assert failed in running
+    repeated = asked("select t.state from trials t join trial_system_attributes a using (trial_id) "
+                     f"where a.key = 'failed_trial' and a.value_json = '{failed}'")
+    assert repeated == [("COMPLETE",)]
+    numbers = [t["number"] for t in json.loads((tmp_path / "a" / "search.json").read_text())["trials"]]
+    assert sorted([*numbers, failed]) == list(range(27))

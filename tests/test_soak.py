@@ -6,8 +6,10 @@ import os
 import shutil
 
 import pytest
+from c_code import differences, drawn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from images import image_designs
 from strategies import designs
 
 from toolkit.api import Options, generate, simulate
@@ -43,3 +45,12 @@ def test_random_networks_have_no_wrong_bit_and_no_hang(tmp_path_factory, part):
     print(f"\nsoak part {part + 1} of {PARTS}: {done['networks']} random networks, {done['vectors']:,} vectors, "
           f"{done['bits']:,} bits: 0 wrong, 0 hangs")
     assert done["networks"] == NETWORKS // PARTS
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_networks_in_c_equal_the_reference_and_do_nothing_undefined(tmp_path_factory, part):
+    count = -(-NETWORKS // PARTS)
+    for strategy in (designs(widest=14, deepest=5), image_designs(deepest=7)):
+        differences(tmp_path_factory.mktemp("c"), drawn(strategy, count, 1000 + part), samples=500)
+    print(f"\nsoak of c, part {part + 1} of {PARTS}: {2 * count} random networks, 500 vectors each: 0 wrong")

@@ -18,9 +18,10 @@ from toolkit.api import compress_all
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.artifact import load
-from toolkit.compress.coded import DynamicLinear
+from toolkit.compress.coded import DynamicLayer
 from toolkit.compress.distil import student
 from toolkit.compress.minifloat import KINDS, Minifloat
+from toolkit.compress.product import Product
 from toolkit.compress.scheme import Overrides, Scheme
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
 from toolkit.compress.sweep import REFERENCE
@@ -117,7 +118,7 @@ def test_subnormals_are_kept_and_large_values_saturate():
 
 
 def test_dynamic_int8_does_not_depend_on_the_batch():
-    layer = DynamicLinear(torch.randn(5, 7), torch.randn(5))
+    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.randn(5))
     x = torch.randn(40, 7) * torch.logspace(-3, 3, 40)[:, None]
     whole = layer.rounded(x)
     assert all(torch.equal(whole[i:i + 1], layer.rounded(x[i:i + 1])) for i in range(40))
@@ -125,7 +126,7 @@ def test_dynamic_int8_does_not_depend_on_the_batch():
 
 
 def test_dynamic_int8_weights_are_integers_times_a_scale():
-    layer = DynamicLinear(torch.randn(5, 7), torch.zeros(5))
+    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.zeros(5))
     codes = layer.arrays()["codes"]
     assert codes.dtype == np.int8 and np.abs(codes).max() == 127
     assert (codes.astype(np.float32) * np.float32(layer.scale) == layer.quantised_weight().detach().numpy()).all()
@@ -159,12 +160,25 @@ def test_pruning_that_empties_a_layer_is_refused_with_a_way_out():
         compress(model, blobs(), "magnitude:0.6", QUICK)
 
 
+def test_an_importance_by_loss_needs_labels():
+    with pytest.raises(InputError, match=r"taylor.*needs labels.*l2"):
+        compress(made(), Data.of(blobs().x_train), "structured:0.5,importance=taylor", QUICK)
+
+
 def test_one_layer_can_have_a_format_of_its_own():
     rules = Overrides.parse(["c=log2:6", "b=int:5"])
     found = compress(made(), blobs(), "log2:3", Settings(epochs=1, overrides=rules))
     assert found.design is not None
     assert {layer.name: str(layer.weights.format) for layer in found.design.layers if layer.kind == "dense"} == {
         "a": "log2:3", "b": "int:5", "c": "log2:6"}
+
+
+def test_one_layer_can_have_activations_of_its_own():
+    rules = Overrides.parse(["a=act:5", "b*=act:3"])
+    found = compress(made(), blobs(), "log2:4", Settings(epochs=1, overrides=rules))
+    widths = {layer.name: layer.requantise.format.width for layer in found.design.layers  # type: ignore[union-attr]
+              if hasattr(layer, "requantise")}
+    assert widths == {"a": 5, "b": 3, "add": 8, "relu": 8, "c": 16}
 
 
 def test_a_layer_that_is_kept_is_not_pruned():
@@ -184,7 +198,7 @@ def test_one_layer_can_have_a_ratio_of_its_own():
         ((3, 6), "log2:3"), ((6, 3), "log2:6"), ((4, 6), "log2:3")]
 
 
-@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=magnitude:0.5", "zzz=log2:4"])
+@pytest.mark.parametrize("text", ["nothing", "=log2:4", "a=", "a=magnitude:0.5", "a=act:99", "zzz=log2:4"])
 def test_a_setting_that_makes_no_sense_is_refused(text):
     with pytest.raises(InputError):
         compress(made(), blobs(), "log2:4", Settings(overrides=Overrides.parse([text])))
@@ -214,9 +228,9 @@ def test_labels_that_are_bits_are_measured_as_bits():
 def test_a_loss_and_a_training_loop_of_ones_own_are_used():
     seen = []
 
-    def loss(outputs, targets, taught):
+    def loss(outputs, targets):
         seen.append("loss")
-        return (outputs - taught).square().mean()
+        return nn.functional.cross_entropy(outputs, targets)
 
     def trainer(graph, data, epochs):
         seen.append(epochs)
@@ -226,9 +240,9 @@ def test_a_loss_and_a_training_loop_of_ones_own_are_used():
     assert "loss" in seen and seen[-1] == 7
 
 
-SCHEMES = ["magnitude:0.5", "random:0.3", "structured:0.4", "nm:2:4", "dynamic:int8", "int:6", "log2:4",
+SCHEMES = ["magnitude:0.5", "random:0.3", "structured:0.4", "nm:2:4", "dynamic:int8", "int:6", "log2:4", "log2x2:4",
            *(f"minifloat:{kind}" for kind in KINDS), "distill:0.5", "distill:0.5+magnitude:0.5+log2:3",
-           "structured:0.3+minifloat:E4M3"]
+           "structured:0.3+minifloat:E4M3", "structured:0.4,steps=2+nm:1:2+log2x2:5"]
 
 
 @pytest.fixture(scope="module", params=["classes", "argmax"])
@@ -286,8 +300,10 @@ def test_two_runs_with_one_seed_are_the_same_to_the_byte(tmp_path):
     for name in ("a", "b"):
         compress_all(made(), blobs(), tmp_path / name, schemes=["random:0.5+log2:4", "distill:0.5"], reference=False,
                      settings=QUICK)
-    for file in ("report.txt", "report.json", "report.csv"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len(files) == 5 + 2 * 2
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
 def test_the_reference_sweep_has_its_22_rows():

@@ -16,11 +16,17 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new, empty, or written by us before.")]
-Model = Annotated[str, typer.Argument(help="A .pt2 file, or package.module:callable that returns an nn.Module.")]
+Model = Annotated[str, typer.Argument(
+    help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
 DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
+AnyData = Annotated[Path | None, typer.Option(
+    "--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone; an .onnx MODEL goes without.")]
+InputRange = Annotated[str, typer.Option(help="LOW,HIGH of the inputs of an .onnx MODEL that comes without data.")]
+Requantise = Annotated[bool, typer.Option(
+    "--requantise", help="Approximate what is no power of two in a QONNX file, and report it.")]
 Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
 Layers = Annotated[list[str] | None, typer.Option(
-    help="PATTERN=log2:6 or PATTERN=keep, for single layers; may be repeated.")]
+    help="PATTERN=log2:6, =act:6, =structured:0.7 or =keep, for single layers; may be repeated.")]
 Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
 Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
@@ -28,10 +34,25 @@ Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.
 InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
 HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
 OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
+TableBits = Annotated[int, typer.Option(help="Bits of what a table (of sigmoid, SiLU, ...) or a LeakyReLU reads.")]
+Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
+Metric = Annotated[str | None, typer.Option(
+    help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
+Loss = Annotated[str | None, typer.Option(help="package.module:function of (outputs, targets), to train by.")]
+Trainer = Annotated[str | None, typer.Option(help="package.module:function of (graph, data, epochs): the training.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
-Vectors = Annotated[int, typer.Option(help="Random and boundary vectors to put into the project.")]
+Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
+                                                  "100,000, fewer where a sample takes many clocks.")]
+Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a clock) or folded (lanes share the work).")]
+Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
+Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
+Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
+Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
+Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
+Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
+                                     "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -53,53 +74,65 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         vectors: Vectors = 100_000, seed: Seed = 0, as_json: Json = False) -> None:
+         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 99,530 weights.")]
+         = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
+         as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
     from toolkit.demo import demo as run
 
-    _report(run(name, out, vectors=vectors, seed=seed), out, as_json)
+    _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
 
 
 @app.command()
-def compress(model: Model, data: DataFile, out: Out, scheme: Schemes = None,
+def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = None,
              sweep: Annotated[bool, typer.Option("--sweep/--no-sweep", help="The 22 rows of the reference.")] = True,
              trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
-             name: Name = "network", as_json: Json = False) -> None:
+             task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
+             table_bits: TableBits = 10, name: Name = "network", input_range: InputRange = "-1,1",
+             as_json: Json = False) -> None:
     """Try every technique on a trained model and report what each saves and costs."""
-    from toolkit.api import Data, compress_all, load_model
+    from toolkit.api import compress_all
     from toolkit.report import sweep as report
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
-    found = compress_all(load_model(model), Data.load(data), out, schemes=scheme, reference=sweep, trained=trained,
-                         settings=settings, name=name)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer, table_bits)
+    source, samples = _model_and_data(model, data, task)
+    found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
+                         name=name, input_range=_range(input_range))
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
     if len(found.good) < len(found.rows):
         raise typer.Exit(1)
 
 
 @app.command()
-def build(model: Model, data: DataFile, out: Out,
+def build(model: Model, out: Out, data: AnyData = None,
           scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
           input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          layer: Layers = None, name: Name = "network", vectors: Vectors = 100_000, adders_per_stage: Depth = 4,
+          layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
+          name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
+          interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+          lanes: Lanes = None, hls4ml: Hls4ml = "",
           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
-          trial: Annotated[int | None, typer.Option(help="The trial to build, in the place of --scheme.")] = None,
+          trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
+          table_bits: TableBits = 10, input_range: InputRange = "-1,1", requantise: Requantise = False,
           as_json: Json = False) -> None:
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
-    from toolkit.api import Data, Options, build_trial, load_model
     from toolkit.api import build as run
+    from toolkit.api import build_trial
     from toolkit.errors import InputError
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer)
+    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
+                         trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = load_model(model), Data.load(data)
-    rest: Any = {"settings": settings, "targets": _targets(target), "options": Options(adders_per_stage),
-                 "vectors": vectors, "check": check, "name": name}
+    source, samples = _model_and_data(model, data, task, requantise)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
+    rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
+                 "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
     built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
         else build_trial(search, trial, source, samples, out, **rest)
     _report(built.report, out, as_json)
@@ -115,28 +148,33 @@ def search(model: Model, data: DataFile, out: Out,
            max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
            finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
            epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-           output_bits: OutputBits = 16, as_json: Json = False) -> None:
+           output_bits: OutputBits = 16, task: Task = None, metric: Metric = None, loss: Loss = None,
+           trainer: Trainer = None, as_json: Json = False) -> None:
     """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
     from toolkit.api import Data, load_model
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    found = run_search(load_model(model), Data.load(data), out, trials=trials, storage=storage,
+    source: Any = load_model(model)
+    found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
                        objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
-                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None),
+                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
+                                          loss, trainer),
                        seed=seed, finalists=finalists)
     _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
 
 
 @app.command()
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = 100_000, seed: Seed = 0, adders_per_stage: Depth = 4, as_json: Json = False) -> None:
+             vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
+             interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+             lanes: Lanes = None, hls4ml: Hls4ml = "", as_json: Json = False) -> None:
     """Write the project folder of a design."""
-    from toolkit.api import Options
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    made = run(design, out, targets=_targets(target), options=Options(adders_per_stage), vectors=vectors, seed=seed)
+    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, hls4ml)
+    made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:
@@ -148,6 +186,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
 @app.command()
 def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
              target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
+             board: Annotated[list[str] | None, typer.Option(
+                 help="Also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated.")] = None,
              vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
              bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
              stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
@@ -162,8 +202,9 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(folder, targets=_targets(target), vectors=vectors, bench=bench, stalls=stalls, waves=waves,
-                max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild, edited=edited)
+    found = run(folder, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
+                stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
+                edited=edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)
@@ -186,13 +227,41 @@ def estimate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
 
 def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
-              plain: bool, layers: list[str] | None) -> Any:
+              plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
+              trainer: str | None, table_bits: int = 10) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantise import Widths
     from toolkit.compress.scheme import Overrides
+    from toolkit.named import function
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits), epochs, tuning, rate, not plain, seed,
-                    Overrides.parse(layers or []))
+    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate, not plain, seed,
+                    Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
+                    function(trainer, "training loop"))
+
+
+def _model_and_data(model: str, data: Path | None, task: str | None, requantise: bool = False) -> tuple[Any, Any]:
+    from toolkit.api import Data, load_model
+
+    return load_model(model, requantise=requantise), None if data is None else Data.load(data, task)
+
+
+def _range(text: str) -> tuple[float, float]:
+    from toolkit.errors import InputError
+
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"the input range '{text[:40]}' is no LOW,HIGH; write it as --input-range=-1,1") from None
+    return low, high
+
+
+def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
+             widest: int, lanes: list[str] | None, hls4ml: str) -> Any:
+    from toolkit.api import Options
+
+    chosen: Any = Options.parse_hls4ml(hls4ml)
+    return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
+                   widest=widest, lanes=Options.parse_lanes(lanes or []), **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:

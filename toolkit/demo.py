@@ -11,9 +11,11 @@ from toolkit import datasets, models
 from toolkit.build import hardware, write_report
 from toolkit.compress import Settings, compress
 from toolkit.compress.train import train
+from toolkit.emit.targets import check_targets
 from toolkit.errors import InputError
 from toolkit.folder import check_ours, output_folder
 from toolkit.generate import DEFAULT_TARGETS
+from toolkit.hardware import Options
 from toolkit.report import Hardware, Network, Report
 from toolkit.simulation import require
 
@@ -21,36 +23,43 @@ NAMES = ("digits",)
 EPOCHS, RATE = 60, 3e-3
 SETTINGS = Settings(epochs=60, tuning=150, rate=4e-3)
 SCHEMES = {"large": ("log2:4", "structured:0.5+log2:4"), "small": ("log2:4", "structured:0.5+log2:4,levels=4")}
-"""The last scheme of the small network is the one that becomes hardware."""
+CHOSEN = {"unrolled": ("small", "structured:0.5+log2:4,levels=4"), "folded": ("large", "log2:4")}
+"""The network and the scheme that become hardware."""
 
 
-def demo(name: str = "digits", out: Path | str = "demo-out", *, vectors: int = 100_000, check: bool = True,
+def demo(name: str = "digits", out: Path | str = "demo-out", *, arch: str = "unrolled",
+         targets: tuple[str, ...] = DEFAULT_TARGETS, vectors: int | None = None, check: bool = True,
          seed: int = 0) -> Report:
-    """Train, compress, generate, simulate, report. Writes the folder `out`: hardware/ is the small network's project;
-    small.pt2, large.pt2 and digits.npz are what `shiftwright build` would take."""
+    """Train, compress, generate, simulate, report. Writes the folder `out`: hardware/ is the small network's project
+    with `arch` unrolled, the large one's with folded; small.pt2, large.pt2 and digits.npz are what `shiftwright build`
+    would take."""
     if name not in NAMES:
         raise InputError(f"there is no demo '{name}'; known are {', '.join(NAMES)}")
+    if arch not in CHOSEN:
+        raise InputError(f"the demo has no architecture '{arch}'; known are {', '.join(CHOSEN)}")
     start = time.perf_counter()
+    check_targets(targets)
     check_ours(out)
     if check:
-        require(DEFAULT_TARGETS)
+        require(targets)
     data = datasets.digits(seed)
-    networks, made = [], {}
+    size, scheme = CHOSEN[arch]
+    networks = []
     with output_folder(out) as fresh:
         data.save(fresh / "digits.npz")
-        for size, schemes in SCHEMES.items():
-            model = models.mlp(models.SIZES[size], seed, dropout=0.0)
-            train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what=f"training the {size} network")
-            save_pt2(model, data.sample_shape, fresh / f"{size}.pt2")
-            for scheme in schemes:
-                made[size] = compress(model, data, scheme, SETTINGS, name=f"digits_{size}")
-                networks.append(Network.of(f"digits, {size} ({'-'.join(map(str, models.SIZES[size]))})", made[size]))
-        small = made["small"]
-        assert small.design is not None
-        generated, simulation = hardware(small, fresh / "hardware", vectors=vectors, check=check, seed=seed)
+        for one, schemes in SCHEMES.items():
+            model = models.mlp(models.SIZES[one], seed, dropout=0.0)
+            train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what=f"training the {one} network")
+            save_pt2(model, data.sample_shape, fresh / f"{one}.pt2")
+            for text in schemes:
+                made = compress(model, data, text, SETTINGS, name=f"digits_{one}")
+                networks.append(Network.of(f"digits, {one} ({'-'.join(map(str, models.SIZES[one]))})", made))
+                if (one, text) == (size, scheme):
+                    chosen = made
+        generated, simulation = hardware(chosen, fresh / "hardware", targets=targets, options=Options(arch=arch),
+                                         vectors=vectors, check=check, seed=seed)
         report = Report("shiftwright demo: digits", tuple(networks),
-                        (Hardware.of("digits, small", generated, simulation),),
-                        time.perf_counter() - start)
+                        (Hardware.of(f"digits, {size}", generated, simulation),), time.perf_counter() - start)
         write_report(fresh, report)
     return report
 

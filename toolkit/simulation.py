@@ -49,16 +49,18 @@ class SimulationResult:
         return found
 
 
-def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), vectors: int | None = None, bench: str = "both",
-             axi_samples: int = 2000, stalls: bool = False, waves: bool = False, max_ber: float = 0.0,
-             junit: Path | str | None = None, seed: int = 1, timeout: int = 1200, rebuild: bool = False,
-             edited: bool = False, cache: str | None = None) -> SimulationResult:
+def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple[str, ...] = (),
+             vectors: int | None = None, bench: str = "both", axi_samples: int = 2000, stalls: bool = False,
+             waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None, seed: int = 1,
+             timeout: int = 1200, rebuild: bool = False, edited: bool = False,
+             cache: str | None = None) -> SimulationResult:
     """Run the targets of a generated project and compare every bit with the reference's outputs.
 
-    `targets`: only these of the folder's, all by default; `vectors`: play so many of them; `edited`: accept files that
-    are not as generated. Of the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or
-    both; `stalls`: play all vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for
-    compiled parts of Verilator's runtime, in the place of the user's. Raises InputError for a folder that is none of
+    `targets`: only these of the folder's, all by default; `boards`: run the target c on these emulated microcontrollers
+    too (cortex-m0, rv32i, all); `vectors`: play so many of them; `edited`: accept files that are not as generated. Of
+    the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all
+    vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for compiled parts of Verilator's
+    runtime, in the place of the user's. Raises InputError for a folder that is none of
     ours, ToolMissing where a tool is. A bit that differs is no exception: it is in the result.
     """
     folder = Path(folder)
@@ -66,6 +68,7 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), vectors: int 
                "--axi-samples", str(axi_samples), "--max-ber", repr(float(max_ber)), "--seed", str(seed),
                "--timeout", str(timeout)]
     command += [word for target in targets for word in ("--target", target)]
+    command += [word for board in boards for word in ("--board", board)]
     command += ["--vectors", str(vectors)] if vectors is not None else []
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
@@ -111,7 +114,9 @@ def _complete(folder: Path, data: dict[str, Any]) -> None:
     """Where the project's traces do not show the layer at fault, the design itself does."""
     found, mismatch = data["diagnosis"], data["mismatch"]
     path = folder / "design.swd"
-    if not found or found["layer"] or not mismatch or not path.is_file() or "held still" in found["note"]:
+    if not found or found["layer"] or not mismatch or mismatch["target"] != "verilog":
+        return
+    if not path.is_file() or "held still" in found["note"]:
         return
     design = Design.load(path)
     octets = np.frombuffer(bytes.fromhex(mismatch["input"])[::-1], np.uint8)

@@ -2,6 +2,7 @@
 
 from toolkit.capture.archive import load_pt2
 from toolkit.capture.capture import capture
+from toolkit.capture.onnx import OnnxModule, QuantisedModel, load_onnx
 from toolkit.capture.source import load_model
 
-__all__ = ["capture", "load_model", "load_pt2"]
+__all__ = ["OnnxModule", "QuantisedModel", "capture", "load_model", "load_onnx", "load_pt2"]

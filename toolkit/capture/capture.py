@@ -9,8 +9,10 @@ import warnings
 import torch
 from torch import fx, nn
 
+from toolkit.capture import images, operations
+from toolkit.capture.builder import Builder, Unsupported
 from toolkit.capture.fold import fold_batch_norms
-from toolkit.capture.operations import Builder, Unsupported
+from toolkit.capture.onnx import OnnxModule, QuantisedModel
 from toolkit.errors import InputError
 
 Source = nn.Module | torch.export.ExportedProgram
@@ -23,12 +25,17 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
     out, as sentences) and `paths` (module name to its path in the model). Raises InputError for a model that does not
     take that shape, has weights that are not finite, or does something that has no hardware here.
     """
+    if isinstance(model, QuantisedModel):
+        raise InputError(f"'{model.file.path}' is quantised already (QONNX) and takes no scheme; `shiftwright build` "
+                         "makes hardware of it as it is")
     if not isinstance(model, nn.Module | torch.export.ExportedProgram):
         raise InputError(f"{type(model).__name__} is no model; give an nn.Module or a .pt2 file")
     if isinstance(model, fx.GraphModule) and "paths" in model.meta:
         return copy.deepcopy(model)
     program = model if isinstance(model, torch.export.ExportedProgram) else _exported(model, sample_shape)
     graph = rebuilt(program, sample_shape)
+    if isinstance(model, OnnxModule):
+        graph.meta["notes"] = [*model.notes, *graph.meta["notes"]]
     try:
         with torch.no_grad():
             graph(torch.zeros(2, *sample_shape))
@@ -72,11 +79,12 @@ def rebuilt(program: torch.export.ExportedProgram, sample_shape: tuple[int, ...]
     builder = Builder(tensors, tuple(sample_shape))
     for node in program.graph.nodes:
         try:
-            builder.add(node, users[0])
+            operations.read(builder, node, users[0])
         except Unsupported as error:
             place = error.path or "the model itself"
             raise InputError(f"the operation '{error.operation}' in '{place}' is not supported: {error.advice}") \
                 from None
     graph = builder.finish()
     fold_batch_norms(graph)
+    images.check_padding(graph)
     return graph

@@ -3,134 +3,43 @@
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import fx, nn
 
-ADVICE = ("known are Linear, BatchNorm1d, ReLU, ReLU6, Hardtanh / clamp, Dropout, Identity, Flatten, adding two "
-          "tensors, concatenation, argmax, and a softmax at the end")
+from toolkit.capture import images, pointwise
+from toolkit.capture.builder import ADVICE, Builder, Handler, argument, operation
 
 
-class Unsupported(Exception):
-    """An operation that has no hardware here."""
-
-    def __init__(self, operation: str, path: str, advice: str = ADVICE) -> None:
-        super().__init__(operation)
-        self.operation, self.path, self.advice = operation, path, advice
-
-
-class Builder:
-    """Collects nn modules and nodes. `env` maps each aten node to the new node that stands for it; `shapes` holds
-    shapes without the batch."""
-
-    def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...]) -> None:
-        self.tensors = {name: t.detach().float() if t.is_floating_point() else t for name, t in tensors.items()}
-        self.input_shape = input_shape
-        self.root = nn.Module()
-        self.graph = fx.Graph()
-        self.env: dict[fx.Node, fx.Node] = {}
-        self.parameters: dict[fx.Node, torch.Tensor] = {}
-        self.paths: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def add(self, node: fx.Node, user_input: str) -> None:
-        if node.op == "placeholder":
-            if node.name in self.tensors:
-                self.parameters[node] = self.tensors[node.name]
-            elif node.name == user_input:
-                self.env[node] = self.graph.placeholder("x")
-        elif node.op == "output":
-            self.graph.output(self.env[node.all_input_nodes[0]])
-        elif node.op == "call_function":
-            if all(isinstance(a, fx.Node) and a in self.parameters for a in node.all_input_nodes) \
-                    and node.all_input_nodes:
-                self._constant(node)
-                return
-            name = operation(node)
-            handler = HANDLERS.get(name)
-            if handler is None:
-                if not node.users and name in ("sym_size", "sym_constrain_range", "_assert_tensor_metadata"):
-                    return
-                if name == "sym_size":
-                    return
-                raise self.refuse(node)
-            handler(self, node, name)
-        else:
-            raise self.refuse(node)
-
-    def _constant(self, node: fx.Node) -> None:
-        """Arithmetic of parameters alone, as a transposed weight."""
+def read(b: Builder, node: fx.Node, user_input: str) -> None:
+    """Take one node of an exported program into `b`; raises Unsupported for what has no hardware here."""
+    if node.op == "placeholder":
+        if node.name in b.tensors:
+            b.parameters[node] = b.tensors[node.name]
+        elif node.name == user_input:
+            b.env[node] = b.graph.placeholder("x")
+    elif node.op == "output":
+        b.graph.output(b.env[node.all_input_nodes[0]])
+    elif node.op == "call_function":
+        if node.all_input_nodes and all(a in b.parameters for a in node.all_input_nodes):
+            _constant(b, node)
+            return
         name = operation(node)
-        if name not in ("t", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape"):
-            raise self.refuse(node)
-        args = [self.parameters[a] if isinstance(a, fx.Node) else a for a in node.args]
-        self.parameters[node] = node.target(*args, **node.kwargs)  # type: ignore[operator]
-
-    def refuse(self, node: fx.Node, advice: str = ADVICE) -> Unsupported:
-        return Unsupported(operation(node), path_of(node), advice)
-
-    def shape(self, node: Any) -> tuple[int, ...]:
-        """The shape of an aten node's value without the batch."""
-        return tuple(node.meta["val"].shape[1:])
-
-    def value(self, node: Any, of: fx.Node) -> fx.Node:
-        """The new node for an argument that must be an activation."""
-        if not isinstance(node, fx.Node) or node not in self.env:
-            raise self.refuse(of, "an operand is neither the input nor what a layer made of it")
-        return self.env[node]
-
-    def parameter(self, node: Any, of: fx.Node) -> torch.Tensor | None:
-        if node is None:
-            return None
-        if not isinstance(node, fx.Node) or node not in self.parameters:
-            raise self.refuse(of, "its weight is computed from data; only constant weights become hardware")
-        return self.parameters[node]
-
-    def module(self, node: fx.Node, module: nn.Module, source: fx.Node) -> None:
-        """Let `node` be `module` applied to `source`."""
-        path = path_of(node)
-        base = re.sub(r"\W+", "_", path).strip("_") or operation(node).strip("_")
-        if not base[0].isalpha():
-            base = f"layer_{base}"
-        name, number = base, 2
-        while hasattr(self.root, name):
-            name, number = f"{base}_{number}", number + 1
-        self.root.add_module(name, module)
-        self.paths[name] = path if path and not isinstance(module, nn.Flatten) and path not in self.paths.values() \
-            else name
-        self.env[node] = self.graph.call_module(name, (source,))
-
-    def same(self, node: fx.Node, source: fx.Node) -> None:
-        self.env[node] = source
-
-    def finish(self) -> fx.GraphModule:
-        graph = fx.GraphModule(self.root, self.graph)
-        graph.graph.eliminate_dead_code()
-        graph.delete_all_unused_submodules()
-        graph.recompile()
-        graph.meta.update(input_shape=self.input_shape, notes=self.notes, paths=self.paths)
-        return graph.eval()
+        if name in HANDLERS:
+            HANDLERS[name](b, node, name)
+        elif name != "sym_size" and (node.users or name not in ("sym_constrain_range", "_assert_tensor_metadata")):
+            raise b.refuse(node, WHY_NOT.get(name, ADVICE))
+    else:
+        raise b.refuse(node)
 
 
-def operation(node: fx.Node) -> str:
-    """`relu` for aten.relu.default, without a trailing underscore."""
-    name = getattr(node.target, "_schema", None)
-    text = name.name.split("::")[-1] if name is not None else getattr(node.target, "__name__", str(node.target))
-    return text.removesuffix("_") if not text.startswith("_") else text
-
-
-def path_of(node: fx.Node) -> str:
-    """The path of the module that an operation came from, as `layers.0`; empty for the model itself."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return re.sub(r"^L\['self'\]\.?|@\d+$", "", path)
-
-
-def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
-    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
+def _constant(b: Builder, node: fx.Node) -> None:
+    """Arithmetic of parameters alone, as a transposed weight."""
+    name = operation(node)
+    if name not in ("t", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape"):
+        raise b.refuse(node)
+    args = [b.parameters[a] if isinstance(a, fx.Node) else a for a in node.args]
+    b.parameters[node] = node.target(*args, **node.kwargs)  # type: ignore[operator]
 
 
 def _linear(b: Builder, node: fx.Node, name: str) -> None:
@@ -165,9 +74,10 @@ def _batch_norm(b: Builder, node: fx.Node, name: str) -> None:
     eps = argument(node, 7, "eps", 1e-5)
     if mean is None or var is None:
         raise b.refuse(node, "a BatchNorm without running statistics has no constant scale")
-    if len(b.shape(node)) != 1:
-        raise b.refuse(node, "only BatchNorm1d over (batch, features) is supported")
-    layer = nn.BatchNorm1d(len(mean), eps=eps)
+    rank = len(b.shape(node.args[0]))
+    if rank > 3:
+        raise b.refuse(node, "a BatchNorm over volumes; BatchNorm1d and BatchNorm2d are supported")
+    layer = (nn.BatchNorm2d if rank == 3 else nn.BatchNorm1d)(len(mean), eps=eps)
     with torch.no_grad():
         layer.running_mean.copy_(mean)  # type: ignore[union-attr]
         layer.running_var.copy_(var)  # type: ignore[union-attr]
@@ -176,38 +86,11 @@ def _batch_norm(b: Builder, node: fx.Node, name: str) -> None:
         if bias is not None:
             layer.bias.copy_(bias)
     b.module(node, layer, b.value(node.args[0], node))
-
-
-def _clamp(b: Builder, node: fx.Node, name: str) -> None:
-    if name == "hardtanh":
-        low, high = argument(node, 1, "min_val", -1.0), argument(node, 2, "max_val", 1.0)
-    elif name == "clamp_min":
-        low, high = argument(node, 1, "min"), None
-    elif name == "clamp_max":
-        low, high = None, argument(node, 1, "max")
-    else:
-        low, high = argument(node, 1, "min"), argument(node, 2, "max")
-    if any(isinstance(v, fx.Node) for v in (low, high)):
-        raise b.refuse(node, "a clip with bounds that are tensors; use numbers")
-    layer: nn.Module
-    if low == 0 and high is None:
-        layer = nn.ReLU()
-    elif low == 0 and high == 6:
-        layer = nn.ReLU6()
-    else:
-        bounds = float("-inf") if low is None else float(low), float("inf") if high is None else float(high)
-        if not bounds[0] < bounds[1]:
-            raise b.refuse(node, f"its bounds {bounds[0]:g}..{bounds[1]:g} leave nothing")
-        layer = nn.Hardtanh(*bounds)
-    b.module(node, layer, b.value(node.args[0], node))
-
-
-def _activation(kind: Callable[[], nn.Module]) -> Callable[[Builder, fx.Node, str], None]:
-    return lambda b, node, name: b.module(node, kind(), b.value(node.args[0], node))
+    b.env[node].meta["rank"] = rank
 
 
 def _same(b: Builder, node: fx.Node, name: str) -> None:
-    if name in ("dropout", "feature_dropout", "alpha_dropout") and argument(node, 2, "train", False):
+    if name.endswith("dropout") and argument(node, 2, "train", False):
         b.notes.append("the model was exported in training mode; its dropout is taken as switched off")
     b.same(node, b.value(node.args[0], node))
 
@@ -218,20 +101,15 @@ def _reshape(b: Builder, node: fx.Node, name: str) -> None:
     kept = node.meta["val"].shape[0] == node.args[0].meta["val"].shape[0]  # type: ignore[union-attr]
     if not bool(kept):
         raise b.refuse(node, "it mixes samples of the batch; reshape what follows the batch dimension")
-    if before == after:
-        b.same(node, source)
-    elif len(after) == 1:
-        b.module(node, nn.Flatten(), source)
-    else:
-        raise b.refuse(node, "only a reshape to (batch, features) is supported; use nn.Flatten")
+    b.reshape(node, source, before, after)
 
 
 def _add(b: Builder, node: fx.Node, name: str) -> None:
     if argument(node, 2, "alpha", 1) != 1:
-        raise b.refuse(node, "an addition with a factor; scale by a power of two in a Linear instead")
+        raise b.refuse(node, "an addition with a factor; scale in a layer's weights instead")
     first, second = node.args[:2]
     if not all(isinstance(v, fx.Node) and v in b.env for v in (first, second)):
-        raise b.refuse(node, "adding a constant; put it into the bias of a Linear")
+        raise b.refuse(node, "adding a constant; put it into the bias of a layer")
     if b.shape(first) != b.shape(second):
         raise b.refuse(node, f"adding shapes {b.shape(first)} and {b.shape(second)}; they must be equal")
     b.env[node] = b.graph.call_function(operator.add, (b.value(first, node), b.value(second, node)))
@@ -263,14 +141,35 @@ def _argmax(b: Builder, node: fx.Node, name: str) -> None:
     b.env[node] = b.graph.call_function(torch.argmax, (b.value(node.args[0], node), 1))
 
 
-HANDLERS: dict[str, Callable[[Builder, fx.Node, str], None]] = {
+def _item(b: Builder, node: fx.Node, name: str) -> None:
+    """The first of an operation's several results, as a decomposed BatchNorm or MaxPool gives them."""
+    if argument(node, 1, "index") != 0:
+        if not node.users:
+            return
+        raise b.refuse(node, "only the values of an operation are supported, not its indices or statistics")
+    b.same(node, b.value(node.args[0], node))
+
+
+WHY_NOT = {
+    "prelu": "its learned slopes are no powers of two; use nn.LeakyReLU with a slope such as 0.125",
+    "conv3d": "volumes are not supported; Conv1d and Conv2d are",
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+                    "use a nearest nn.Upsample and a Conv instead"),
+    **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"),
+                    "only nearest upsampling by whole factors is supported"),
+    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm"),
+                    "its scale depends on the data; use a BatchNorm, which folds into the layer before it. Supported "
+                    "activations are ReLU and its kin"),
+    **dict.fromkeys(("permute", "transpose"),
+                    "images stay (batch, channels, ...) all through the network; leave the order of the axes alone"),
+}
+HANDLERS: dict[str, Handler] = {
+    **pointwise.HANDLERS, **images.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
-    **dict.fromkeys(("clamp", "clip", "hardtanh", "clamp_min", "clamp_max"), _clamp),
-    "relu": _activation(nn.ReLU), "relu6": _activation(nn.ReLU6),
-    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "detach", "clone", "contiguous", "to", "alias",
-                     "_to_copy", "lift_fresh_copy"), _same),
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",
+                     "contiguous", "to", "alias", "_to_copy", "lift_fresh_copy"), _same),
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"), _reshape),
-    "add": _add, **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
+    "add": _add, **dict.fromkeys(("cat", "concat", "concatenate"), _cat), "getitem": _item,
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax"), _softmax), "argmax": _argmax,
 }

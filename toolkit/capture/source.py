@@ -1,40 +1,36 @@
-"""MODEL on the command line: a .pt2 file, or `package.module:callable`."""
+"""MODEL on the command line: a .pt2 file, an .onnx file, or `package.module:callable`."""
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from pathlib import Path
 
 import torch
 
 from toolkit.capture.archive import load_pt2
+from toolkit.capture.onnx import QuantisedModel, load_onnx
 from toolkit.errors import InputError
+from toolkit.named import named
+
+Loaded = torch.nn.Module | torch.export.ExportedProgram | QuantisedModel
 
 
-def load_model(source: str) -> torch.nn.Module | torch.export.ExportedProgram:
-    """The model that `source` names. A callable is the user's own code and is run; a file's is not."""
+def load_model(source: str, *, requantise: bool = False) -> Loaded:
+    """The model that `source` names. A callable is the user's own code and is run; a file's is not.
+
+    `requantise` is of QONNX files: scales that are no powers of two may be approximated.
+    """
+    if source.lower().endswith(".onnx"):
+        return load_onnx(Path(source), requantise=requantise)
     if source.endswith(".pt2"):
         return load_pt2(Path(source))
     if Path(source).is_file():
-        raise InputError(f"'{source}' is no .pt2 file; save the model with torch.export.save(..., 'name.pt2'), or name "
-                         "it as package.module:callable")
-    match = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)", source)
-    if match is None:
-        raise InputError(f"'{source[:100]}' is no model: give a .pt2 file, or package.module:callable that returns an "
-                         "nn.Module")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = importlib.import_module(match[1])
-    except ImportError as error:
-        raise InputError(f"the module '{match[1]}' cannot be imported: {error}") from error
-    for part in match[2].split("."):
-        if not hasattr(found, part):
-            raise InputError(f"the module '{match[1]}' has no '{match[2]}'")
-        found = getattr(found, part)
+        raise InputError(f"'{source}' is neither a .pt2 nor an .onnx file; save the model with torch.export.save(..., "
+                         "'name.pt2'), or name it as package.module:callable")
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", source):
+        raise InputError(f"'{source[:100]}' is no model: give a .pt2 file, an .onnx file, or package.module:callable "
+                         "that returns an nn.Module")
+    found = named(source, "model")
     model = found if isinstance(found, torch.nn.Module) else found() if callable(found) else None
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"'{source}' gives {type(model).__name__}, not an nn.Module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,17 @@ from torch import fx, nn
 
 from toolkit.compress.layers import StraightThrough
 from toolkit.compress.minifloat import Minifloat
+from toolkit.compress.product import WEIGHTED, Product
 
 
-class CodedLinear(nn.Module):
-    """A Linear whose `weight` (out, in) is a shadow of coded values; its `bias` (out,) stays float32."""
+class CodedLayer(nn.Module):
+    """A Linear or a Conv whose `weight` (out, ...) is a shadow of coded values; its `bias` (out,) stays float32."""
 
     kind = ""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
+        self.product = product
         self.weight = nn.Parameter(weight.detach().float().clone())
         self.bias = nn.Parameter(bias.detach().float().clone())
 
@@ -29,18 +32,19 @@ class CodedLinear(nn.Module):
         return self.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(x, StraightThrough.apply(self.weight, self.quantised_weight(), None), self.bias)
+        return self.product(x, StraightThrough.apply(self.weight, self.quantised_weight(), None), self.bias)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is stored of it: all of its bytes."""
         raise NotImplementedError
 
 
-class MinifloatLinear(CodedLinear):
+class MinifloatLayer(CodedLayer):
     """Weights in a minifloat type, one power-of-two scale a layer."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, form: Minifloat, scale: int | None = None) -> None:
-        super().__init__(weight, bias)
+    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor, form: Minifloat,
+                 scale: int | None = None) -> None:
+        super().__init__(product, weight, bias)
         self.form = form
         self.scale = form.scale(weight) if scale is None else scale
         self.kind = str(form)
@@ -54,14 +58,15 @@ class MinifloatLinear(CodedLinear):
                 "bias": self.bias.detach().numpy()}
 
 
-class DynamicLinear(CodedLinear):
+class DynamicLayer(CodedLayer):
     """int8 weights with one float scale a layer; activations become uint8 on the fly, with a scale and a zero point
     for every sample, so that a sample's result does not depend on its batch."""
 
     kind = "dynamic:int8"
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, scale: float | None = None) -> None:
-        super().__init__(weight, bias)
+    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor,
+                 scale: float | None = None) -> None:
+        super().__init__(product, weight, bias)
         peak = float(weight.detach().abs().max())
         self.scale = (peak / 127 if peak else 1.0) if scale is None else scale
 
@@ -69,9 +74,10 @@ class DynamicLinear(CodedLinear):
         return torch.clamp(torch.round(self.weight / self.scale), -127, 127) * self.scale
 
     def rounded(self, x: torch.Tensor) -> torch.Tensor:
-        """Activations (n, in) as the uint8 codes of each sample stand for them."""
-        low = torch.clamp(x.detach().amin(dim=1, keepdim=True), max=0)
-        high = torch.clamp(x.detach().amax(dim=1, keepdim=True), min=0)
+        """Activations (n, in, ...) as the uint8 codes of each sample stand for them."""
+        every = tuple(range(1, x.ndim))
+        low = torch.clamp(x.detach().amin(dim=every, keepdim=True), max=0)
+        high = torch.clamp(x.detach().amax(dim=every, keepdim=True), min=0)
         step = torch.clamp((high - low) / 255, min=1e-30)
         zero = torch.round(-low / step)
         codes = torch.clamp(torch.round(x / step) + zero, 0, 255)
@@ -86,12 +92,10 @@ class DynamicLinear(CodedLinear):
 
 
 def coded(graph: fx.GraphModule, make: Any) -> fx.GraphModule:
-    """A copy of a float graph with every Linear replaced by `make(weight, bias)`."""
-    import copy
-
+    """A copy of a float graph with every Linear and Conv replaced by `make(product, weight, bias)`."""
     graph = copy.deepcopy(graph)
     for name, module in list(graph.named_modules()):
-        if isinstance(module, nn.Linear):
+        if isinstance(module, WEIGHTED):
             parent, _, last = name.rpartition(".")
-            setattr(graph.get_submodule(parent), last, make(module.weight, module.bias))
+            setattr(graph.get_submodule(parent), last, make(Product.of(module), module.weight, module.bias))
     return graph.eval()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
-from toolkit.compress.coded import DynamicLinear, MinifloatLinear, coded
+from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
 from toolkit.compress.distil import distilling, student
+from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Measure, Step
 from toolkit.compress.minifloat import Minifloat
+from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
+from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import prune
 from toolkit.compress.quantise import Widths, quantise
 from toolkit.compress.scheme import (
@@ -33,18 +35,19 @@ from toolkit.compress.scheme import (
 )
 from toolkit.compress.scheme import Step as Scheme_step
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.train import Loss, evaluate, gradients, train
+from toolkit.compress.train import Loss, evaluate, gradients, keep_pruned, own_loss, pruned, train
 from toolkit.design import Design
 from toolkit.errors import InputError
 
 CALIBRATION = 2048
+PROBE = 64
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
     pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
-    layers get instead. `loss` and `trainer` are the caller's own: see `train`, and (graph, data, epochs)."""
+    layers get instead. `metric`, `loss` and `trainer` are the caller's own: see toolkit/compress/own.py."""
 
     widths: Widths = field(default_factory=Widths)
     epochs: int = 30
@@ -53,8 +56,9 @@ class Settings:
     compensate: bool = True
     seed: int = 0
     overrides: Overrides = field(default_factory=Overrides)
-    loss: Loss | None = None
-    trainer: Callable[[fx.GraphModule, Data, int], None] | None = None
+    metric: Metric | None = None
+    loss: OwnLoss | None = None
+    trainer: Trainer | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tuning"):
@@ -80,10 +84,10 @@ class Compressed:
 
     @property
     def test_codes(self) -> np.ndarray:
-        """int64 (n, *shape): the test samples in the design's input format."""
+        """int64 (n, *shape): the test samples in the design's input format, images channels-last."""
         if self.design is None:
             raise InputError(f"the scheme '{self.scheme}' quantises nothing, so there are no codes")
-        return self.design.input.format.quantise(self.data.x_test)
+        return self.design.input.format.quantise(hardware_order(self.graph, self.data.x_test))
 
 
 def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings | None = None, *,
@@ -96,12 +100,18 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
     settings = settings or Settings()
     torch.manual_seed(settings.seed)
+    data = data.arranged(model)
     original, argmax = without_argmax(capture(model, data.sample_shape))
     outputs = evaluate(original, data.x_test[:2])
     if not np.isfinite(outputs).all():
         raise InputError("the model's outputs are not finite on the test samples")
-    data.check_outputs(outputs.shape[1])
+    data.check_outputs(outputs.shape[1:])
     settings.overrides.check(original.meta["paths"])
+    if scheme.quantise is not None:
+        # Whatever no hardware can be made of is refused before hours of training.
+        probe = torch.from_numpy(data.calibration(PROBE))
+        lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
+                       overrides=settings.overrides), name)
     chain = _Chain(original, data, settings)
     for step in scheme.steps:
         chain.take(step)
@@ -119,7 +129,8 @@ class _Chain:
     def __init__(self, original: fx.GraphModule, data: Data, settings: Settings) -> None:
         self.original, self.data, self.settings = original, data, settings
         self.graph = copy.deepcopy(original)
-        self.measure = Measure(original, data)
+        self.measure = Measure(original, data, settings.metric)
+        self.loss = own_loss(settings.loss)
         self.steps = [self.measure.step("original", original)]
         self.keep = settings.overrides.kept(original.meta["paths"])
         self.ratios = settings.overrides.ratios(original.meta["paths"])
@@ -129,7 +140,7 @@ class _Chain:
         settings = self.settings
         if isinstance(step, Distill):
             self.graph = student(self.graph, step.ratio, settings.seed)
-            self._train(step, settings.tuning, distilling(step.temperature, step.mix))
+            self._train(step, settings.tuning, distilling(step.temperature, step.mix, self.loss))
             self._note(str(step))
         elif isinstance(step, Quantise | Coded):
             self.graph = self._quantised(step)
@@ -151,7 +162,7 @@ class _Chain:
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
         """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
-        widths = {name: m.out_features for name, m in self.graph.named_modules() if isinstance(m, nn.Linear)}
+        widths = {name: len(m.weight) for name, m in self.graph.named_modules() if isinstance(m, WEIGHTED)}
         for cut in range(1, cuts + 1):
             self.graph = self._pruned(step, step_ratio(step, 1 - (1 - cut / cuts) ** 3), widths)
             self._train(step, max(self.settings.tuning // cuts, 1))
@@ -159,8 +170,11 @@ class _Chain:
     def _pruned(self, step: Scheme_step, ratio: float, widths: dict[str, int] | None = None) -> fx.GraphModule:
         """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
         if isinstance(step, Structured):
-            return prune(self.graph, ratio, step.importance, lambda g: gradients(g, self.data, self.original),
-                         self.keep, widths, self.ratios)
+            if step.importance == "taylor" and self.data.y_train is None:
+                raise InputError("importance=taylor judges neurons by a loss and needs labels (y_train); without them "
+                                 "choose l1, l2 or lamp")
+            return prune(self.graph, ratio, step.importance,
+                         lambda g: gradients(g, self.data, self.original, self.loss), self.keep, widths, self.ratios)
         if isinstance(step, Magnitude):
             return magnitude(self.graph, ratio, step.scope, self.keep)
         if isinstance(step, Random):
@@ -170,22 +184,24 @@ class _Chain:
 
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
-            samples = torch.from_numpy(self.data.x_train[:_enough(self.data.x_train)])
+            samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
             return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):
             form = Minifloat(step.kind.removeprefix("minifloat:"))
-            return coded(self.graph, lambda weight, bias: MinifloatLinear(weight, bias, form))
-        return coded(self.graph, DynamicLinear)
+            return coded(self.graph, lambda product, weight, bias: MinifloatLayer(product, weight, bias, form))
+        return coded(self.graph, DynamicLayer)
 
     def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
         settings = self.settings
         if settings.trainer is not None:
-            settings.trainer(self.graph, self.data, epochs)
+            gone = pruned(self.graph)
+            trained(settings.trainer, self.graph, self.data, epochs)
+            keep_pruned(gone)
             self.graph.eval()
             return
         train(self.graph, self.data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=f"training {step}",
-              teacher=self.original, loss=loss or settings.loss)
+              teacher=self.original, loss=loss or self.loss)
 
     def _note(self, name: str) -> None:
         self.steps.append(self.measure.step(name, self.graph))
@@ -196,16 +212,28 @@ def step_ratio(step: Scheme_step, share: float) -> float:
     return getattr(step, "ratio", 0.0) * share
 
 
-def _enough(samples: np.ndarray) -> int:
-    """Calibration samples: fewer where they are large, so that they fit into a GiB as float64."""
-    return min(CALIBRATION, max((1 << 27) // samples[0].size, 16))
+def _enough(graph: fx.GraphModule, samples: np.ndarray) -> int:
+    """Calibration samples: fewer where a tensor of the network is large, so that one fits into 128 MiB as float64."""
+    sizes = [samples[0].size]
+    hooks = [m.register_forward_hook(lambda module, inputs, output: sizes.append(output[0].numel()))
+             for m in graph.modules() if m is not graph]
+    evaluate(graph, samples[:1])
+    for hook in hooks:
+        hook.remove()
+    return min(CALIBRATION, max((1 << 24) // max(sizes), 16))
+
+
+def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:
+    """Samples (n, *shape) as a design of `graph` takes and gives them: images channels-last."""
+    return channels_last(samples) if has_images(graph) and samples.ndim > 2 else samples
 
 
 def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool) -> None:
     """Compare the design's reference with the quantised graph in float64 on all test samples, code by code."""
     form = design.input.format
-    ours = design.reference(form.quantise(data.x_test)).reshape(len(data.x_test), -1)
-    theirs = evaluate(copy.deepcopy(graph).double(), data.x_test, torch.float64)
+    ours = design.reference(form.quantise(hardware_order(graph, data.x_test))).reshape(len(data.x_test), -1)
+    theirs = hardware_order(graph, evaluate(copy.deepcopy(graph).double(), data.x_test, torch.float64))
+    theirs = theirs.reshape(len(theirs), -1)
     expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
     if not np.array_equal(ours, expected):
         wrong = int((ours != expected).any(axis=1).sum())

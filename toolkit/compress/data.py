@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,10 @@ import numpy as np
 from toolkit.errors import InputError
 
 MAX_BYTES = 8 << 30
+RANDOM = 2048
+"""Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
+RANDOM_ELEMENTS = 1 << 24
+TASKS = ("classes", "bits", "values")
 FILE_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -32,16 +36,26 @@ class Data:
 
     @classmethod
     def of(cls, x_train: np.ndarray, y_train: np.ndarray | None = None, x_test: np.ndarray | None = None,
-           y_test: np.ndarray | None = None) -> Data:
-        """Check arrays of any real type. Without test samples the training samples are measured, and a note says so."""
+           y_test: np.ndarray | None = None, task: str | None = None) -> Data:
+        """Check arrays of any real type. Without test samples the training samples are measured, and a note says so.
+
+        `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
+        where each row holds a single 1), and all others are values.
+        """
         notes = []
+        if task not in (None, *TASKS):
+            raise InputError(f"unknown task '{task}'; known are {', '.join(TASKS)}")
         if x_test is None:
             x_test, y_test = x_train, y_train
             notes.append("there are no test samples: what is measured is measured on the training samples")
         x_train, x_test = _samples("x_train", x_train), _samples("x_test", x_test)
         if x_train.shape[1:] != x_test.shape[1:]:
             raise InputError(f"x_train has samples of shape {x_train.shape[1:]}, x_test of {x_test.shape[1:]}")
-        y_train, y_test = _labels("y_train", y_train, len(x_train)), _labels("y_test", y_test, len(x_test))
+        y_train, y_test = _checked("y_train", y_train, len(x_train)), _checked("y_test", y_test, len(x_test))
+        chosen = task or _task([y for y in (y_train, y_test) if y is not None])
+        if task is None and chosen == "classes" and any(y is not None and y.shape[1] > 1 for y in (y_train, y_test)):
+            notes.append("the labels are rows with a single 1: they are taken as classes (--task bits: as bits)")
+        y_train, y_test = _labels("y_train", y_train, chosen), _labels("y_test", y_test, chosen)
         flat = x_train.reshape(len(x_train), -1)
         constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
         if len(constant) == flat.shape[1]:
@@ -52,12 +66,13 @@ class Data:
         if y_train is not None and y_test is not None and y_train.dtype == y_test.dtype == np.int64:
             missing = sorted(set(y_test.tolist()) - set(y_train.tolist()))
             if missing:
-                notes.append(f"the classes {', '.join(map(str, missing[:8]))} of y_test are missing from y_train")
+                raise InputError(f"y_train holds no sample of {_listed(missing)}, which y_test holds: calibration and "
+                                 "training would not know it; add such samples, or take the class out of y_test")
         return cls(x_train, y_train, x_test, y_test, tuple(notes))
 
     @classmethod
-    def load(cls, path: Path | str) -> Data:
-        """Read an .npz with x_train, y_train, x_test, y_test, or x alone. No pickle is loaded."""
+    def load(cls, path: Path | str, task: str | None = None) -> Data:
+        """Read an .npz with x_train, y_train, x_test, y_test, or x alone, as `of`. No pickle is loaded."""
         path = Path(path)
         if not path.is_file():
             raise InputError(f"the data '{path}' does not exist")
@@ -81,15 +96,47 @@ class Data:
         except OSError as error:
             raise InputError(f"the data '{path}' cannot be read: {error.strerror or error}") from error
         return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
-                      found.get("y_test"))
+                      found.get("y_test"), task)
+
+    @classmethod
+    def uniform(cls, shape: tuple[int, ...], low: float, high: float, seed: int = 0) -> Data:
+        """Random samples without labels, for a model that comes without data; a note says so."""
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise InputError(f"an input range of {low:g}..{high:g} holds nothing; give LOW,HIGH as -1,1")
+        count = max(min(RANDOM, RANDOM_ELEMENTS // int(np.prod(shape))), 16)
+        rng = np.random.default_rng(seed)
+        train, test = (rng.uniform(low, high, (n, *shape)).astype(np.float32) for n in (count, max(count // 2, 8)))
+        note = (f"no data were given: the network was calibrated, trained and measured on {count} + {len(test)} random "
+                f"inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no accuracy; give --data "
+                "for real figures")
+        return cls(train, None, test, None, (note,))
+
+    def arranged(self, model: object) -> Data:
+        """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
+        here. Raises InputError for samples that do not fit such a model."""
+        axes, shape = getattr(model, "sample_axes", None), getattr(model, "sample_shape", None)
+        if axes is None or shape is None:
+            return self
+        theirs = tuple(shape[axes.index(i)] for i in range(len(axes)))
+        if self.sample_shape == theirs:
+            order = (0, *(a + 1 for a in axes))
+            return replace(self, x_train=np.ascontiguousarray(self.x_train.transpose(order)),
+                           x_test=np.ascontiguousarray(self.x_test.transpose(order)))
+        if self.sample_shape == shape:
+            return self
+        raise InputError(f"the data have samples of shape {self.sample_shape}, the model takes {theirs}")
 
     def save(self, path: Path) -> None:
         """Write what `load` reads."""
         np.savez(path, allow_pickle=False, **{key: getattr(self, key) for key in FILE_KEYS
                                               if getattr(self, key) is not None})
 
-    def check_outputs(self, outputs: int) -> None:
-        """Raise InputError unless the labels fit a network with so many outputs."""
+    def check_outputs(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError unless the labels fit a network with outputs of such a shape."""
+        if len(shape) != 1 and self.y_train is not None:
+            raise InputError(f"the network's outputs are of shape {shape}, the labels one row a sample; end the "
+                             "network in a Flatten, or give no labels")
+        outputs = shape[0]
         for name, labels in (("y_train", self.y_train), ("y_test", self.y_test)):
             if labels is None:
                 continue
@@ -97,7 +144,7 @@ class Data:
                 if labels.min() < 0 or labels.max() >= outputs:
                     bad = labels.min() if labels.min() < 0 else labels.max()
                     raise InputError(f"{name} holds the label {bad}; the network's {outputs} outputs take labels "
-                                     f"0..{outputs - 1}")
+                                     f"0..{outputs - 1} (if these are no classes, say --task bits or --task values)")
             elif labels.shape[1] != outputs:
                 raise InputError(f"{name} has {labels.shape[1]} targets a sample, the network {outputs} outputs")
 
@@ -107,6 +154,18 @@ class Data:
         if self.y_test is None:
             return "none"
         return {"int64": "classes", "uint8": "bits"}.get(self.y_test.dtype.name, "values")
+
+    def calibration(self, most: int) -> np.ndarray:
+        """At most `most` training samples, in their order: spread evenly over the classes, with at least one
+        of each."""
+        count = len(self.x_train)
+        if count <= most:
+            return self.x_train
+        spread = np.linspace(0, count - 1, most).astype(int)
+        if self.y_train is None or self.y_train.ndim != 1:
+            return self.x_train[spread]
+        first = np.unique(self.y_train, return_index=True)[1]
+        return self.x_train[np.union1d(np.argsort(self.y_train, kind="stable")[spread], first)]
 
 
 def _samples(name: str, values: np.ndarray | None) -> np.ndarray:
@@ -121,21 +180,50 @@ def _samples(name: str, values: np.ndarray | None) -> np.ndarray:
     return values
 
 
-def _labels(name: str, values: np.ndarray | None, samples: int) -> np.ndarray | None:
+def _checked(name: str, values: np.ndarray | None, samples: int) -> np.ndarray | None:
+    """Labels as rows (samples, targets), all of them finite numbers."""
     if values is None:
         return None
     values = np.asarray(values)
-    if values.dtype.kind not in "fiub" or len(values) != samples or values.ndim not in (1, 2):
+    if values.dtype.kind not in "fiub" or len(values) != samples or values.ndim not in (1, 2) or values.size == 0:
         raise InputError(f"{name} must hold one label (or row of targets) for each of {samples} samples, not "
                          f"{values.dtype} of shape {values.shape}")
-    if values.dtype.kind in "iub" and (values.ndim == 1 or values.shape[1] == 1):
-        return values.reshape(-1).astype(np.int64)
-    values = values.reshape(samples, -1).astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds NaN or infinity")
-    if values.shape[1] > 1 and np.isin(values, (0.0, 1.0)).all() and not (values.sum(axis=1) == 1).all():
+    return values.reshape(samples, -1)
+
+
+def _task(labels: list[np.ndarray]) -> str:
+    """What rows of labels are, by their looks."""
+    if all(y.shape[1] == 1 for y in labels):
+        whole = all(y.dtype.kind in "iub" or (np.array_equal(y, np.rint(y)) and y.min() >= 0) for y in labels)
+        several = any(y.dtype.kind in "iub" or len(np.unique(y)) > 1 for y in labels)
+        return "classes" if whole and several else "values"
+    if not all(np.isin(y, (0, 1)).all() for y in labels):
+        return "values"
+    return "classes" if all((y.sum(axis=1) == 1).all() for y in labels) else "bits"
+
+
+def _labels(name: str, values: np.ndarray | None, task: str) -> np.ndarray | None:
+    """Rows of labels in the type that stands for their task."""
+    if values is None:
+        return None
+    if task == "values":
+        return values.astype(np.float32)
+    if not np.array_equal(values, np.rint(values)):
+        raise InputError(f"{name} holds fractions, which are no {task}; say --task values")
+    if task == "bits":
+        if not np.isin(values, (0, 1)).all():
+            raise InputError(f"{name} holds {values.max():g}, which is no bit; bits are 0 or 1")
         return values.astype(np.uint8)
-    if values.shape[1] == 1 and np.array_equal(values, np.rint(values)) and len(np.unique(values)) > 1 \
-            and values.min() >= 0:
+    if values.shape[1] == 1:
         return values.reshape(-1).astype(np.int64)
-    return values
+    if not (np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()):
+        raise InputError(f"{name} has {values.shape[1]} numbers a sample; classes are one number each, or rows with a "
+                         "single 1")
+    return values.argmax(axis=1).astype(np.int64)
+
+
+def _listed(classes: list[int]) -> str:
+    shown = ", ".join(map(str, classes[:8])) + (", ..." if len(classes) > 8 else "")
+    return f"class {shown}" if len(classes) == 1 else f"the classes {shown}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
+from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import outputs, prune
+from toolkit.compress.train import Loss, plain_loss
 from toolkit.errors import InputError
 
 
@@ -17,9 +19,9 @@ def student(teacher: fx.GraphModule, ratio: float, seed: int) -> fx.GraphModule:
     fit because torch-pruning's dependency groups made the cut."""
     last = outputs(teacher)
     for name, module in teacher.named_modules():
-        if isinstance(module, nn.Linear) and module not in last and module.out_features * ratio < 1:
+        if isinstance(module, WEIGHTED) and module not in last and len(module.weight) * ratio < 1:
             path = teacher.meta["paths"].get(name, name)
-            raise InputError(f"a student of {ratio:g} leaves the layer '{path}' ({module.out_features} neurons) less "
+            raise InputError(f"a student of {ratio:g} leaves the layer '{path}' ({len(module.weight)} neurons) less "
                              "than one neuron; choose a larger one")
     made = prune(teacher, 1 - ratio, "l2")
     made.meta.pop("origin", None)
@@ -27,16 +29,14 @@ def student(teacher: fx.GraphModule, ratio: float, seed: int) -> fx.GraphModule:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for module in made.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, WEIGHTED):
                 module.reset_parameters()
     return made
 
 
-def distilling(temperature: float, mix: float):
+def distilling(temperature: float, mix: float, task: Loss = plain_loss) -> Loss:
     """A loss (student outputs, targets, teacher outputs): `mix` of what the teacher says, softened by `temperature`,
-    the rest of the task's own."""
-    from toolkit.compress.train import task_loss
-
+    the rest of the `task`'s own."""
     def loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
         if targets is not None and targets.dtype == torch.int64:
             soft = nn.functional.kl_div(nn.functional.log_softmax(outputs / temperature, 1),
@@ -44,6 +44,6 @@ def distilling(temperature: float, mix: float):
                                         reduction="batchmean") * temperature**2
         else:
             soft = nn.functional.mse_loss(outputs, taught)
-        return soft if targets is None else mix * soft + (1 - mix) * task_loss(outputs, targets)
+        return soft if targets is None else mix * soft + (1 - mix) * task(outputs, targets, taught)
 
     return loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat, Weights
+from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, WeightFormat, Weights
 
 LOG_MIDDLE = 0.70710677
 """Half-way between two powers of two in the log domain, as a float32: both precisions must decide alike."""
@@ -13,7 +13,8 @@ LOG_MIDDLE = 0.70710677
 
 def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat, domain: str = "linear") -> torch.Tensor:
     """The nearest value of the grid for each of `values` (out, in); `exponents` (out,) are int64. Ties go away from
-    zero for log2 (its threshold is 1.5 * 2**k, or sqrt(2) * 2**k in the `log` domain), upwards for integers."""
+    zero for log2 (its threshold is 1.5 * 2**k, or sqrt(2) * 2**k in the `log` domain) and for sums of two powers,
+    upwards for integers."""
     if isinstance(form, Log2Format):
         mantissa, power = torch.frexp(values.abs())
         # |v| = mantissa * 2**power with mantissa in [1/2, 1): 3/4 is half-way between the two powers around it.
@@ -22,18 +23,29 @@ def project(values: torch.Tensor, exponents: torch.Tensor, form: WeightFormat, d
         lowest = top - (form.levels - 1)
         kept = torch.minimum(torch.maximum(power, lowest), top)
         size = torch.ldexp(torch.ones_like(values), kept)
-        zero = values.abs() < torch.ldexp(torch.full_like(values, 0.5), lowest.expand_as(kept))
+        zero = values.abs() < _powers(lowest - 1, values)
         return torch.where(zero, torch.zeros_like(values), torch.copysign(size, values))
+    if isinstance(form, TwoTermFormat):
+        sizes = torch.from_numpy(form.magnitudes).to(values.dtype)
+        nearest = sizes[torch.bucketize(values.abs() * _powers(-exponents[:, None], values),
+                                        (sizes[1:] + sizes[:-1]) / 2, right=True)]
+        found = torch.copysign(nearest * _powers(exponents[:, None], values), values)
+        return torch.where(nearest == 0, nearest, found)
     half = 2 ** (form.bits - 1)
-    scaled = torch.ldexp(values, -exponents[:, None].expand_as(values))
-    return torch.ldexp(torch.clamp(torch.floor(scaled + 0.5), -half, half - 1), exponents[:, None].expand_as(values))
+    scaled = values * _powers(-exponents[:, None], values)
+    return torch.clamp(torch.floor(scaled + 0.5), -half, half - 1) * _powers(exponents[:, None], values)
+
+
+def _powers(exponents: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """2**exponents, exact, in the type of `like`."""
+    return torch.ldexp(torch.ones_like(exponents, dtype=like.dtype), exponents)
 
 
 def largest(values: torch.Tensor, form: WeightFormat) -> torch.Tensor:
     """int64 (out,): for each row, the exponent at which its largest value just fits. Rows of zeros get the least
     exponent of the others."""
     peak = values.abs().amax(dim=1)
-    exponents = torch.frexp(peak)[1].long()
+    exponents = torch.frexp(peak / (form.magnitudes[-1] if isinstance(form, TwoTermFormat) else 1))[1].long()
     if isinstance(form, IntegerFormat):
         exponents = exponents - (form.bits - 1)
     live = peak > 0

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from toolkit.compress import grids
+from toolkit.compress.product import Product
+from toolkit.design import AvgPool, Lookup
 from toolkit.design.formats import FixedPoint, Requantise
 from toolkit.design.weights import WeightFormat, Weights
 
@@ -29,17 +31,18 @@ class StraightThrough(torch.autograd.Function):
         return (gradient * ctx.saved_tensors[0] if ctx.saved_tensors else gradient), None, None
 
 
-class QuantLinear(nn.Module):
-    """A Linear whose weights lie on a grid. `weight` (out, in) and `bias` (out,) are real shadows that training moves;
-    the exponents (out,) of the grid stay, and so do the weights that are not in `live` (out, in): pruned ones, zero.
-    `bias_frac` is set when the accumulator's format is known."""
+class Quantised(nn.Module):
+    """A Linear or a Conv whose weights lie on a grid. `weight` (out, ...) and `bias` (out,) are real shadows that
+    training moves; the exponents (out,) of the grid stay, and so do the weights that are not in `live`, of the weight's
+    shape: pruned ones, zero. `bias_frac` is set when the accumulator's format is known."""
 
     exponents: torch.Tensor
     live: torch.Tensor
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor, form: WeightFormat,
-                 live: torch.Tensor | None = None, domain: str = "linear") -> None:
+    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor,
+                 form: WeightFormat, live: torch.Tensor | None = None, domain: str = "linear") -> None:
         super().__init__()
+        self.product = product
         self.weight = nn.Parameter(weight.detach().float().clone())
         self.bias = nn.Parameter(bias.detach().float().clone())
         self.register_buffer("exponents", exponents.clone())
@@ -48,7 +51,8 @@ class QuantLinear(nn.Module):
         self.bias_frac = 0
 
     def quantised_weight(self) -> torch.Tensor:
-        return grids.project(self.weight, self.exponents, self.format, self.domain) * self.live
+        rows = grids.project(self.weight.flatten(1), self.exponents, self.format, self.domain)
+        return rows.reshape(self.weight.shape) * self.live
 
     def quantised_bias(self) -> torch.Tensor:
         return torch.floor(self.bias * 2.0**self.bias_frac + 0.5) * 2.0**-self.bias_frac
@@ -56,14 +60,68 @@ class QuantLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = StraightThrough.apply(self.weight, self.quantised_weight(), None)
         bias = StraightThrough.apply(self.bias, self.quantised_bias(), None)
-        return nn.functional.linear(x, weight, bias)
+        return self.product(x, weight, bias)
 
     def codes(self) -> Weights:
-        """The weights as they are stored."""
-        return grids.encode(self.quantised_weight().detach(), self.exponents, self.format)
+        """The weights as they are stored, in the shape of `weight`."""
+        rows = grids.encode(self.quantised_weight().detach().flatten(1), self.exponents, self.format)
+        return Weights(rows.format, rows.codes.reshape(self.weight.shape), rows.exponents)
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape[1]}, {self.weight.shape[0]}, {self.format}"
+        return f"{tuple(self.weight.shape)}, {self.format}"
+
+
+class Mean(nn.Module):
+    """An average pool as hardware computes it: the sum under each window times a constant. `window` holds kernel,
+    stride and padding, each a number an axis."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
+        super().__init__()
+        self.window = kernel, stride, padding
+        self.factor, self.factor_frac = AvgPool.constant(math.prod(kernel))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x if len(self.window[0]) == 2 else x[:, :, None]
+        kernel, stride, padding = self.window if flat is x else ((1, *self.window[0]), (1, *self.window[1]),
+                                                                 (0, *self.window[2]))
+        sums = nn.functional.avg_pool2d(flat, kernel, stride, padding, divisor_override=1)
+        return (sums if flat is x else sums[:, :, 0]) * (self.factor * 2.0**-self.factor_frac)
+
+
+class Table(nn.Module):
+    """A function of one element by its table: for every code of the input, the nearest code of the output. Until the
+    formats are set it is the function itself."""
+
+    entries: torch.Tensor
+
+    def __init__(self, function: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        self.source: FixedPoint | None = None
+        self.format: FixedPoint | None = None
+
+    def set(self, source: FixedPoint, form: FixedPoint) -> None:
+        """Fix the formats of what it reads and gives."""
+        self.source, self.format = source, form
+        self.register_buffer("entries", torch.from_numpy(form.value(self.lookup("", ()).table)))
+
+    def lookup(self, name: str, inputs: tuple[str, ...]) -> Lookup:
+        """The same as a layer of a design."""
+        assert self.source is not None and self.format is not None
+        return Lookup.of(name, inputs, lambda values: self.function(torch.from_numpy(values)).numpy(),
+                         type(self.function).__name__.lower(), self.source, self.format)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        smooth = self.function(x)
+        if self.source is None or self.format is None:
+            return smooth
+        index = torch.round(x.detach() * 2.0**self.source.frac).long() - self.source.min_code
+        scaled = smooth.detach() * 2.0**self.format.frac
+        inside = (scaled >= self.format.min_code - 0.5) & (scaled <= self.format.max_code + 0.5)
+        return StraightThrough.apply(smooth, self.entries.to(x.dtype)[index], inside)
+
+    def extra_repr(self) -> str:
+        return f"{self.source} -> {self.format}"
 
 
 class Requantiser(nn.Module):

@@ -29,7 +29,7 @@ class Minifloat:
 
     def scale(self, values: torch.Tensor) -> int:
         """The exponent s for which values * 2**-s just fit below the largest value."""
-        peak = float(values.abs().max())
+        peak = float(values.detach().abs().max())
         return 0 if peak == 0 else int(np.ceil(np.log2(peak / self.max)))
 
     def project(self, values: torch.Tensor, scale: int) -> torch.Tensor:

@@ -3,123 +3,63 @@
 from __future__ import annotations
 
 import copy
-import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import fx, nn
 
+from toolkit.capture.builder import module_of
 from toolkit.compress import grids
 from toolkit.compress.activations import fitted
 from toolkit.compress.compensate import compensated
-from toolkit.compress.layers import QuantLinear, Requantiser
+from toolkit.compress.layers import Quantised, Requantiser, Table
+from toolkit.compress.prepare import output_codes, prepared, replace
+from toolkit.compress.product import WEIGHTED, Product
 from toolkit.compress.scheme import Overrides, Quantise
 from toolkit.design.formats import FixedPoint, union
+from toolkit.design.layers.lookup import MAX_INPUT_WIDTH
 from toolkit.errors import InputError
 from toolkit.progress import bar
+
+Env = dict[fx.Node, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits of the activations: the input's, hidden ones', the output's."""
+    """Bits of the activations: the input's, hidden ones', the output's; `table`: what a table or a LeakyReLU reads."""
 
     input: int = 8
     hidden: int = 8
     output: int = 16
+    table: int = 10
 
     def __post_init__(self) -> None:
         for name, bits in vars(self).items():
-            if not 2 <= bits <= 24:
-                raise InputError(f"{name} activations of {bits} bits are outside 2..24")
+            low, high = (8, 12) if name == "table" else (2, 24)
+            if not low <= bits <= high:
+                raise InputError(f"{name} activations of {bits} bits are outside {low}..{high}")
 
 
 def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
              compensate: bool = True, overrides: Overrides | None = None) -> fx.GraphModule:
-    """A quantised copy of a float graph: Linears become QuantLinears, a Requantiser stands behind every one, behind
-    every addition, at the input and in the place of every activation.
+    """A quantised copy of a float graph: Linears and Convs become Quantised, and codes are made where `prepared` says.
 
     `samples` float32 (n, *shape) calibrate it. With `compensate` off, weights are rounded plainly. The copy's
     `meta['input']` is the input's format.
     """
-    graph = _prepared(graph)
-    final = _output_requantisers(graph)
-    run = _Calibration(graph, samples, step, widths, compensate, final, overrides or Overrides())
-    linears = [n for n in graph.graph.nodes if _module(graph, n, nn.Linear) is not None]
-    with bar(f"quantising to {step}", len(linears)) as advance, torch.no_grad():
+    graph = prepared(graph)
+    run = _Calibration(graph, samples, step, widths, compensate, output_codes(graph), overrides or Overrides())
+    weighted = [n for n in graph.graph.nodes if isinstance(module_of(graph, n), WEIGHTED)]
+    with bar(f"quantising to {step}", len(weighted)) as advance, torch.no_grad():
         for node in graph.graph.nodes:
             run.step(node)
-            if node in linears:
+            if node in weighted:
                 advance(note=str(node.target)[:30])
     first = next(n for n in graph.graph.nodes if n.op == "placeholder")
     graph.meta["input"] = run.formats[next(iter(first.users))]
     return graph.eval()
-
-
-def _module(graph: fx.GraphModule, node: Any, kind: type[nn.Module]) -> Any:
-    """The module that a node calls, if it is of `kind`."""
-    if not isinstance(node, fx.Node) or node.op != "call_module":
-        return None
-    module = graph.get_submodule(str(node.target))
-    return module if isinstance(module, kind) else None
-
-
-def _bounds(module: nn.Module) -> tuple[float, float] | None:
-    """What an activation clamps to."""
-    if isinstance(module, nn.ReLU6):
-        return 0.0, 6.0
-    if isinstance(module, nn.Hardtanh):
-        return float(module.min_val), float(module.max_val)
-    return (0.0, math.inf) if isinstance(module, nn.ReLU) else None
-
-
-def _prepared(graph: fx.GraphModule) -> fx.GraphModule:
-    """A copy with a Requantiser wherever codes are made; none has a format yet."""
-    graph = copy.deepcopy(graph)
-    for node in list(graph.graph.nodes):
-        if node.op == "placeholder":
-            _insert(graph, node, f"{node.name}_codes", -math.inf, math.inf)
-            continue
-        module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-        bounds = _bounds(module) if module is not None else None
-        if bounds is not None:
-            _replace(graph, str(node.target), Requantiser(*bounds))
-        elif isinstance(module, nn.Linear) or (node.op == "call_function" and "add" in str(node.target)):
-            user = next(iter(node.users)) if len(node.users) == 1 else None
-            follower = graph.get_submodule(str(user.target)) if user is not None and user.op == "call_module" else None
-            if follower is None or _bounds(follower) is None:
-                _insert(graph, node, f"{node.name}_codes", -math.inf, math.inf)
-    graph.recompile()
-    return graph
-
-
-def _insert(graph: fx.GraphModule, node: fx.Node, name: str, low: float, high: float) -> None:
-    while hasattr(graph, name):
-        name += "_"
-    graph.add_module(name, Requantiser(low, high))
-    users = list(node.users)
-    with graph.graph.inserting_after(node):
-        new = graph.graph.call_module(name, (node,))
-    for user in users:
-        user.replace_input_with(node, new)
-
-
-def _replace(graph: fx.GraphModule, target: str, module: nn.Module) -> None:
-    parent, _, name = target.rpartition(".")
-    setattr(graph.get_submodule(parent), name, module)
-
-
-def _output_requantisers(graph: fx.GraphModule) -> set[fx.Node]:
-    """The Requantisers whose codes are the network's output."""
-    found: set[fx.Node] = set()
-    stack = list(next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes)
-    while stack:
-        node = stack.pop()
-        if _module(graph, node, Requantiser) is not None:
-            found.add(node)
-        else:
-            stack.extend(node.all_input_nodes)
-    return found
 
 
 class _Calibration:
@@ -129,46 +69,70 @@ class _Calibration:
                  compensate: bool, final: set[fx.Node], overrides: Overrides) -> None:
         self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
         self.compensate, self.final, self.overrides = compensate, final, overrides
-        self.real: dict[fx.Node, torch.Tensor] = {}
-        self.quantised: dict[fx.Node, torch.Tensor] = {}
+        self.real: Env = {}
+        self.quantised: Env = {}
         self.formats: dict[fx.Node, FixedPoint] = {}
+        self.uses = Counter(source for node in graph.graph.nodes for source in node.all_input_nodes)
 
     def step(self, node: fx.Node) -> None:
+        module = module_of(self.graph, node)
         if node.op == "placeholder":
             self.real[node] = self.quantised[node] = self.samples.double()
-        elif (linear := _module(self.graph, node, nn.Linear)) is not None:
-            self._linear(node, linear)
-        elif (requantiser := _module(self.graph, node, Requantiser)) is not None:
-            self._requantiser(node, requantiser)
+        elif isinstance(module, WEIGHTED):
+            self._weighted(node, module)
+            return  # its input is read again when its output's format is known
+        elif isinstance(module, Requantiser):
+            self._requantiser(node, module)
+        elif isinstance(module, Table):
+            self._table(node, module)
         elif node.op != "output":
             for env in (self.real, self.quantised):
                 env[node] = self._call(node, env)
             sources = [self.formats[n] for n in node.all_input_nodes if n in self.formats]
             self.formats[node] = union(sources) if len(sources) > 1 else sources[0]
+        self._release(node)
 
-    def _call(self, node: fx.Node, env: dict[fx.Node, torch.Tensor]) -> torch.Tensor:
+    def _release(self, node: fx.Node) -> None:
+        """Forget the values that nothing reads any more."""
+        for source in node.all_input_nodes:
+            self.uses[source] -= 1
+            if not self.uses[source]:
+                if isinstance(module_of(self.graph, source), Quantised):
+                    self._release(source)
+                for env in (self.real, self.quantised):
+                    env.pop(source, None)
+
+    def _call(self, node: fx.Node, env: Env) -> torch.Tensor:
         args = fx.map_arg(node.args, lambda n: env[n])
         if node.op == "call_module":
             return self.graph.get_submodule(str(node.target))(*args)
         return cast(Any, node.target)(*args, **node.kwargs)
 
-    def _linear(self, node: fx.Node, linear: nn.Linear) -> None:
+    def _path(self, node: fx.Node) -> str:
+        name = str(node.target) if node.op == "call_module" else node.name
+        return self.graph.meta["paths"].get(name, name)
+
+    def _weighted(self, node: fx.Node, module: Any) -> None:
         source = cast(fx.Node, node.args[0])
-        weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
+        product = Product.of(module)
+        weight, bias = module.weight.detach().double(), module.bias.detach().double()
         if not torch.isfinite(weight).all():
             raise InputError(f"the weights of '{node.target}' are not finite")
-        path = self.graph.meta["paths"].get(str(node.target), str(node.target))
-        step = self.overrides.format(path, self.default)
-        if self.compensate:
-            found, exponents, correction = compensated(weight, self.quantised[source], step.format, step.domain,
-                                                       step.scale)
+        step = self.overrides.format(self._path(node), self.default)
+        rows = weight.flatten(1)
+        # One exponent for all groups is none that each of them could choose alone.
+        if self.compensate and not (product.groups > 1 and step.scale == "tensor"):
+            parts = [compensated(part, inputs, step.format, step.domain, step.scale) for part, inputs
+                     in zip(rows.chunk(product.groups), product.rows(self.quantised[source], weight), strict=True)]
+            found, exponents, correction = (torch.cat(part) for part in zip(*parts, strict=True))
             bias_now = bias + correction
         else:
-            exponents = grids.fit(weight, step.format, step.domain, step.scale)
-            found, bias_now = grids.project(weight, exponents, step.format, step.domain), bias
-        layer = QuantLinear(found, bias_now, exponents, step.format, weight != 0, step.domain)
-        _replace(self.graph, str(node.target), layer)
-        self.real[node] = nn.functional.linear(self.real[source], weight, bias)
+            exponents = grids.fit(rows, step.format, step.domain, step.scale)
+            found, bias_now = grids.project(rows, exponents, step.format, step.domain), bias
+        layer = Quantised(product, found.reshape(weight.shape), bias_now, exponents, step.format, weight != 0,
+                          step.domain)
+        replace(self.graph, str(node.target), layer)
+        self.real[node] = product(self.real[source], weight, bias)
 
     def _requantiser(self, node: fx.Node, requantiser: Requantiser) -> None:
         source = cast(fx.Node, node.args[0])
@@ -176,16 +140,42 @@ class _Calibration:
         if source.op == "placeholder":
             form = fitted(real.numpy(), self.widths.input)
         elif node in self.final:
-            form = fitted(real.numpy(), self.widths.output, never_saturate=True, spare=1)
+            form = self._output(real)
         else:
-            form = fitted(real.numpy(), self.widths.hidden)
+            inner = all(isinstance(module_of(self.graph, user), Table | nn.LeakyReLU) for user in node.users)
+            form = fitted(real.numpy(), self.widths.table if inner else self._width(source))
         requantiser.set(form)
         self.formats[node] = form
-        linear = _module(self.graph, source, QuantLinear)
-        if linear is not None:
-            before = self.formats[cast(fx.Node, source.args[0])]
-            acc_frac = before.frac + linear.codes().integers()[1]
+        layer = module_of(self.graph, source)
+        if isinstance(layer, Quantised):
+            before = cast(fx.Node, source.args[0])
+            acc_frac = self.formats[before].frac + layer.codes().integers()[1]
             # Exact where the products are finer than the output; else two bits beyond the output's last.
-            linear.bias_frac = acc_frac if acc_frac > form.frac else form.frac + 2
-            self.quantised[source] = copy.deepcopy(linear).double()(self.quantised[cast(fx.Node, source.args[0])])
+            layer.bias_frac = acc_frac if acc_frac > form.frac else form.frac + 2
+            self.quantised[source] = copy.deepcopy(layer).double()(self.quantised[before])
         self.quantised[node] = requantiser(self.quantised[source])
+
+    def _table(self, node: fx.Node, table: Table) -> None:
+        source = cast(fx.Node, node.args[0])
+        before = self.formats[source]
+        if before.width > MAX_INPUT_WIDTH:
+            raise InputError(f"the table of '{self._path(node)}' would have an entry for every code of {before.width} "
+                             f"bits; ask for at most {MAX_INPUT_WIDTH} bits of what it reads")
+        self.real[node] = real = table(self.real[source])
+        form = self._output(real) if node in self.final else \
+            fitted(real.numpy(), self._width(node))
+        table.set(before, form)
+        self.formats[node] = form
+        self.quantised[node] = table(self.quantised[source])
+
+    def _width(self, node: fx.Node) -> int:
+        """Bits of what `node` hands on: as they are set for itself, or for the layer whose activation it is."""
+        default, before = self.widths.hidden, node.args[0]
+        if isinstance(module_of(self.graph, node), Table | nn.LeakyReLU) \
+                and isinstance(module_of(self.graph, cast(fx.Node, before)), Requantiser):
+            default = self.overrides.activation(self._path(cast(Any, before).args[0]), default)
+        return self.overrides.activation(self._path(node), default)
+
+    def _output(self, real: torch.Tensor) -> FixedPoint:
+        """The format of what leaves the network: no calibration sample saturates it."""
+        return fitted(real.numpy(), self.widths.output, never_saturate=True, spare=1)

@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 
 from toolkit.compress.minifloat import KINDS, Minifloat
 from toolkit.compress.prune import IMPORTANCES
-from toolkit.design.weights import IntegerFormat, Log2Format, WeightFormat
+from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, WeightFormat
 from toolkit.errors import InputError
 
 KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
-         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], int:BITS[,scale=tensor], minifloat:NAME, "
-         "dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
+         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "
+         "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
 
 
 @dataclass(frozen=True)
@@ -136,16 +136,16 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO` or a weight format); of those that
-    say something about pruning, and of those that name a format, the first that matches counts."""
+    """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO`, a weight format, or `act:BITS` for
+    what the layer hands on); of the rules of one kind, the first that matches counts."""
 
     rules: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for _, value in self.rules:
-            if value != "keep" and not isinstance(parse_step(value), Quantise | Structured):
-                raise InputError("a layer can be set to 'keep', to structured:RATIO or to a weight format as log2:6, "
-                                 f"not to '{value}'")
+            if not isinstance(_setting(value), str | int | Quantise | Structured):
+                raise InputError("a layer can be set to 'keep', to structured:RATIO, to a weight format as log2:6 or "
+                                 f"to act:BITS, not to '{value}'")
 
     @classmethod
     def parse(cls, texts: list[str]) -> Overrides:
@@ -171,6 +171,10 @@ class Overrides:
         """The weight format of a layer."""
         return next((step for step in self._matching(path) if isinstance(step, Quantise)), default)
 
+    def activation(self, path: str, default: int) -> int:
+        """Bits of what a layer hands on."""
+        return next((setting for setting in self._matching(path) if isinstance(setting, int)), default)
+
     def check(self, paths: dict[str, str]) -> None:
         """Raise InputError for a pattern that matches no layer."""
         for pattern, _ in self.rules:
@@ -178,11 +182,19 @@ class Overrides:
                 raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(paths.values())}")
 
     def _pruning(self, path: str) -> Step | str | None:
-        return next((step for step in self._matching(path) if step == "keep" or isinstance(step, Structured)), None)
+        return next((step for step in self._matching(path) if isinstance(step, str | Structured)), None)
 
-    def _matching(self, path: str) -> list[Step | str]:
-        return [value if value == "keep" else parse_step(value) for pattern, value in self.rules
-                if fnmatchcase(path, pattern)]
+    def _matching(self, path: str) -> list[Step | str | int]:
+        return [_setting(value) for pattern, value in self.rules if fnmatchcase(path, pattern)]
+
+
+def _setting(text: str) -> Step | str | int:
+    """What a layer is set to: `keep`, bits of its activations, or a step."""
+    if text == "keep":
+        return text
+    if text.startswith("act:"):
+        return _count("activation bits", text.removeprefix("act:"), 2, 24)
+    return parse_step(text)
 
 
 def parse_step(text: str) -> Step:
@@ -229,8 +241,17 @@ def _log2(value: str, options: dict[str, str]) -> Step:
                     _choice("domain", options.pop("domain", "linear"), ("linear", "log")))
 
 
+def _log2x2(value: str, options: dict[str, str]) -> Step:
+    levels = options.pop("levels", None)
+    form = TwoTermFormat.of(_count("bits", value, 0, 99), None if levels is None else _count("levels", levels, 0, 999))
+    return Quantise(form, _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
+
+
 def _int(value: str, options: dict[str, str]) -> Step:
-    return Quantise(IntegerFormat(_count("bits", value, 0, 99)),
+    bits = _count("bits", value, 0, 99)
+    if bits > 8:
+        raise InputError(f"integer weights of {bits} bits are outside 2..8")
+    return Quantise(IntegerFormat(bits),
                     _choice("scale", options.pop("scale", "channel"), ("channel", "tensor")))
 
 
@@ -240,7 +261,7 @@ def _dynamic(value: str, options: dict[str, str]) -> Step:
 
 PARSERS: dict[str, Callable[[str, dict[str, str]], Step]] = {
     "structured": _structured, "magnitude": _magnitude, "random": lambda value, _: Random(_ratio(value)),
-    "nm": _pattern, "distill": _distill, "log2": _log2, "int": _int,
+    "nm": _pattern, "distill": _distill, "log2": _log2, "log2x2": _log2x2, "int": _int,
     "minifloat": lambda value, _: Coded(str(Minifloat(_choice("minifloat", value, tuple(KINDS))))),
     "dynamic": _dynamic,
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 
+from toolkit.compress.product import WEIGHTED
 from toolkit.errors import InputError
 
 
@@ -43,39 +45,40 @@ def at_random(graph: fx.GraphModule, ratio: float, seed: int, keep: set[str]) ->
 
 
 def n_of_m(graph: fx.GraphModule, n: int, m: int, keep: set[str]) -> fx.GraphModule:
-    """A copy that keeps the `n` largest of every `m` consecutive weights of a row; a row's short rest keeps its share.
+    """A copy that keeps the `n` largest of every `m` consecutive weights of a row (of a filter, channel by channel); a
+    row's short rest keeps its share.
 
     Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021 (2:4).
     """
     graph, layers = _copied(graph, keep)
     for layer in layers:
-        size = layer.weight.detach().abs()
+        size = layer.weight.detach().abs().flatten(1)
         mask = torch.zeros_like(size, dtype=torch.bool)
         for start in range(0, size.shape[1], m):
             part = size[:, start:start + m]
             kept = min(-(-n * part.shape[1] // m), part.shape[1])
             mask[:, start:start + m].scatter_(1, part.topk(kept, dim=1)[1], True)
-        _apply(layer, mask)
+        _apply(layer, mask.reshape(layer.weight.shape))
     return _checked(graph)
 
 
-def _copied(graph: fx.GraphModule, keep: set[str]) -> tuple[fx.GraphModule, list[nn.Linear]]:
+def _copied(graph: fx.GraphModule, keep: set[str]) -> tuple[fx.GraphModule, list[Any]]:
     graph = copy.deepcopy(graph)
-    layers = [m for name, m in graph.named_modules() if isinstance(m, nn.Linear) and name not in keep]
+    layers = [m for name, m in graph.named_modules() if isinstance(m, WEIGHTED) and name not in keep]
     if not layers:
         raise InputError("there is no layer left to prune: all are excluded")
     return graph, layers
 
 
 @torch.no_grad()
-def _apply(layer: nn.Linear, mask: torch.Tensor) -> None:
+def _apply(layer: Any, mask: torch.Tensor) -> None:
     layer.weight.mul_(mask)
 
 
 def _checked(graph: fx.GraphModule) -> fx.GraphModule:
     """Refuse a pruning that leaves a layer without any weight."""
     for name, module in graph.named_modules():
-        if isinstance(module, nn.Linear) and not module.weight.detach().any():
+        if isinstance(module, WEIGHTED) and not module.weight.detach().any():
             path = graph.meta["paths"].get(name, name)
             raise InputError(f"this pruning leaves nothing of the layer '{path}'; prune less, per layer, or exclude it "
                              f"with --layer '{path}=keep'")

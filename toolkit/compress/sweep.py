@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.artifact import save
 from toolkit.compress.compress import Compressed, Settings, compress
@@ -42,12 +43,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows, the original first of all apart from them."""
+    """All rows, the original first of all apart from them. `unit` of quality is what a loss is a percentage of: 1 for
+    accuracies, the targets' standard deviation for errors, the original's figure for a metric of the caller's."""
 
     original: Step
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     task: str
+    unit: float = 1.0
 
     @property
     def good(self) -> list[Row]:
@@ -71,19 +74,27 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     a chain only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
-    first = compress(model, data, Scheme(()), settings, name=name)
+    data = data.arranged(model)
+    graph = capture(model, data.sample_shape)
+    first = compress(graph, data, Scheme(()), settings, name=name)
     rows: list[Row] = []
     untrained = replace(settings, epochs=0, tuning=0)
     with bar("sweep", len(parsed)) as advance:
         for label, scheme in parsed:
             kind = category(scheme)
             if kind not in ("distillation", "chain"):
-                rows.append(_row(label, kind, model, data, scheme, untrained, folder, name))
+                rows.append(_row(label, kind, graph, data, scheme, untrained, folder, name))
             if trained or kind in ("distillation", "chain"):
                 suffix = "" if kind in ("distillation", "chain") else "+trained"
-                rows.append(_row(label + suffix, kind, model, data, scheme, settings, folder, name))
+                rows.append(_row(label + suffix, kind, graph, data, scheme, settings, folder, name))
             advance(note=label)
-    return Sweep(first.steps[0], tuple(rows), first.notes, data.task)
+    return Sweep(first.steps[0], tuple(rows), first.notes, data.task, _unit(first.steps[0], data))
+
+
+def _unit(original: Step, data: Data) -> float:
+    if original.metric is not None:
+        return abs(original.metric) or 1.0
+    return 1.0 if original.error is None or data.y_test is None else float(data.y_test.std()) or 1.0
 
 
 def _row(label: str, kind: str, model: Source, data: Data, scheme: Scheme, settings: Settings, folder: Path,

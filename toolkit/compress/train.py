@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from toolkit.compress.data import Data
+from toolkit.compress.own import OwnLoss, guarded
+from toolkit.compress.product import WEIGHTED
 from toolkit.progress import bar
 
 BATCH = 64
@@ -24,7 +26,7 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
           teacher: nn.Module | None = None, loss: Loss | None = None) -> None:
     """Train `model` in place: Adam, cosine schedule; cross-entropy on classes and on bits, squared error on targets.
 
-    Without labels the targets are what `teacher` gives. Weights of a Linear that are zero, because they were pruned,
+    Without labels the targets are what `teacher` gives. Weights that are zero, because they were pruned,
     stay zero. The state with the least loss over the training samples, the one before training included, is kept.
     """
     if epochs < 1:
@@ -51,9 +53,8 @@ def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, wh
     inputs = torch.from_numpy(data.x_train)
     labels = None if data.y_train is None else torch.from_numpy(data.y_train)
     taught = inputs if teacher is None else torch.from_numpy(evaluate(teacher, data.x_train))
-    pruned = [(m.weight, m.weight.detach() != 0) for m in model.modules()
-              if isinstance(m, nn.Linear) and not bool(m.weight.detach().all())]
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    gone = pruned(model)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     steps = -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
     order = torch.Generator().manual_seed(seed)
@@ -67,15 +68,26 @@ def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, wh
                 value.backward()
                 optimiser.step()
                 schedule.step()
-                with torch.no_grad():
-                    for weight, live in pruned:
-                        weight.mul_(live)
+                keep_pruned(gone)
             now = whole_loss(model, inputs, labels, taught, cost)
             if now <= best:
                 best, state = now, copy.deepcopy(model.state_dict())
             advance(note=f"loss {now:.4f}")
     model.load_state_dict(state)
     model.eval()
+
+
+def pruned(model: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The weights of Linears and Convs that hold zeros, which pruning made, each with a bool mask of what is left."""
+    return [(m.weight, m.weight.detach() != 0) for m in model.modules()
+            if isinstance(m, WEIGHTED) and not bool(m.weight.detach().all())]
+
+
+@torch.no_grad()
+def keep_pruned(gone: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Set pruned weights back to zero."""
+    for weight, live in gone:
+        weight.mul_(live)
 
 
 def task_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -98,24 +110,39 @@ def whole_loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | No
     model.eval()
     total = 0.0
     with torch.no_grad():
-        for i in range(0, len(inputs), 4096):
-            part = slice(i, i + 4096)
+        step = batch_of(inputs)
+        for i in range(0, len(inputs), step):
+            part = slice(i, i + step)
             total += float(cost(model(inputs[part]), None if labels is None else labels[part], taught[part])) \
                 * len(inputs[part])
     return total / len(inputs)
 
 
-def gradients(model: nn.Module, data: Data, teacher: nn.Module) -> None:
+def own_loss(loss: OwnLoss | None) -> Loss:
+    """The caller's loss as training calls it, or the task's."""
+    if loss is None:
+        return plain_loss
+    checked = guarded(loss)
+    return lambda outputs, targets, taught: checked(outputs, taught if targets is None else targets)
+
+
+def gradients(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss = plain_loss) -> None:
     """Fill in the gradients of the loss over a thousand training samples."""
     samples = data.x_train[:1024]
     labels = None if data.y_train is None else torch.from_numpy(data.y_train[:1024])
     model.zero_grad()
-    plain_loss(model(torch.from_numpy(samples)), labels, torch.from_numpy(evaluate(teacher, samples))).backward()
+    cost(model(torch.from_numpy(samples)), labels, torch.from_numpy(evaluate(teacher, samples))).backward()
+
+
+def batch_of(samples: np.ndarray | torch.Tensor) -> int:
+    """How many samples go through a network at once: images, whose activations are larger than they are, in fewer."""
+    return 4096 if samples.ndim == 2 else 256
 
 
 def evaluate(model: nn.Module, samples: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:
     """The model's outputs for samples (n, *shape), in eval mode, as `dtype`."""
     model.eval()
+    step = batch_of(samples)
     with torch.no_grad():
-        parts = [model(torch.from_numpy(part).to(dtype)) for part in np.array_split(samples, -(-len(samples) // 4096))]
+        parts = [model(torch.from_numpy(part).to(dtype)) for part in np.array_split(samples, -(-len(samples) // step))]
     return torch.cat(parts).numpy()

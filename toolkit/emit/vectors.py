@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.design import Design
 from toolkit.design.layers import Dense
 from toolkit.errors import InputError
+from toolkit.hardware.work import work
 
 MAX_BYTES = 1 << 28
 """Of one set's inputs as int64; a wider network gets fewer vectors, and the manifest says how many."""
@@ -17,6 +18,9 @@ TRACE_BYTES = 1 << 26
 DRIVEN = 2048
 """Layer elements that are driven to both of their bounds."""
 ROUNDS = 24
+USUAL = 100_000
+TERMS, CLOCKS = 1 << 33, 1 << 24
+"""What the vectors of a project may cost: sums' terms in the reference, clocks in the simulation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,18 @@ class Vectors:
     sets: tuple[VectorSet, ...]
     traces: dict[str, np.ndarray]
     trace_samples: int
+
+
+def affordable(design: Design, interval: float) -> int:
+    """How many random and boundary vectors a project gets unless it is told: USUAL, or fewer where they would take the
+    reference or the simulation (with `interval` clocks a sample) too long."""
+    return int(np.clip(min(TERMS / terms(design), CLOCKS / interval), 100, USUAL))
+
+
+def terms(design: Design) -> int:
+    """Terms that the reference sums up for one sample."""
+    works = (work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers)
+    return sum(w.positions * w.groups * w.outputs * w.taps for w in works)
 
 
 def make(design: Design, test: np.ndarray | None, count: int, seed: int) -> Vectors:
@@ -69,7 +85,7 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
         corners.append(single)
     both = np.where(rng.random((256, size)) < rng.random((256, 1)), low, high)
     pool = np.concatenate([*corners, both, *_matched(design), _near(rng, quiet, low, high, size)])
-    best = _Best(design, rng)
+    best = _Best(design, rng, int(np.clip(TERMS / (2 * ROUNDS * terms(design)), 16, DRIVEN)))
     best.offer(pool)
     for i in range(ROUNDS):
         best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
@@ -115,10 +131,10 @@ def _mutated(codes: np.ndarray, rng: np.random.Generator, low: int, high: int, s
 class _Best:
     """For each watched element of each layer, the input with the least and the one with the greatest output so far."""
 
-    def __init__(self, design: Design, rng: np.random.Generator) -> None:
+    def __init__(self, design: Design, rng: np.random.Generator, driven: int) -> None:
         self.design = design
         total = sum(design.tensors[layer.name].size for layer in design.layers)
-        self.watched = np.sort(rng.permutation(total)[:DRIVEN])
+        self.watched = np.sort(rng.permutation(total)[:driven])
         self.inputs = np.zeros((2 * len(self.watched), design.input.size), np.int64)
         self.scores = np.full(2 * len(self.watched), np.iinfo(np.int64).min)
 

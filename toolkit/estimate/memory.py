@@ -93,17 +93,8 @@ def folded_memory(plan: FoldedPlan) -> Memory:
         lanes = node.lanes
         layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.rom_bits if lanes else 0, 0,
                                   lanes.count if lanes else 0, lanes.count * lanes.sum_bits if lanes else 0,
-                                  node.buffer_bits, lanes.count if lanes else 1, node_clocks(plan, node.name)))
+                                  node.buffer_bits, lanes.count if lanes else 1, plan.architecture.clocks(node.name)))
     return Memory(tuple(layers), sum(q.bits for q in plan.queues), 0)
-
-
-def node_clocks(plan: FoldedPlan, name: str) -> int:
-    """Clocks a sample that a layer is busy, the clock that ends each sum included."""
-    node = next(n for n in plan.nodes if n.name == name)
-    if node.lanes is None:
-        return plan.architecture.works[name].clocks(1)
-    sums = len(node.sequence[0])
-    return sums * (node.lanes.taps + 1)
 
 
 def _layer(plan: LayerPlan) -> LayerMemory:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from toolkit.design import Conv, Dense, Design
 from toolkit.errors import InputError
+from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
 from toolkit.hardware.work import Work, work
 
@@ -41,7 +42,8 @@ class Architecture:
 def choose(design: Design, options: Options) -> Architecture:
     """The architecture of every layer. Raises InputError for lanes that name no layer."""
     works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
-    unroll = options.arch == "unrolled" or (options.arch == "auto" and options.interval is None
+    able = all(layer.kind in PLANNERS for layer in design.layers)
+    unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.interval in (None, 1)
                                             and not options.lanes and _sums(design, works) <= SMALL)
     if unroll:
         lanes = dict.fromkeys(works, UNROLLED)
@@ -53,12 +55,15 @@ def choose(design: Design, options: Options) -> Architecture:
         if not matching:
             raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(works)}")
         lanes |= {name: count if count == UNROLLED else min(count, works[name].most_lanes) for name in matching}
+    if any(lanes.values()):
+        # Among folded layers a stream passes one element a clock: what has no weights has nothing to gain.
+        lanes = {layer.name: lanes[layer.name] or int(not isinstance(layer, Dense | Conv)) for layer in design.layers}
     return Architecture(lanes, works)
 
 
 def fewest(work: Work, clocks: int) -> int:
     """The fewest lanes that finish a sample within `clocks`; all that make sense where none do."""
-    turns = max(clocks // (work.positions * work.groups * work.taps), 1)
+    turns = max(clocks // work.clocks(work.outputs), 1)
     return min(-(-work.outputs // turns), work.most_lanes)
 
 

@@ -10,13 +10,14 @@ from toolkit.design.tensors import Tensor
 
 @dataclass(frozen=True)
 class Work:
-    """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms. A layer
-    without sums has one tap, one output, and a position for each element."""
+    """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms, each sum
+    ended by `gap` clocks more. A layer without sums has one tap, one output, and a position for each element."""
 
     positions: int
     groups: int
     outputs: int
     taps: int
+    gap: int = 0
 
     @property
     def most_lanes(self) -> int:
@@ -29,16 +30,16 @@ class Work:
 
     def clocks(self, lanes: int) -> int:
         """Clocks a sample, one tap of every lane a clock."""
-        return self.positions * self.groups * self.turns(lanes) * self.taps
+        return self.positions * self.groups * self.turns(lanes) * (self.taps + self.gap)
 
 
 def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Work:
     """The work of one layer."""
     if isinstance(layer, Dense):
-        return Work(1, 1, len(layer.weights.codes), inputs[0].size)
+        return Work(1, 1, len(layer.weights.codes), inputs[0].size, 1)
     if isinstance(layer, Conv):
         codes = layer.weights.codes
-        return Work(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size)
+        return Work(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size, 1)
     if isinstance(layer, MaxPool | AvgPool):
         return Work(output.size, 1, 1, layer.window.positions)
     return Work(max(output.size, *(t.size for t in inputs)), 1, 1, 1)

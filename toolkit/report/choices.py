@@ -10,24 +10,15 @@ WITHIN = 2.0
 """Points of accuracy that a best row may lose."""
 
 
-def quality(sweep: Sweep, row: Row) -> float:
-    """Greater is better: accuracy, or agreement with the original, or minus the error."""
+def quality(row: Row) -> float:
+    """Greater is better."""
     assert row.step is not None
-    if row.step.accuracy is not None:
-        return row.step.accuracy
-    if row.step.error is not None:
-        return -row.step.error
-    return 1 - (row.step.disagreement or 0.0)
-
-
-def original_quality(sweep: Sweep) -> float:
-    step = sweep.original
-    return step.accuracy if step.accuracy is not None else -step.error if step.error is not None else 1.0
+    return row.step.quality
 
 
 def loss(sweep: Sweep, row: Row) -> float:
-    """Points (hundredths) below the original."""
-    return 100 * (original_quality(sweep) - quality(sweep, row))
+    """Points below the original: hundredths of the sweep's unit."""
+    return 100 * (sweep.original.quality - quality(row)) / sweep.unit
 
 
 def best(sweep: Sweep, rows: list[Row]) -> Row | None:
@@ -43,8 +34,8 @@ def best(sweep: Sweep, rows: list[Row]) -> Row | None:
 def pareto(sweep: Sweep) -> list[Row]:
     """The rows that no other beats in bytes and quality both, the smallest first."""
     found: list[Row] = []
-    for row in sorted(sweep.good, key=lambda r: (_size(r), -quality(sweep, r))):
-        if not found or quality(sweep, row) > quality(sweep, found[-1]):
+    for row in sorted(sweep.good, key=lambda r: (_size(r), -quality(r))):
+        if not found or quality(row) > quality(found[-1]):
             found.append(row)
     return found
 

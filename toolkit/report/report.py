@@ -8,7 +8,9 @@ from typing import Any
 import toolkit
 from toolkit.compress.compress import Compressed
 from toolkit.compress.measures import Step
+from toolkit.design import Design
 from toolkit.generate import Generated
+from toolkit.importing import Imported
 from toolkit.simulation import SimulationResult
 
 
@@ -24,11 +26,18 @@ class Network:
 
     @classmethod
     def of(cls, name: str, compressed: Compressed) -> Network:
-        design = compressed.design
-        layers = () if design is None else tuple(
-            (layer.name, layer.kind, "x".join(map(str, design.tensors[layer.name].shape)),
-             str(design.tensors[layer.name].format)) for layer in design.layers)
-        return cls(name, str(compressed.scheme), compressed.steps, layers, compressed.notes)
+        return cls(name, str(compressed.scheme), compressed.steps, _layers(compressed.design), compressed.notes)
+
+    @classmethod
+    def imported(cls, name: str, imported: Imported) -> Network:
+        """A network that came as integers: nothing was compressed."""
+        return cls(name, "QONNX, as it is", (), _layers(imported.design), imported.notes)
+
+
+def _layers(design: Design | None) -> tuple[tuple[str, str, str, str], ...]:
+    return () if design is None else tuple(
+        (layer.name, layer.kind, "x".join(map(str, design.tensors[layer.name].shape)),
+         str(design.tensors[layer.name].format)) for layer in design.layers)
 
 
 @dataclass(frozen=True)

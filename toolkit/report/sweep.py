@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import toolkit
+from toolkit.compress.measures import Step
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.report.choices import WITHIN, analysis, best, loss, pareto, recommendations
 from toolkit.report.tables import size, table
@@ -15,8 +16,8 @@ from toolkit.report.tables import size, table
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
               "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}
 LINE = "=" * 80
-HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER", "quality", "lost",
-        "disagreement", "parameters", "non-zero", "storage")
+HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER", "lost", "disagreement",
+        "parameters", "non-zero", "storage")
 
 
 def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
@@ -25,8 +26,10 @@ def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
     parts = [LINE, title, LINE, "", *_head("ORIGINAL MODEL"), f"Size: {size(original.size)}",
              f"Compressed size: {size(original.compressed_size)} (zlib level 9)",
              f"Parameters: {original.parameters:,}", f"Non-zero parameters: {original.non_zeros:,}",
+             *([f"Task BER: {_percent(original.task_ber)}"] if original.task_ber is not None else []),
              f"{_quality_name(sweep)}: {_quality(original)}", "", *_head("BEST RESULTS PER CATEGORY"),
-             f"Rule: the fewest bytes among the rows that lose at most {WITHIN:g} points; else the least loss.", ""]
+             f"Rule: the fewest bytes among the rows that lose at most {WITHIN:g} points; else the least loss.",
+             f"A point is {_point(sweep)}.", ""]
     for key, heading in CATEGORIES.items():
         row = best(sweep, [r for r in sweep.good if r.category == key])
         if row is not None and row.step is not None:
@@ -74,14 +77,15 @@ def _head(heading: str) -> list[str]:
 
 
 def _rows(sweep: Sweep, rows: list[Row]) -> list[str]:
-    lines = [HEAD]
+    bits = sweep.task == "bits"
+    lines = [(*HEAD[:7], *(["task BER"] if bits else []), _quality_name(sweep).lower(), *HEAD[7:])]
     for row in rows:
         s = row.step
         if s is not None:
             lines.append((row.name, f"{s.size:,} B", f"{s.compressed_size:,} B", f"{s.ratio:.2f}x",
-                          f"{100 * s.sparsity:.1f} %", _percent(s.weight_ber), _percent(s.output_ber), _quality(s),
-                          f"{loss(sweep, row):+.2f}", _percent(s.disagreement), f"{s.parameters:,}",
-                          f"{s.non_zeros:,}", s.storage))
+                          f"{100 * s.sparsity:.1f} %", _percent(s.weight_ber), _percent(s.output_ber),
+                          *([_percent(s.task_ber)] if bits else []), _quality(s), f"{loss(sweep, row):+.2f}",
+                          _percent(s.disagreement), f"{s.parameters:,}", f"{s.non_zeros:,}", s.storage))
     return [*(table(lines) if len(lines) > 1 else []), *(f"{r.name}: FAILED: {r.error}" for r in rows if r.error)]
 
 
@@ -90,10 +94,19 @@ def _percent(value: float | None) -> str:
 
 
 def _quality_name(sweep: Sweep) -> str:
+    if sweep.original.metric is not None:
+        return "Metric"
     return {"classes": "Accuracy", "bits": "Bit accuracy", "values": "RMS error", "none": "Agreement"}[sweep.task]
 
 
-def _quality(step: Any) -> str:
-    if step.accuracy is not None:
-        return _percent(step.accuracy)
-    return f"{step.error:.5g}" if step.error is not None else _percent(1 - (step.disagreement or 0.0))
+def _point(sweep: Sweep) -> str:
+    if sweep.original.metric is not None:
+        return "1 % of the original's metric"
+    return {"classes": "1 % of the test samples", "bits": "1 % of the test bits", "none": "1 % of the test samples",
+            "values": "an RMS error greater by 1 % of the targets' standard deviation"}[sweep.task]
+
+
+def _quality(step: Step) -> str:
+    if step.metric is not None:
+        return f"{step.metric:.5g}"
+    return f"{step.error:.5g}" if step.error is not None else _percent(step.quality)

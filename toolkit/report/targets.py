@@ -5,24 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from toolkit.report.tables import table
+from toolkit.report.tables import size, table
 
 
 def verilog(name: str, entry: dict[str, Any]) -> list[str]:
     """Memory and adders of the RTL, layer by layer."""
     memory = entry["memory"]
-    rows = [("layer", "kind", "weights", "non-zero", "packed", "ROM", "registers", "adders", "adder bits")]
+    folded = entry["architecture"] != "unrolled"
+    head = ["layer", "kind", "weights", "non-zero", "packed"]
+    head += ["lanes", "clocks", "ROM", "buffer"] if folded else ["registers", "adders", "adder bits"]
+    rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
-        rows.append((layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
-                     f"{-(-stored // 8):,} B", f"{layer['rom_bits']:,} bit", f"{layer['register_bits']:,} bit",
-                     f"{layer['adders']:,}", f"{layer['adder_bits']:,}"))
-    rows.append(("all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
-                 f"{memory['rom_bits']:,} bit", f"{memory['register_bits']:,} bit", f"{memory['adders']:,}",
-                 f"{memory['adder_bits']:,}"))
-    return [f"{name}: Verilog '{entry['top']}', unrolled; counts are exact, as declared in the RTL", "",
-            *table(rows, 2), "",
-            f"latency {entry['latency']} clocks, initiation interval {entry['initiation_interval']:g}"]
+        row = [layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
+               f"{-(-stored // 8):,} B"]
+        row += [f"{layer['lanes']:,}", f"{layer['clocks']:,}", f"{layer['rom_bits']:,} bit",
+                f"{layer['buffer_bits']:,} bit"] if folded else [
+            f"{layer['register_bits']:,} bit", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
+        rows.append(row)
+    if folded:
+        busiest = max(memory["layers"], key=lambda layer: layer["clocks"])
+        rows.append(["all, with queues", "", "", "", f"{memory['stored_bytes']:,} B",
+                     f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
+                     f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
+        note = (f"'{busiest['name']}' is the busiest: {busiest['clocks']:,} of the {entry['initiation_interval']:,.7g} "
+                "clocks between two samples")
+    else:
+        rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
+                     f"{memory['register_bits']:,} bit", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
+        note = "one sample a clock"
+    return [f"{name}: Verilog '{entry['top']}', {entry['architecture']}; counts are exact, as declared in the RTL", "",
+            *table(rows, 2), "", f"latency {entry['latency']:,} clocks; {note}"]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {"verilog": verilog}
+def c(name: str, entry: dict[str, Any]) -> list[str]:
+    """Constants and memory of the C, array by array; both are exact."""
+    rows = [("constants", "flash"), *((table["name"][:60], f"{table['bytes']:,} B") for table in entry["tables"])]
+    rows.append(("all", size(entry["flash_bytes"])))
+    pools = ", ".join(f"{count:,} words of {bits} bits" for bits, count in entry["memory"].items())
+    return [f"{name}: C '{entry['base']}'; instructions and stack come on top", "", *table(rows), "",
+            f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
+
+
+def hls(name: str, entry: dict[str, Any]) -> list[str]:
+    """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
+    rows = [("layer", "lanes", "clocks", "terms added", "code ROM", "other tables")]
+    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['clocks']:,}",
+              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
+             for row in entry["layers"]]
+    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; clocks as planned, tables as declared", "",
+            *table(rows)]
+
+
+def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
+    """Every layer that hls4ml gets, with the type that it is assigned to."""
+    rows = [("layer", "of", "type", "strategy", "reuse factor")]
+    rows += [(layer["name"][:40], layer["of"][:40], layer["type"], layer["strategy"], f"{layer['reuse_factor']}")
+             for layer in entry["layers"]]
+    title = f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}"
+    return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
+
+
+TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {
+    "verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml,
+}

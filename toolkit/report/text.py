@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit.compress.measures import Step
@@ -27,22 +28,30 @@ def _share(value: float | None, digits: int = 2) -> str:
     return "n/a" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.5g}"
+
+
+QUALITIES = {"metric": ("metric", _number), "task_ber": ("task BER", _share), "accuracy": ("accuracy", _share),
+             "error": ("RMS error", _number)}
+"""Columns that a network's task may have."""
+
+
 def _network(network: Network) -> list[str]:
-    classes = any(s.accuracy is not None for s in network.steps)
+    columns = {key: show for key, show in QUALITIES.items() if any(getattr(s, key) is not None for s in network.steps)}
     head = ["step", "size", "zlib -9", "ratio", "sparsity", "non-zeros", "weight BER", "output BER",
-            "accuracy" if classes else "RMS error", "disagreement", "storage"]
-    rows = [head, *(_step(step, classes) for step in network.steps)]
-    lines = [f"{network.name}: {network.scheme}", "", *table(rows)]
+            *(title for title, _ in columns.values()), "disagreement", "storage"]
+    rows = [head, *(_step(step, columns) for step in network.steps)]
+    lines = [f"{network.name}: {network.scheme}", "", *(table(rows) if network.steps else ())]
     if network.layers:
-        lines += ["", *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
+        lines += [*([""] if network.steps else ()), *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
     return [*lines, *(f"note: {note}" for note in network.notes)]
 
 
-def _step(step: Step, classes: bool) -> list[str]:
-    quality = _share(step.accuracy) if classes else "n/a" if step.error is None else f"{step.error:.5g}"
+def _step(step: Step, columns: Mapping[str, tuple[str, Callable[[float | None], str]]]) -> list[str]:
     return [step.name, size(step.size), f"{step.compressed_size:,} B", f"{step.ratio:.1f}", _share(step.sparsity, 1),
-            f"{step.non_zeros:,}", _share(step.weight_ber), _share(step.output_ber), quality,
-            _share(step.disagreement), step.storage]
+            f"{step.non_zeros:,}", _share(step.weight_ber), _share(step.output_ber),
+            *(show(getattr(step, key)) for key, (_, show) in columns.items()), _share(step.disagreement), step.storage]
 
 
 def _hardware(hardware: Hardware) -> list[str]:
@@ -64,7 +73,9 @@ def simulation_text(simulation: SimulationResult) -> list[str]:
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
     if simulation.ok and simulation.wrong_bits:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
-    return [*table(rows, 3), "",
+    measured = [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in figures.items())}"
+                for target in simulation.data["targets"].values() for machine, figures in target["figures"].items()]
+    return [*table(rows, 3), "", *measured,
             f"hardware BER {simulation.hardware_ber:.3g} over {simulation.bits:,} bits: {verdict}",
             *(f"  {line}" for line in simulation.failures)]
 

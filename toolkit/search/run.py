@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from toolkit.build import Built, build
 from toolkit.capture.capture import Source
 from toolkit.compress import Data, Settings
+from toolkit.compress.quantise import Widths
 from toolkit.design.file import write_whole
 from toolkit.errors import InputError
 from toolkit.progress import bar
@@ -23,6 +25,8 @@ from toolkit.search.space import Choice
 
 DATABASE = "study.db"
 RESULT = "search.json"
+TRAINING = ("epochs", "tuning", "rate", "compensate", "seed")
+"""The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class SearchResult:
     objectives: tuple[str, ...]
     original: tuple[float, int]
     limits: Limits
+    settings: Settings
 
     @property
     def front(self) -> list[Found]:
@@ -45,7 +50,9 @@ class SearchResult:
         return hypervolume([(f.bytes, f.accuracy) for f in self.front], (float(self.original[1]), 0.0))
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 1, "objectives": list(self.objectives), "original": list(self.original),
+        training = {key: getattr(self.settings, key) for key in TRAINING}
+        training["widths"] = asdict(self.settings.widths)
+        return {"schema": 1, "settings": training, "objectives": list(self.objectives), "original": list(self.original),
                 "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in self.front],
                 "finalists": [_entry(f) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
 
@@ -60,9 +67,16 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
     out, limits, settings = Path(out), limits or Limits(), settings or Settings()
     if not 1 <= finalists <= 1000:
         raise InputError(f"{finalists} finalists are outside 1..1000")
+    fresh = not out.exists()
     _claim(out)
     url = storage or f"sqlite:///{(out / DATABASE).resolve()}"
-    found = search(model, data, url, trials=trials, objectives=objectives, limits=limits, settings=settings, seed=seed)
+    try:
+        found = search(model, data, url, trials=trials, objectives=objectives, limits=limits, settings=settings,
+                       seed=seed)
+    except InputError:
+        if fresh:
+            _leave_nothing(out)
+        raise
     chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
     # Spread over the front: the ends and what lies between them.
     step = max(len(chosen) / finalists, 1.0)
@@ -72,13 +86,13 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
         for one in picked:
             made = full(model, data, one, settings)
             first, last = made.steps[0], made.steps[-1]
-            assert made.design is not None and first.accuracy is not None and last.accuracy is not None
-            original = first.accuracy, first.size
-            fits = max(limits.violated(first.accuracy, last.accuracy, last.size), default=0.0) <= 0
-            trained.append(replace(one, accuracy=last.accuracy, bytes=last.size, adder_bits=adder_bits(made.design),
+            assert made.design is not None
+            original = first.quality, first.size
+            fits = max(limits.violated(first.quality, last.quality, last.size), default=0.0) <= 0
+            trained.append(replace(one, accuracy=last.quality, bytes=last.size, adder_bits=adder_bits(made.design),
                                    trained=True, fits=fits))
             advance(note=f"trial {one.number}")
-    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits)
+    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits, settings)
     _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))
@@ -86,10 +100,12 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
 
 
 def build_trial(folder: Path | str, number: int, model: Source, data: Data, out: Path | str, **options: Any) -> Built:
-    """Build the network of trial `number` of the search in `folder`; the options are `build`'s."""
+    """Build the network of trial `number` of the search in `folder`, trained as the search trains its finalists; the
+    options are `build`'s, of the settings those that the search does not keep (metric, loss, trainer)."""
     path = Path(folder) / RESULT
     try:
         result = json.loads(path.read_text())
+        kept = {key: result["settings"][key] for key in TRAINING} | {"widths": Widths(**result["settings"]["widths"])}
         choices = {int(t["number"]): Choice.from_json(t["choice"]) for t in result["trials"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder}' holds no finished search ({error})") from error
@@ -97,7 +113,7 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
         raise InputError(f"the search in '{folder}' has no trial {number}; its best are "
                          f"{', '.join(map(str, result['front'][:12]))}")
     choice = choices[number]
-    settings = choice.settings(options.pop("settings", None) or Settings())
+    settings = choice.settings(replace(options.pop("settings", None) or Settings(), **kept))
     return build(model, data, choice.scheme, out, settings=settings, **options)
 
 
@@ -109,7 +125,7 @@ def search_text(result: SearchResult) -> str:
         rows.append((str(f.number), f"{100 * f.accuracy:.2f} %", f"{100 * (result.original[0] - f.accuracy):+.2f}",
                      size(f.bytes), f"{f.adder_bits:,}", "kept" if f.fits else "passed",
                      "yes" if f.number in front else "", (f"{f.choice.scheme}; {' '.join(f.choice.layers)}; "
-                     f"{f.choice.hidden_bits}-bit activations")))
+                     f"{f.choice.hidden_bits}-bit sums")))
     lines = [(f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full; original "
              f"{100 * result.original[0]:.2f} %, {size(result.original[1])}"), "", *table(rows, 1), "",
              f"hypervolume (accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
@@ -153,6 +169,15 @@ def _claim(out: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"cannot write the folder '{out}': {error.strerror}") from error
+
+
+def _leave_nothing(out: Path) -> None:
+    """Take away the folder that we made, unless a study has begun in it."""
+    database = out / DATABASE
+    if database.is_file() and database.stat().st_size == 0:
+        database.unlink()
+    with suppress(OSError):
+        out.rmdir()
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 from torch import fx
 
 from toolkit.capture import capture
@@ -21,18 +21,19 @@ from toolkit.compress.compress import without_argmax
 from toolkit.errors import InputError, ShiftwrightError
 from toolkit.estimate.proxy import adder_bits
 from toolkit.progress import bar
-from toolkit.search.space import Choice, choose
+from toolkit.search.space import SPACE, Choice, choose
+from toolkit.search.storage import line, opened, revive
 
-STUDY = "shiftwright"
 OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "adder_bits": "minimize"}
 PROXY = {"epochs": 2, "tuning": 6}
-HEARTBEAT, GRACE = 5, 20
-"""Seconds between a worker's signs of life, and after how many without one its trial is given to another."""
+MOST_FAILURES = 8
+"""Trials that may fail one after the other before it is not the trials' fault."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Constraints: points of accuracy below the original, and KiB of parameters. None: no limit."""
+    """Constraints: points of accuracy (or hundredths of the caller's metric) below the original, and KiB of
+    parameters. None: no limit."""
 
     max_accuracy_drop: float | None = None
     max_kib: float | None = None
@@ -49,7 +50,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Found:
-    """One trial: its choice and its figures; `trained` says whether they are a full training's or a proxy's."""
+    """One trial: its choice and its figures; `accuracy` is the caller's metric where there is one. `trained` says
+    whether they are a full training's or a proxy's, `fits` whether they keep the limits."""
 
     number: int
     choice: Choice
@@ -75,12 +77,35 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
         raise InputError(f"unknown objective '{unknown[0] if unknown else ''}'; known are {', '.join(OBJECTIVES)}")
     if not 1 <= trials <= 1_000_000:
         raise InputError(f"{trials} trials are outside 1..1000000")
-    if data.task not in ("classes", "bits"):
-        raise InputError("a search needs labels that are classes or bits, to measure accuracy by")
     limits, settings = limits or Limits(), settings or Settings()
+    if data.task not in ("classes", "bits") and settings.metric is None:
+        raise InputError("a search needs labels that are classes or bits, to measure accuracy by, or a --metric")
+    data = data.arranged(model)
     graph, _ = without_argmax(capture(model, data.sample_shape))
-    study = _study(storage, objectives, limits, _fingerprint(graph, data, settings, objectives), seed)
+    study = opened(storage, [OBJECTIVES[name] for name in objectives], _fingerprint(graph, data, settings, objectives),
+                   seed)
     proxy = replace(settings, **{name: min(most, getattr(settings, name)) for name, most in PROXY.items()})
+    try:
+        _work(study, trials, lambda trial: _objective(trial, graph, data, proxy, objectives, limits))
+        return results(study, limits)
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        raise InputError(f"the storage '{storage[:100]}' answers no more: {line(error)}; its finished trials are "
+                         "kept, and running the search again goes on") from error
+
+
+def _work(study: optuna.Study, trials: int, objective: Callable[[optuna.Trial], tuple[float, ...]]) -> None:
+    """Do trials until the study has enough; raise what they fail of where they only fail."""
+    failures: list[ShiftwrightError] = []
+
+    def run(trial: optuna.Trial) -> tuple[float, ...]:
+        try:
+            figures = objective(trial)
+            failures.clear()
+            return figures
+        except ShiftwrightError as error:
+            failures.append(error)
+            raise
+
     with bar("search", trials) as advance:
         shown = 0
         while True:
@@ -89,22 +114,28 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
             shown = done
             if done >= trials:
                 break
-            _revive(study)
+            revive(study)
             if done + _running(study) >= trials:
                 time.sleep(0.5)  # the last ones are under way at other workers
                 continue
-            study.optimize(lambda trial: _objective(trial, graph, data, proxy, objectives, limits), n_trials=1,
-                           catch=(ShiftwrightError,))
-    return results(study)
+            try:
+                study.optimize(run, n_trials=1, catch=(ShiftwrightError,))
+            except ValueError as error:
+                # The machine slept beyond the grace: the trial was given to another, and its result with it.
+                if not str(error).startswith("Cannot tell"):
+                    raise
+            if len(failures) >= MOST_FAILURES:
+                raise failures[-1]
 
 
-def results(study: optuna.Study) -> list[Found]:
-    """Every finished trial, by number."""
+def results(study: optuna.Study, limits: Limits) -> list[Found]:
+    """Every finished trial, by number, judged by `limits`."""
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         a = trial.user_attrs
         found.append(Found(trial.number, Choice.from_json(a["choice"]), a["accuracy"], a["bytes"], a["adder_bits"],
-                           a["trained"], max(a["violated"], default=0.0) <= 0))
+                           a["trained"],
+                           max(limits.violated(a["original"], a["accuracy"], a["bytes"]), default=0.0) <= 0))
     return found
 
 
@@ -145,46 +176,17 @@ def _objective(trial: optuna.Trial, graph: fx.GraphModule, data: Data, settings:
     choice = choose(trial, graph)
     made = compress(graph, data, choice.scheme, choice.settings(settings))
     step = made.steps[-1]
-    assert made.design is not None and step.accuracy is not None and made.steps[0].accuracy is not None
-    figures = {"accuracy": step.accuracy, "bytes": step.size, "adder_bits": adder_bits(made.design)}
+    assert made.design is not None
+    original = made.steps[0].quality
+    figures = {"accuracy": step.quality, "bytes": step.size, "adder_bits": adder_bits(made.design)}
     for key, value in figures.items():
         trial.set_user_attr(key, value)
     trial.set_user_attr("choice", choice.to_json())
     trial.set_user_attr("trained", False)
-    trial.set_user_attr("violated", list(limits.violated(made.steps[0].accuracy, step.accuracy, step.size)))
+    trial.set_user_attr("original", original)
+    for i, passed in enumerate(limits.violated(original, step.quality, step.size)):
+        trial.set_constraint(str(i), passed)
     return tuple(float(figures[name]) for name in objectives)
-
-
-def _study(storage: str, objectives: tuple[str, ...], limits: Limits, fingerprint: str, seed: int) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    try:
-        place = optuna.storages.RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-                                           failed_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=3))
-        own = time.time_ns() % 1_000_003 if place.get_all_studies() else 0  # workers must not draw the same numbers
-        sampler = optuna.samplers.TPESampler(seed=seed + own, multivariate=True, constant_liar=True,
-                                             constraints_func=lambda t: t.user_attrs.get("violated", []))
-        directions: list[Any] = [OBJECTIVES[name] for name in objectives]
-        study = optuna.create_study(study_name=STUDY, storage=place, sampler=sampler, load_if_exists=True,
-                                    directions=directions)
-    except Exception as error:  # each database raises its own kinds
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"the storage '{storage[:100]}' does not answer: {line[:200]}") from error
-    known = study.user_attrs.get("fingerprint")
-    if known not in (None, fingerprint):
-        raise InputError(f"the storage '{storage[:100]}' holds a search over another model, other data, settings or "
-                         "objectives; give this one a storage of its own")
-    study.set_user_attr("fingerprint", fingerprint)
-    study.set_user_attr("objectives", list(objectives))
-    study.set_user_attr("limits", [limits.max_accuracy_drop, limits.max_kib])
-    return study
-
-
-def _revive(study: optuna.Study) -> None:
-    """Give up the trials of workers that died; each comes again as a new one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
 
 
 def _running(study: optuna.Study) -> int:
@@ -193,8 +195,9 @@ def _running(study: optuna.Study) -> int:
 
 def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
     """A digest of all that makes two studies one."""
+    own = [getattr(f, "__qualname__", None) for f in (settings.metric, settings.loss, settings.trainer)]
     digest = hashlib.sha256(json.dumps([settings.epochs, settings.tuning, settings.rate, vars(settings.widths),
-                                        list(objectives), settings.seed]).encode())
+                                        list(objectives), settings.seed, own, SPACE]).encode())
     for parameter in graph.parameters():
         digest.update(parameter.detach().numpy().tobytes())
     for array in (data.x_train, data.y_train, data.x_test, data.y_test):

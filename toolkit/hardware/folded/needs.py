@@ -20,8 +20,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         return np.repeat(taps, counts)
     if node.kind in ("pool", "gather"):
         return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
-    if node.kind == "argmax":
-        return inputs[0][-1:]
+    if node.kind in ("argmax", "wide"):
+        return np.repeat(inputs[0][-1:], node.output.size)
     if node.kind == "add":
         return np.maximum.reduce(inputs)
     if node.kind == "concat":

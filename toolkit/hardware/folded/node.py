@@ -8,6 +8,7 @@ import numpy as np
 
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.tensors import Tensor
+from toolkit.hardware.datapath import Datapath
 from toolkit.hardware.folded.reader import Reader
 
 MAC_STAGES, POOL_STAGES, QUEUE_STAGES = 4, 3, 3
@@ -53,8 +54,9 @@ class Lanes:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A layer as hardware. `reader` is None where it takes its input as it comes. `results`: for each frame in order,
-    how many outputs follow from each finished sum (a `mac` hands on a turn's outputs together).
+    """A layer as hardware. `reader` is None where it takes its input as it comes. `sequence`: for each frame in order,
+    how many outputs follow from each finished sum (a `mac` hands on a turn's outputs together). A `wide` layer is
+    unrolled: its `datapath` takes all of a sample at once.
     """
 
     layer: Layer
@@ -64,6 +66,7 @@ class Node:
     found: LayerRange
     reader: Reader | None = None
     lanes: Lanes | None = None
+    datapath: Datapath | None = None
     sequence: tuple[np.ndarray, ...] = field(default=())
 
     @property

@@ -7,13 +7,24 @@ from collections.abc import Callable
 import numpy as np
 
 from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
-from toolkit.design.tensors import Tensor
+from toolkit.design.tensors import Interval, Tensor
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.reader import Loop, Reader, kernel_loops, merged, whole, windows
+from toolkit.hardware.layers import PLANNERS
+from toolkit.hardware.options import Options
 
 MAX_BUFFER = 1 << 24
 """Elements of one layer's buffer."""
+
+
+def wide(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, intervals: list[Interval],
+         options: Options) -> Node:
+    """One layer unrolled between layers that are folded: it collects a sample, and hands its results on one by one."""
+    if not isinstance(layer, Dense):
+        raise layer.fail("only dense layers can be unrolled in a network of folded ones; give it 1 lane or more")
+    return Node(layer, "wide", tuple(inputs), output, found,
+                datapath=PLANNERS[layer.kind](layer, inputs, intervals, found, options))
 
 
 def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
@@ -47,7 +58,7 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     # Where every element is read just once and in its order, nothing has to be kept.
     direct = once and made.turns == 1 and groups == 1
     return Node(layer, "mac", (x,), output, found, None if direct else reader, made,
-                (np.tile(counts, groups * rounds),))
+                sequence=(np.tile(counts, groups * rounds),))
 
 
 def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
@@ -95,8 +106,9 @@ def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRang
 
 def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, Reorder)
-    raise layer.fail("elements in another order have no folded hardware yet; unroll this layer, or end the network "
-                     "before it")
+    size = inputs[0].size
+    reader = Reader((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
+    return Node(layer, "gather", tuple(inputs), output, found, reader)
 
 
 MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {

@@ -9,12 +9,14 @@ from functools import cached_property
 import numpy as np
 
 from toolkit.design import Design
+from toolkit.design.tensors import Interval
 from toolkit.hardware.architecture import Architecture
 from toolkit.hardware.folded import simulate
 from toolkit.hardware.folded.needs import depths, waits
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.nodes import node
-from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Winner
+from toolkit.hardware.folded.nodes import node, wide
+from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
+from toolkit.hardware.options import Options
 from toolkit.progress import bar
 
 SPARE = 2
@@ -75,13 +77,17 @@ class FoldedPlan:
         return sum(n.buffer_bits for n in self.nodes) + sum(q.bits for q in self.queues)
 
 
-def plan_folded(design: Design, architecture: Architecture) -> FoldedPlan:
+def plan_folded(design: Design, architecture: Architecture, options: Options) -> FoldedPlan:
     """Work out the folded hardware of `design`. Deterministic."""
+    intervals = {design.input.name: Interval.full(design.input.shape, design.input.format)}
     with bar("scheduling", len(design.layers) + 2) as advance:
         nodes = []
         for layer in design.layers:
-            nodes.append(node(layer, design.inputs_of(layer), design.tensors[layer.name], design.ranges[layer.name],
-                              max(architecture.lanes[layer.name], 1)))
+            proved, lanes = design.ranges[layer.name], architecture.lanes[layer.name]
+            known = layer, design.inputs_of(layer), design.tensors[layer.name], proved
+            nodes.append(node(*known, lanes) if lanes else
+                         wide(*known, [intervals[name] for name in layer.inputs], options))
+            intervals[layer.name] = proved.output
             advance(note=layer.name[:30])
         queues = _queues(design, nodes)
         # Deep enough never to lock; then as deep as they fill when nothing stops them.
@@ -112,7 +118,7 @@ def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Sche
     for n in nodes:
         for name in n.layer.inputs:
             count[name] += 1
-    parts: list[Engine | Line | Winner | Queue | Fork] = []
+    parts: list[Engine | Line | Winner | Wide | Queue | Fork] = []
     outlets: dict[str, list[Stream]] = {}
 
     def publish(name: str, stream: Stream) -> None:
@@ -140,8 +146,8 @@ def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Sche
     return simulate.run(parts, source, outlets[nodes[-1].name][0], design.input.size, design.output.size)
 
 
-PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Line | Winner]] = {
+PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Line | Winner | Wide]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
     "gather": lambda n, xs, y: Engine(n, xs[0], y), "map": Line, "add": Line, "concat": Line,
-    "argmax": lambda n, xs, y: Winner(n, xs[0], y),
+    "argmax": lambda n, xs, y: Winner(n, xs[0], y), "wide": lambda n, xs, y: Wide(n, xs[0], y),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,8 @@ class Loop:
 class Reader:
     """Loops over frames of `frame` elements in a circular buffer of `depth`; outermost loop first. The first tap of a
     frame reads element `start` (negative in padding), in row `top` and column `left`; elements before `keep` are free.
-    `height` and `width` bound the pixels of a frame, None where there is no padding.
+    `height` and `width` bound the pixels of a frame, None where there is no padding. With a `table`, int64 (taps,),
+    the one loop counts, and the table says which element is read.
     """
 
     loops: tuple[Loop, ...]
@@ -46,6 +47,7 @@ class Reader:
     keep: int = 0
     height: int | None = None
     width: int | None = None
+    table: np.ndarray | None = field(default=None, compare=False)
 
     def origin(self, axis: str) -> int:
         return {"at": self.start, "y": self.top, "x": self.left, "keep": self.keep}[axis]
@@ -70,6 +72,8 @@ class Reader:
     @cached_property
     def taps(self) -> np.ndarray:
         """int64 (taps,): the element that each tap of a frame reads, -1 where it is padding."""
+        if self.table is not None:
+            return self.table
         at = self.values("at")
         if self.height is None or self.width is None:
             return at

@@ -184,6 +184,43 @@ class Winner:
         return self.count, self.full
 
 
+class Wide:
+    """An unrolled layer: it collects a frame, takes it through its stages, and gives one result after the other."""
+
+    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
+        assert node.datapath is not None
+        self.x, self.y = x, y
+        self.size, self.results = node.inputs[0].size, node.output.size
+        self.count, self.full = 0, False
+        self.stages = [False] * node.datapath.stages
+        self.left = 0
+
+    def backward(self) -> None:
+        free = self.left == 0 or (self.left == 1 and self.y.ready)
+        self.moving = not self.stages[-1] or free
+        self.x.ready = not self.full or self.moving
+
+    def forward(self) -> None:
+        self.y.valid = self.left > 0
+
+    def clock(self) -> None:
+        if self.left and self.y.ready:
+            self.left -= 1
+        if self.moving:
+            if self.stages[-1]:
+                self.left = self.results
+            self.stages.insert(0, self.full)
+            self.stages.pop()
+            self.full = False
+        if self.x.valid and self.x.ready:
+            self.count += 1
+            if self.count == self.size:
+                self.count, self.full = 0, True
+
+    def state(self) -> Any:
+        return self.count, self.full, tuple(self.stages), self.left
+
+
 class Queue:
     """A FIFO of `depth` elements in memory and one in a register behind it."""
 
@@ -237,12 +274,14 @@ class Fork:
 @dataclass(frozen=True)
 class Schedule:
     """`ends`: for each of the first frames, clocks from the acceptance of the first element of all to the transfer of
-    its last output; from then on the last `period` frames repeat, `span` clocks later each time. `held`: the most
-    elements that each queue held."""
+    its last output; from then on the last `period` frames repeat, `span` clocks later each time. That is `proved` where
+    the state of every register was found to repeat; else it holds for the frames of `ends` (buffers may still be
+    filling up, slowly). `held`: the most elements that each queue held."""
 
     ends: tuple[int, ...]
     period: int
     span: int
+    proved: bool
     held: tuple[int, ...]
 
     @property

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Winner
+from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
 
-MAX_FRAMES = 64
+MAX_FRAMES = 4096
+CLOCKS = 1 << 17
+"""After so many the search for a period ends; what is known by then is kept."""
 MAX_CLOCKS = 1 << 26
+"""Of one frame."""
 
-Part = Engine | Line | Winner | Queue | Fork
+Part = Engine | Line | Winner | Wide | Queue | Fork
 
 
 def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
@@ -46,12 +49,14 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
                 state = (entered - len(ends) * inputs, tuple(p.state() for p in parts))
                 if state in seen:
                     period = len(ends) - 1 - seen[state]
-                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], _held(parts))
+                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], True, _held(parts))
                 seen[state] = len(ends) - 1
+                if clock > CLOCKS and len(ends) > 2:
+                    break
         clock += 1
         if clock - (ends[-1] + (began or 0) if ends else 0) > MAX_CLOCKS:
             raise InputError(f"the schedule needs more than {MAX_CLOCKS:,} clocks for a sample; give it more lanes")
-    raise InputError(f"the schedule does not repeat itself within {MAX_FRAMES} samples; choose other lanes")
+    return Schedule(tuple(ends), 1, ends[-1] - ends[-2], False, _held(parts))
 
 
 def _held(parts: Sequence[Part]) -> tuple[int, ...]:

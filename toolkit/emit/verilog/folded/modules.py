@@ -81,7 +81,7 @@ def _mac(node: Node, name: str, design: str) -> str:
         x_extended=extend(Operand("x1", x.width), x_bits, x.signed), sum_bits=unsigned_bits(lanes.taps - 1),
         last_sum=literal(lanes.taps - 1, unsigned_bits(lanes.taps - 1)), left_bits=left_bits,
         lane_bits=lane_bits, groups=groups,
-        column_padded=extend(Operand("column", lanes.count), 16 * groups, False),
+        column_padded=extend(Operand("across", lanes.count), 16 * groups, False),
         pick_padded=extend(Operand("pick", lane_bits), 4, False), channel_bits=unsigned_bits(channels - 1),
         channels=channels,
         last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
@@ -222,6 +222,19 @@ def _argmax(node: Node, name: str, design: str) -> str:
                   last=literal(node.inputs[0].size - 1, bits))
 
 
+def _wide(node: Node, name: str, design: str) -> str:
+    assert node.datapath is not None
+    stages, results = node.datapath.stages, node.output.size
+    head = _head(node, name, design, "unrolled between streams")
+    size_bits, left_bits = unsigned_bits(node.inputs[0].size - 1), unsigned_bits(results)
+    return render("verilog/folded/wide.v.j2", **head, inner=f"{name}_sums", stages=stages, in_bits=node.inputs[0].bits,
+                  out_bits=node.output.bits, size_bits=size_bits,
+                  last=literal(node.inputs[0].size - 1, size_bits), left_bits=left_bits,
+                  results=literal(results, left_bits), clocked=stages > 0,
+                  next_valid="full" if stages == 1 else f"{{valid[{stages - 2}:0], full}}")
+
+
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
     "mac": _mac, "pool": _pool, "gather": _gather, "map": _map, "add": _map, "concat": _concat, "argmax": _argmax,
+    "wide": _wide,
 }

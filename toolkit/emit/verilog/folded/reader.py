@@ -40,7 +40,11 @@ def context(reader: Reader) -> dict[str, Any]:
         "place_step": _steps(reader, loops, "at", lambda v: literal(v % reader.depth, place_bits + 1),
                              reader.next_frame),
         "depth_word": literal(reader.depth, place_bits + 1), "keep": None, "y": None, "x": None,
+        "table": None,
     }
+    if reader.table is not None:
+        found["half"] = literal(reader.frame, place_bits)
+        found["table"] = [literal(int(v), place_bits) for v in reader.table]
     # Once around, the low bits of `onward` less `depth` are right whatever the carry.
     found["wrapped"] = f"onward[{place_bits - 1}:0] - {literal(reader.depth % (1 << place_bits), place_bits)}"
     found["depth"] = reader.depth

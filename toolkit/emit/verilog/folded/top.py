@@ -12,8 +12,10 @@ from toolkit.emit.verilog.expressions import literal, zeros
 from toolkit.emit.verilog.folded.modules import module, port_names
 from toolkit.emit.verilog.folded.reader import unsigned_bits
 from toolkit.emit.verilog.layer import describe
+from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
+from toolkit.hardware.plan import LayerPlan
 
 
 def verilog_folded(plan: FoldedPlan) -> Verilog:
@@ -24,10 +26,16 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
     short = identifiers(tensors, taken=(*PORTS, "given", "unused"))
     real = [n for n in plan.nodes if n.kind != "wires"]
     queues = [f"{top}_{short[q.layer]}_queue{q.port}" for q in plan.queues]
-    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues])
+    sums = [f"{top}_{short[n.name]}_sums" for n in real]
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues, *sums])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
     files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
+    for node in real:
+        if node.datapath is not None:
+            name = f"{modules[node.name]}_sums"
+            layer = LayerPlan(node.layer, node.datapath, 0, (0,))
+            files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
     for queue, name in zip(plan.queues, queues, strict=True):
         place_bits, held_bits = unsigned_bits(queue.depth - 1), unsigned_bits(queue.depth) + 1
         files[f"{name}.v"] = render(

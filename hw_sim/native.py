@@ -1,0 +1,169 @@
+"""Generated code as a program of this machine: compiled once, fed the vectors as raw bytes, its answers compared.
+
+Such a program reads samples from its standard input and writes one output a sample to its standard output; each word is
+the smallest integer type that holds its format (1, 2, 4 or 8 bytes, little-endian), as the vectors' .npy files have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from errors import BadFolder, NoTool, SimulationError
+from manifest import Manifest, Port
+from results import Check, Mismatch, shares
+
+
+@dataclass(frozen=True)
+class Built:
+    """An executable, the seconds that its build took, and whether it was there already."""
+
+    path: Path
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One set, as words of the ports' types: arrays (samples, elements)."""
+
+    name: str
+    inputs: np.ndarray
+    expected: np.ndarray
+
+
+def tool(name: str, package: str) -> str:
+    """The path of a program; NoTool, with the Debian package that brings it, where it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        raise NoTool(f"{name} is not installed; as on Debian: apt-get install {package}")
+    return found
+
+
+def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = False, timeout: float = 1200) -> Built:
+    """Run `command`, which writes the executable `path` from the files `depends`, unless the same was done before.
+
+    Raises SimulationError with the compiler's own words where it refuses.
+    """
+    start = time.perf_counter()
+    key = _key(command, depends)
+    note = path.with_name(path.name + ".key")
+    if not rebuild and path.is_file() and note.is_file() and note.read_text() == key:
+        return Built(path, time.perf_counter() - start, True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    log = path.with_name(path.name + ".log")
+    told = _run(command, timeout)
+    log.write_bytes(told.stdout + told.stderr)
+    if told.returncode:
+        said = log.read_text(errors="replace").splitlines()
+        # The linker's own complaints carry no such word, and what ends with it only says that there were some.
+        lines = [line for line in said if "rror" in line and not line.startswith("collect2")] or \
+            [line for line in said if "ld: " in line]
+        raise SimulationError(f"{Path(command[0]).name} could not build {path.name}: "
+                              f"{lines[0].strip() if lines else f'exit code {told.returncode}'} (see {log})")
+    note.write_text(key)
+    return Built(path, time.perf_counter() - start, False)
+
+
+def load(manifest: Manifest, most: int | None = None) -> list[Vectors]:
+    """The sets of the folder: all samples, or about `most`, of every set in proportion. Nothing in them is trusted."""
+    kept = shares([s.samples for s in manifest.vectors], most)
+    return [Vectors(s.name, _words(s.inputs, s.samples, manifest.input)[:n],
+                    _words(s.expected, s.samples, manifest.output)[:n])
+            for s, n in zip(manifest.vectors, kept, strict=True)]
+
+
+def play(command: list[str], sets: list[Vectors], output: Port, *, bench: str, timeout: float = 1200,
+         environment: dict[str, str] | None = None) -> list[Check]:
+    """One run of the program a set."""
+    checks = []
+    for one in sets:
+        start = time.perf_counter()
+        told = _run(command, timeout, one.inputs.tobytes(), environment)
+        seconds = time.perf_counter() - start
+        checks.append(compare(bench, one, told.stdout, output, seconds, faults=failure(told)))
+    return checks
+
+
+def failure(told: subprocess.CompletedProcess[bytes]) -> tuple[str, ...]:
+    """What a program that ended badly said; nothing where it ended well."""
+    if not told.returncode:
+        return ()
+    lines = [line for line in told.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return (f"it ended with code {told.returncode}: {lines[0].strip()[:300] if lines else 'nothing was said'}",)
+
+
+def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: float,
+            faults: tuple[str, ...] = ()) -> Check:
+    """Every bit of a program's answer against every bit that was due. Samples that are missing are a fault."""
+    due = one.expected
+    size = due.dtype.itemsize * due.shape[1]
+    came = min(len(answer) // size, len(due))
+    got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, due.shape[1])
+    if len(answer) != len(due) * size:
+        faults = (*faults, f"{len(answer)} bytes came; {len(due)} outputs take {len(due) * size}")
+    # All bits of a word count, those above the format's width too: they must be its sign.
+    wrong = np.bitwise_count(_unsigned(got) ^ _unsigned(due[:came])).astype(np.int64)
+    mismatch = None
+    if wrong.any():
+        sample = int(np.flatnonzero(wrong.any(axis=1))[0])
+        element = int(np.flatnonzero(wrong[sample])[0])
+        mismatch = Mismatch(one.name, sample, element, int(got[sample, element]), int(due[sample, element]),
+                            8 * due.dtype.itemsize, one.inputs[sample].tobytes(), int(wrong.any(axis=1).sum()))
+    return Check(bench, one.name, len(due), came * output.elements * output.width, int(wrong.sum()), seconds,
+                 len(due) / max(seconds, 1e-9), mismatch=mismatch, faults=faults)
+
+
+def word_type(port: Port) -> np.dtype:
+    """The smallest integer type that holds every code of a port, little-endian."""
+    size = next(n for n in (1, 2, 4, 8) if port.width <= 8 * n)
+    return np.dtype(f"<{'i' if port.signed else 'u'}{size}") if size < 8 else np.dtype("<i8")
+
+
+def _words(path: Path, samples: int, port: Port) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadFolder(f"'{path}' cannot be read: {error}") from error
+    if found.dtype != word_type(port) or found.shape != (samples, port.elements):
+        raise BadFolder(f"'{path}' holds {found.dtype} of shape {found.shape}; {word_type(port)} of "
+                        f"{(samples, port.elements)} was expected")
+    return found
+
+
+def _unsigned(words: np.ndarray) -> np.ndarray:
+    return words.view(np.dtype(f"<u{words.dtype.itemsize}"))
+
+
+def _run(command: list[str], timeout: float, data: bytes = b"",
+         environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command, input=data, capture_output=True, timeout=timeout,
+                              env={**os.environ, **(environment or {})})
+    except OSError as error:
+        raise NoTool(f"{command[0]} cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SimulationError(f"{Path(command[0]).name} did not end within {timeout:g} s") from error
+
+
+def _key(command: list[str], depends: list[Path]) -> str:
+    """A digest of everything that the executable depends on."""
+    digest = hashlib.sha256("\0".join(command).encode())
+    try:
+        told = subprocess.run([command[0], "--version"], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        digest.update(told.stdout)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoTool(f"{command[0]} cannot be run: {error}") from error
+    for path in depends:
+        try:
+            digest.update(b"\0" + path.read_bytes())
+        except OSError as error:
+            raise BadFolder(f"'{path}' cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

@@ -1,0 +1,238 @@
+"""Folded hardware: what readers read, what ROMs hold, when queues suffice, and the RTL against all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folded_networks import network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.api import generate, simulate
+from toolkit.design import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    Design,
+    FixedPoint,
+    IntegerFormat,
+    Layer,
+    Leaky,
+    Log2Format,
+    Lookup,
+    MaxPool,
+    Requantise,
+    Reshape,
+    Tensor,
+    Upsample,
+    Weights,
+    Window,
+)
+from toolkit.emit.verilog.folded import verilog_folded
+from toolkit.errors import InputError
+from toolkit.hardware import Options, choose
+from toolkit.hardware.folded import FoldedPlan, plan_folded
+
+SMALL, WIDE = FixedPoint(False, 7, 4), FixedPoint(True, 8, 4)
+seeds = st.integers(0, 100_000)
+
+
+def planned(design: Design, options: Options) -> FoldedPlan:
+    return plan_folded(design, choose(design, options), options)
+
+
+def conv(name: str, source: str, channels: tuple[int, int], window: Window, *, groups: int = 1,
+         form: FixedPoint = WIDE, integers: bool = False) -> Conv:
+    """A convolution with drawn weights."""
+    rng = np.random.default_rng(len(name) + channels[1])
+    shape = (channels[1], *window.kernel, channels[0] // groups)
+    weights = IntegerFormat(5) if integers else Log2Format.of(4)
+    codes = weights.encode(rng.integers(-16, 16, shape)) if isinstance(weights, IntegerFormat) else \
+        weights.encode(rng.choice([-1, 1], shape), rng.integers(0, 8, shape))
+    return Conv(name, (source,), Weights(weights, codes, rng.integers(-3, 0, channels[1])),
+                rng.integers(-400, 400, channels[1]), 9, window, groups, Requantise.to(form))
+
+
+def dense(name: str, source: str, size: tuple[int, int]) -> Dense:
+    rng = np.random.default_rng(size[1])
+    form = Log2Format.of(4)
+    codes = form.encode(rng.choice([-1, 1], size[::-1]), rng.integers(0, 8, size[::-1]))
+    return Dense(name, (source,), Weights(form, codes, rng.integers(-3, 0, size[1])), rng.integers(-99, 99, size[1]), 9,
+                 Requantise.to(FixedPoint(True, 12, 5)))
+
+
+def every_folded_layer() -> Design:
+    """A network in which every kind of folded layer stands, with branches, padding, strides and groups."""
+    third, half = Window.of((3, 3), padding=((1, 1), (1, 1))), Window.of((2, 2), (2, 2), ((0, 1), (0, 0)))
+    layers: list[Layer] = [
+        conv("first", "x", (3, 5), third, form=SMALL), MaxPool("max", ("first",), half),
+        conv("depthwise", "max", (5, 5), third, groups=5),
+        Add("sum", ("max", "depthwise"), Requantise.to(WIDE)), Leaky("leaky", ("sum",), 2, Requantise.to(WIDE)),
+        conv("point", "leaky", (5, 3), Window.of((1, 1)), integers=True),
+        conv("odd", "leaky", (5, 4), Window.of((3, 2), padding=((1, 1), (0, 1))), form=SMALL),
+        Concat("join", ("point", "odd"), 2), Upsample("up", ("join",), (2, 2)),
+        AvgPool("mean", ("up",), Window.of((3, 3), (2, 2), ((1, 1), (1, 1))), *AvgPool.constant(9),
+                Requantise.to(FixedPoint(True, 9, 5))),
+        Lookup.of("curve", ("mean",), np.tanh, "tanh", FixedPoint(True, 9, 5), FixedPoint(True, 8, 7)),
+        Reshape("flat", ("curve",), (84,)), dense("hidden", "flat", (84, 9)), dense("last", "hidden", (9, 6)),
+    ]
+    return Design("every_folded_layer", Tensor("x", (7, 6, 3), WIDE), tuple(layers))
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_a_reader_reads_what_the_window_covers(seed: int):
+    design, options = network(seed)
+    for node in planned(design, options).nodes:
+        if node.kind in ("mac", "pool") and node.reader and isinstance(node.layer, Conv | MaxPool | AvgPool):
+            x = node.inputs[0]
+            pixels = np.unique(node.reader.taps // x.shape[-1])
+            seen = np.unique(node.layer.window.sources(x.shape))
+            assert set(pixels[pixels >= 0]) == set(seen[seen >= 0])
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_a_buffer_never_loses_an_element_that_is_still_read(seed: int):
+    design, options = network(seed)
+    for node in planned(design, options).nodes:
+        if node.reader:
+            taps, limits = node.reader.taps, node.reader.limits
+            least = np.minimum.accumulate(np.where(taps < 0, node.reader.frame, taps)[::-1])[::-1]
+            # At a tap, elements up to limit - 1 may have been written: none onto one that is read now or later.
+            assert np.all(limits - node.reader.depth <= least)
+            assert np.all(taps < limits)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_the_rom_holds_the_weights(seed: int):
+    design, options = network(seed)
+    for node in planned(design, options).nodes:
+        lanes = node.lanes
+        if lanes is None:
+            continue
+        assert isinstance(node.layer, Dense | Conv)
+        weights, _, _ = node.layer.matrix(node.inputs[0])
+        fields = lanes.codes.astype(np.int64).swapaxes(2, 3)
+        if lanes.shifts:
+            shift = fields & ((1 << lanes.bits - 1) - 1)
+            found = np.where(shift == (1 << lanes.bits - 1) - 1, 0, 1 << np.minimum(shift, 40))
+            found = np.where(fields >> (lanes.bits - 1), -found, found)
+        else:
+            found = fields - ((fields >> (lanes.bits - 1)) << lanes.bits)
+        groups = found.shape[0]
+        found = found.reshape(groups, -1, lanes.taps)[:, :len(weights) // groups].reshape(len(weights), -1)
+        assert np.array_equal(found << (lanes.moves + lanes.drop)[:, None], weights)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds)
+def test_the_same_design_gives_the_same_files(seed: int):
+    design, options = network(seed)
+    assert verilog_folded(planned(design, options)).files == verilog_folded(planned(design, options)).files
+
+
+def test_a_dense_layer_with_a_lane_for_each_output_keeps_no_input():
+    design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)), dense("two", "one", (5, 4))))
+    first, second = planned(design, Options(arch="folded", lanes=(("one", 5), ("two", 2)))).nodes
+    assert first.buffer_bits == 0 and second.buffer_bits == 2 * 5 * 12
+
+
+def test_lanes_that_do_not_divide_the_outputs_take_one_more_turn():
+    design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
+    plan = planned(design, Options(arch="folded", lanes=(("one", 2),)))
+    assert plan.nodes[0].lanes is not None and plan.nodes[0].lanes.turns == 3
+    assert plan.architecture.clocks("one") == 3 * (9 + 1) == plan.initiation_interval
+
+
+def test_lanes_are_as_few_as_the_interval_allows():
+    design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
+    for interval in (70, 140, 300, 1200):
+        found = choose(design, Options(interval=interval))
+        assert all(found.clocks(name) <= interval for name in found.lanes)
+        fewer = {name: found.works[name].clocks(count - 1) for name, count in found.lanes.items() if count > 1}
+        assert all(clocks > interval for clocks in fewer.values())
+
+
+def test_without_an_interval_other_layers_keep_up_with_the_widest():
+    design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 64)), dense("small", "big", (64, 8))))
+    found = choose(design, Options(arch="folded", widest=16))
+    assert found.lanes == {"big": 16, "small": 2} and found.busiest == "big"
+
+
+def test_auto_folds_what_is_too_much_to_unroll():
+    small = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
+    large = Design("l", Tensor("x", (256,), WIDE), (dense("one", "x", (256, 256)),))
+    assert choose(small, Options()).unrolled and not choose(large, Options()).unrolled
+
+
+@pytest.mark.parametrize("texts, word", [(["a"], "PATTERN=8"), (["=4"], "PATTERN=8"), (["a=x"], "PATTERN=8"),
+                                         (["a=-1"], "PATTERN=8"), (["a=9999"], "outside")])
+def test_lanes_that_make_no_sense_are_refused(texts: list[str], word: str):
+    with pytest.raises(InputError, match=word):
+        Options(lanes=Options.parse_lanes(texts))
+
+
+def test_a_pattern_that_matches_no_layer_is_refused():
+    design = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
+    with pytest.raises(InputError, match="no layer matches 'two'; the layers are one"):
+        choose(design, Options(lanes=(("two", 4),)))
+
+
+def test_a_rate_becomes_an_interval():
+    assert Options.clocks(None, 100_000, 100) == 1000 and Options.clocks(7, None, 100) == 7
+    with pytest.raises(InputError, match="more than one a clock"):
+        Options.clocks(None, 1e9, 100)
+    with pytest.raises(InputError, match="give one of them"):
+        Options.clocks(5, 5.0, 100)
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory) -> Path:
+    """The project of a network of every folded layer, one dense layer of it unrolled."""
+    folder = tmp_path_factory.mktemp("folded") / "project"
+    generate(every_folded_layer(), folder, options=Options(arch="folded", widest=3, lanes=(("last", 0),)), vectors=60)
+    return folder
+
+
+def test_every_bit_and_every_clock_of_every_folded_layer_is_right(folded: Path):
+    found = simulate(folded, stalls=True, axi_samples=8)
+    assert found.ok, found.failures
+    assert found.wrong_bits == 0 and found.samples == 60
+
+
+def test_folded_rtl_is_lint_clean(folded: Path):
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, folded / "sim" / "run.py", folded, "--lint"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_flipped_bit_in_a_rom_names_its_layer(folded: Path):
+    path = next(p for p in (folded / "rtl").glob("*_odd.v"))
+    text = path.read_text()
+    match = re.search(r"rom\[0\] = \d+'h([0-9a-f])", text)
+    assert match is not None
+    flipped = f"{int(match[1], 16) ^ 1:x}"
+    path.write_text(text[:match.start(1)] + flipped + text[match.end(1):])
+    found = simulate(folded, bench="player", edited=True)
+    path.write_text(text)
+    assert not found.ok and found.data["diagnosis"]["layer"] == "odd"
+
+
+def test_argmax_and_a_line_of_pixels_fold_too(tmp_path: Path):
+    line = Window((3,), (2,), ((1, 1),), (2,))
+    design = Design("line", Tensor("x", (11, 2), SMALL), (
+        conv("c", "x", (2, 4), line), MaxPool("m", ("c",), Window.of((2,), (1,))), Reshape("f", ("m",), (16,)),
+        ArgMax("a", ("f",))))
+    generate(design, tmp_path / "p", options=Options(arch="folded", lanes=(("c", 3),)), vectors=200)
+    found = simulate(tmp_path / "p", axi_samples=20)
+    assert found.ok, found.failures

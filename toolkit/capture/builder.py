@@ -1,0 +1,127 @@
+"""Builder: collects nn modules and the nodes of a fresh fx graph while another graph is read, node by node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
+          "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard kin, Dropout, Identity, Flatten, "
+          "adding two tensors, concatenation, argmax, and a softmax at the end")
+
+
+class Unsupported(Exception):
+    """An operation that has no hardware here."""
+
+    def __init__(self, operation: str, path: str, advice: str = ADVICE) -> None:
+        super().__init__(operation)
+        self.operation, self.path, self.advice = operation, path, advice
+
+
+class Builder:
+    """Collects nn modules and nodes. `env` maps each node that was read to the new node that stands for it,
+    `parameters` those that stand for constants to their values."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...]) -> None:
+        self.tensors = {name: t.detach().float() if t.is_floating_point() else t for name, t in tensors.items()}
+        self.input_shape = input_shape
+        self.root = nn.Module()
+        self.graph = fx.Graph()
+        self.env: dict[fx.Node, fx.Node] = {}
+        self.parameters: dict[fx.Node, torch.Tensor] = {}
+        self.paths: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def place(self, node: fx.Node) -> str:
+        """Where `node` stands in the model, for people."""
+        return path_of(node) or operation(node)
+
+    def refuse(self, node: fx.Node, advice: str = ADVICE) -> Unsupported:
+        return Unsupported(operation(node), path_of(node), advice)
+
+    def shape(self, node: Any) -> tuple[int, ...]:
+        """The shape of an aten node's value without the batch."""
+        return tuple(node.meta["val"].shape[1:])
+
+    def value(self, node: Any, of: fx.Node) -> fx.Node:
+        """The new node for an argument that must be an activation."""
+        if not isinstance(node, fx.Node) or node not in self.env:
+            raise self.refuse(of, "an operand is neither the input nor what a layer made of it")
+        return self.env[node]
+
+    def parameter(self, node: Any, of: fx.Node) -> torch.Tensor | None:
+        if node is None:
+            return None
+        if not isinstance(node, fx.Node) or node not in self.parameters:
+            raise self.refuse(of, "its weight is computed from data; only constant weights become hardware")
+        return self.parameters[node]
+
+    def module(self, node: fx.Node, module: nn.Module, source: fx.Node) -> None:
+        """Let `node` be `module` applied to `source`."""
+        path = path_of(node)
+        base = re.sub(r"\W+", "_", path).strip("_") or operation(node).strip("_")
+        if not base[0].isalpha():
+            base = f"layer_{base}"
+        name, number = base, 2
+        while hasattr(self.root, name):
+            name, number = f"{base}_{number}", number + 1
+        self.root.add_module(name, module)
+        named = path and not isinstance(module, nn.Flatten | nn.Unflatten) and path not in self.paths.values()
+        self.paths[name] = path if named else name
+        self.env[node] = self.graph.call_module(name, (source,))
+
+    def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        """Let `node` be `source` of shape `before` seen as `after`, both without the batch, in PyTorch's order."""
+        if source.op == "call_module" and isinstance(self.root.get_submodule(str(source.target)), nn.Unflatten):
+            source, before = source.all_input_nodes[0], (prod(before),)
+        if before == after:
+            self.same(node, source)
+            return
+        if len(before) != 1:
+            self.module(node, nn.Flatten(), source)
+            source = self.env[node]
+        if len(after) != 1:
+            self.module(node, nn.Unflatten(1, after), source)
+
+    def same(self, node: fx.Node, source: fx.Node) -> None:
+        self.env[node] = source
+
+    def finish(self) -> fx.GraphModule:
+        graph = fx.GraphModule(self.root, self.graph)
+        graph.graph.eliminate_dead_code()
+        graph.delete_all_unused_submodules()
+        graph.recompile()
+        graph.meta.update(input_shape=self.input_shape, notes=self.notes, paths=self.paths)
+        return graph.eval()
+
+
+def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node of a captured graph calls; None for a function, the input and the output."""
+    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def operation(node: fx.Node) -> str:
+    """`relu` for aten.relu.default, without a trailing underscore."""
+    name = getattr(node.target, "_schema", None)
+    text = name.name.split("::")[-1] if name is not None else getattr(node.target, "__name__", str(node.target))
+    return text.removesuffix("_") if not text.startswith("_") else text
+
+
+def path_of(node: fx.Node) -> str:
+    """The path of the module that an operation came from, as `layers.0`; empty for the model itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    return re.sub(r"^L\['self'\]\.?|@\d+$", "", path)
+
+
+def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
+    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
+
+
+Handler = Callable[[Builder, fx.Node, str], None]
+"""(builder, node, operation): add the node to the builder, or raise Unsupported."""

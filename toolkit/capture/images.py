@@ -1,0 +1,171 @@
+"""Operations over images (batch, channels, [height,] width): convolutions, pools, resizing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from toolkit.capture.builder import Builder, Handler, argument, module_of
+from toolkit.errors import InputError
+
+CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
+MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
+AVG_POOLS: dict[int, Any] = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
+PADS: dict[int, Any] = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
+
+
+def _axes(b: Builder, node: fx.Node, rank: int) -> tuple[int, ...]:
+    """The spatial sizes of what `node` reads."""
+    shape = b.shape(node.args[0])
+    if rank not in (1, 2) or len(shape) != rank + 1 or not all(isinstance(n, int) for n in shape):
+        raise b.refuse(node, f"it takes (batch, channels, length) or (batch, channels, height, width), not a sample of "
+                             f"shape {shape}")
+    return shape[1:]
+
+
+def _each(value: Any, rank: int) -> tuple[int, ...]:
+    """An option as one number an axis."""
+    numbers = (value,) if isinstance(value, int) else tuple(value)
+    return numbers * rank if len(numbers) == 1 else numbers
+
+
+def _conv(b: Builder, node: fx.Node, name: str) -> None:
+    weight = b.parameter(node.args[1], node)
+    assert weight is not None
+    rank = weight.ndim - 2
+    _axes(b, node, rank)
+    options: Any = node.args[3:9]
+    if name == "convolution":
+        stride, padding, dilation, transposed, _, groups = options
+        if transposed:
+            raise b.refuse(node, "a transposed convolution; use a nearest nn.Upsample and a Conv instead")
+    else:
+        stride, padding, dilation, groups = (argument(node, i, key, default) for i, key, default in (
+            (3, "stride", 1), (4, "padding", 0), (5, "dilation", 1), (6, "groups", 1)))
+    dilation = _each(dilation, rank)
+    source = b.value(node.args[0], node)
+    if isinstance(padding, str):
+        totals = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        if any(t % 2 for t in totals):
+            b.module(node, PADS[rank]([n for t in reversed(totals) for n in (t // 2, t - t // 2)]), source)
+            source, totals = b.env[node], [0] * rank
+        padding = [t // 2 for t in totals]
+    layer: Any = CONVS[rank](weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]), _each(stride, rank),
+                             _each(padding, rank), dilation, groups)
+    offset = b.parameter(argument(node, 2, "bias"), node)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(torch.zeros(()) if offset is None else offset)
+    b.module(node, layer, source)
+
+
+def _pad(b: Builder, node: fx.Node, name: str) -> None:
+    """Zeros around an image, which the convolution or pool that follows takes as its own padding."""
+    pads = list(node.args[1])  # type: ignore[arg-type]
+    mode, value = ("constant", argument(node, 2, "value", 0)) if name == "constant_pad_nd" else \
+        (argument(node, 2, "mode", "constant"), argument(node, 3, "value", 0))
+    if mode != "constant" or (value or 0) != 0:
+        what = f"padding_mode '{mode}'" if mode != "constant" else f"padding with {value:g}"
+        raise b.refuse(node, f"{what}; only zeros are supported")
+    rank = len(b.shape(node.args[0])) - 1
+    _axes(b, node, rank)
+    if any(pads[2 * rank:]) or min(pads) < 0:
+        raise b.refuse(node, "only spatial axes can be padded, and by 0 or more")
+    pads = (pads + [0] * 2 * rank)[:2 * rank]
+    source = b.value(node.args[0], node)
+    if any(pads):
+        b.module(node, PADS[rank](pads), source)
+    else:
+        b.same(node, source)
+
+
+def check_padding(graph: fx.GraphModule) -> None:
+    """Refuse zeros around an image that no convolution or pool takes as its own padding."""
+    for node in graph.graph.nodes:
+        if not isinstance(module_of(graph, node), nn.ZeroPad1d | nn.ZeroPad2d):
+            continue
+        takers: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d)
+        if isinstance(module_of(graph, node.args[0]), nn.ReLU | nn.ReLU6):
+            takers += nn.MaxPool1d, nn.MaxPool2d  # nothing is less than the zeros
+        if not all(isinstance(module_of(graph, user), takers) for user in node.users):
+            raise InputError(f"the padding '{graph.meta['paths'][str(node.target)]}' is supported right before a Conv "
+                             "or an AvgPool, and before a MaxPool where it follows a ReLU; move it there")
+
+
+def _max_pool(b: Builder, node: fx.Node, name: str) -> None:
+    rank = 1 if "1d" in name else 2
+    _axes(b, node, rank)
+    kernel, stride, padding, dilation, ceil = (argument(node, i, key, default) for i, key, default in (
+        (1, "kernel_size", None), (2, "stride", None), (3, "padding", 0), (4, "dilation", 1), (5, "ceil_mode", False)))
+    kernel = _each(kernel, rank)
+    layer = MAX_POOLS[rank](kernel, _each(stride or kernel, rank), _each(padding, rank), _each(dilation, rank),
+                            ceil_mode=bool(ceil))
+    b.module(node, layer, b.value(node.args[0], node))
+
+
+def _avg_pool(b: Builder, node: fx.Node, name: str) -> None:
+    rank = 1 if "1d" in name else 2
+    sizes = _axes(b, node, rank)
+    kernel, stride, padding, ceil, counted, divisor = (argument(node, i, key, default) for i, key, default in (
+        (1, "kernel_size", None), (2, "stride", None), (3, "padding", 0), (4, "ceil_mode", False),
+        (5, "count_include_pad", True), (6, "divisor_override", None)))
+    kernel = _each(kernel, rank)
+    stride, padding = _each(stride or kernel, rank), _each(padding, rank)
+    if any(padding) and not counted:
+        raise b.refuse(node, "a mean that leaves the padding out divides by another number at the edge; use "
+                             "count_include_pad=True, or no padding")
+    if ceil and any((n + 2 * p - k) % s for n, p, k, s in zip(sizes, padding, kernel, stride, strict=True)):
+        raise b.refuse(node, "ceil_mode lets its last windows divide by another number; use ceil_mode=False")
+    if divisor is not None:
+        raise b.refuse(node, "divisor_override; put the factor into the weights of the next layer")
+    b.module(node, AVG_POOLS[rank](kernel, stride, padding), b.value(node.args[0], node))
+
+
+def _adaptive(b: Builder, node: fx.Node, name: str) -> None:
+    rank = 1 if "1d" in name else 2
+    sizes = _axes(b, node, rank)
+    wanted = tuple(w if w is not None else n for w, n in zip(_each(argument(node, 1, "output_size"), rank), sizes,
+                                                             strict=True))
+    if any(n % w for n, w in zip(sizes, wanted, strict=True)):
+        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows")
+    kernel = tuple(n // w for n, w in zip(sizes, wanted, strict=True))
+    kind = MAX_POOLS if "max" in name else AVG_POOLS
+    b.module(node, kind[rank](kernel), b.value(node.args[0], node))
+
+
+def _reduced(b: Builder, node: fx.Node, name: str) -> None:
+    """A mean or maximum over spatial axes: a pool as large as the image along them."""
+    rank = len(b.shape(node.args[0])) - 1
+    sizes = _axes(b, node, rank)
+    dims = argument(node, 1, "dim")
+    axes = [dims] if isinstance(dims, int) else list(dims or ())
+    axes = [axis % (rank + 2) - 2 for axis in axes]
+    if not axes or min(axes) < 0:
+        raise b.refuse(node, "only a reduction over the spatial axes is supported, as x.mean((2, 3))")
+    kernel = tuple(n if i in axes else 1 for i, n in enumerate(sizes))
+    b.module(node, (MAX_POOLS if name == "amax" else AVG_POOLS)[rank](kernel), b.value(node.args[0], node))
+    if b.shape(node) != (kept := (b.shape(node.args[0])[0], *(n // k for n, k in zip(sizes, kernel, strict=True)))):
+        b.reshape(node, b.env[node], kept, b.shape(node))
+
+
+def _upsample(b: Builder, node: fx.Node, name: str) -> None:
+    rank = 1 if "1d" in name else 2
+    sizes, wanted = _axes(b, node, rank), b.shape(node)[1:]
+    if any(w % n for n, w in zip(sizes, wanted, strict=True)):
+        raise b.refuse(node, f"an image of {sizes} does not become {wanted} by whole factors")
+    scale = tuple(w // n for n, w in zip(sizes, wanted, strict=True))
+    b.module(node, nn.Upsample(scale_factor=tuple(float(s) for s in scale)), b.value(node.args[0], node))
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("conv1d", "conv2d", "convolution"), _conv),
+    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), _max_pool),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _avg_pool),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool1d",
+                     "adaptive_max_pool2d"), _adaptive),
+    **dict.fromkeys(("mean", "amax"), _reduced),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
+}

@@ -1,0 +1,228 @@
+"""Reading an .onnx file from a stranger: the protobuf is vetted as it stands, before any array is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from toolkit.capture.onnx.tensors import declared, shown, to_array, type_name
+from toolkit.errors import InputError
+
+MAX_BYTES = 2 << 30
+MAX_NODES = 100_000
+MAX_STORED = 1 << 29
+"""Elements of all constants together."""
+MAX_VALUE = 1 << 22
+"""Elements of one sample's tensor."""
+OPSETS = (7, 22)
+DOMAINS = ("", "ai.onnx")
+QONNX_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+KINDS = {
+    **dict.fromkeys(("perm", "pads", "kernel_shape", "strides", "dilations", "axes", "shape", "starts", "ends",
+                     "output_padding"), onnx.AttributeProto.INTS),
+    **dict.fromkeys(("axis", "group", "keepdims", "transA", "transB", "ceil_mode", "count_include_pad", "allowzero",
+                     "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end"),
+                    onnx.AttributeProto.INT),
+    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max"), onnx.AttributeProto.FLOAT),
+    **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate", "coordinate_transformation_mode",
+                     "nearest_mode"), onnx.AttributeProto.STRING), "scales": onnx.AttributeProto.FLOATS,
+}
+"""What attributes hold, by name, whatever operator has them."""
+QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator. `inputs` holds '' for one that is left out; `attributes` are Python values."""
+
+    operator: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What errors call it: its name, or the name of what it makes."""
+        return f"{shown(self.name or (self.outputs[0] if self.outputs else '?'))} ({self.operator[:40]})"
+
+    def fail(self, why: str) -> InputError:
+        return InputError(f"the node {self.label}: {why}")
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """What an .onnx file says, vetted: `nodes` stand in an order in which each reads only what was made before it, and
+    the output depends on every one. `input_shape` is one sample's; `batch` is None where it is dynamic. `constant`
+    makes an array of an initializer by name; `stored` counts the elements of all of them."""
+
+    path: Path
+    opset: int
+    domains: dict[str, int]
+    input: str
+    input_shape: tuple[int, ...]
+    batch: int | None
+    output: str
+    nodes: tuple[Node, ...]
+    initializers: frozenset[str]
+    constant: Callable[[str], np.ndarray]
+    stored: int
+
+    @property
+    def quantised(self) -> bool:
+        """It is of the QONNX dialect: some node quantises."""
+        return any(n.operator in QONNX_OPERATORS and n.domain in QONNX_DOMAINS for n in self.nodes)
+
+    @cached_property
+    def users(self) -> dict[str, list[Node]]:
+        """The nodes that read each value."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found.setdefault(name, []).append(node)
+        return found
+
+
+def read(path: Path | str) -> File:
+    """Read and vet an .onnx file. Raises InputError, one sentence, for whatever is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"the model '{path}' does not exist")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"the model '{path}' is empty")
+    if size > MAX_BYTES:
+        raise InputError(f"the model '{path}' is larger than {MAX_BYTES >> 30} GiB; store its weights as external data")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (DecodeError, RuntimeError, ValueError) as error:
+        raise InputError(f"'{path}' is no .onnx file, or a truncated one") from error
+    except OSError as error:
+        raise InputError(f"the model '{path}' cannot be read: {error.strerror or error}") from error
+    try:
+        return _vetted(path, model)
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from error
+
+
+def _vetted(path: Path, model: onnx.ModelProto) -> File:
+    graph = model.graph
+    if not graph.node:
+        raise InputError("holds no graph; it is no .onnx file, or a truncated one")
+    if len(graph.node) > MAX_NODES:
+        raise InputError(f"has {len(graph.node):,} nodes; {MAX_NODES:,} is the most supported")
+    domains = {o.domain: o.version for o in model.opset_import}
+    opset = domains.get("", domains.get("ai.onnx", 0))
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise InputError(f"is of opset {opset}; opsets {OPSETS[0]} to {OPSETS[1]} are supported, so export it with "
+                         f"opset_version={OPSETS[1] if opset > OPSETS[1] else 13}")
+    if graph.sparse_initializer:
+        raise InputError("holds sparse constants; store them densely")
+    stored = {t.name: t for t in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in stored]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise InputError(f"has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported")
+    shape, batch = _input(inputs[0])
+    elements = sum(declared(t) for t in stored.values())
+    if elements > MAX_STORED:
+        raise InputError(f"its constants declare {elements:,} elements; {MAX_STORED:,} is the most supported")
+    nodes = _ordered([_node(n) for n in graph.node], {inputs[0].name, *stored}, graph.output[0].name)
+    folder = path.parent
+    return File(path, opset, domains, inputs[0].name, shape, batch, graph.output[0].name, nodes, frozenset(stored),
+                lambda name: to_array(stored[name], folder), elements)
+
+
+def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
+    """(shape of a sample, batch size or None) of the graph's input."""
+    name = shown(value.name)
+    if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
+        raise InputError(f"the input {name} has no shape; export the model with one, the batch alone dynamic")
+    kind = value.type.tensor_type.elem_type
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+        raise InputError(f"the input {name} is of type {type_name(kind)}; a float32 input is supported, so export the "
+                         "model in float32 and convert what feeds it")
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) < 2:
+        raise InputError(f"the input {name} has {len(dims)} axes; it must be (batch, features) or more")
+    for axis, dim in enumerate(dims):
+        if axis and not dim.HasField("dim_value"):
+            raise InputError(f"the input {name} has a dynamic axis {axis} ({shown(dim.dim_param or '?')}); only the "
+                             "batch may be dynamic")
+        if dim.HasField("dim_value") and (dim.dim_value < 1 and axis):
+            raise InputError(f"the input {name} has {dim.dim_value} elements along axis {axis}")
+    shape = tuple(int(d.dim_value) for d in dims[1:])
+    if prod(shape) > MAX_VALUE:
+        raise InputError(f"the input {name} declares {prod(shape):,} elements a sample; {MAX_VALUE:,} is the most "
+                         "supported")
+    batch = int(dims[0].dim_value) if dims[0].HasField("dim_value") and dims[0].dim_value > 0 else None
+    return shape, batch
+
+
+def _node(node: onnx.NodeProto) -> Node:
+    attributes = {}
+    for attribute in node.attribute:
+        if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}) holds a graph of its own; control "
+                             "flow is not supported")
+        wanted = KINDS.get(attribute.name, attribute.type)
+        if attribute.type != wanted:
+            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}): its attribute '{attribute.name}' is "
+                             f"damaged: {onnx.AttributeProto.AttributeType.Name(attribute.type)} instead of "
+                             f"{onnx.AttributeProto.AttributeType.Name(wanted)}")
+        attributes[attribute.name] = attribute.t if attribute.type == onnx.AttributeProto.TENSOR \
+            else onnx.helper.get_attribute_value(attribute)
+    texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
+    return Node(node.op_type, node.domain, node.name, tuple(node.input), tuple(node.output), texts)
+
+
+def _ordered(nodes: list[Node], given: set[str], output: str) -> tuple[Node, ...]:
+    """The nodes that the output depends on, each behind those that it reads."""
+    makers: dict[str, Node] = {}
+    for node in nodes:
+        for name in node.outputs:
+            if name and (name in makers or name in given):
+                raise node.fail(f"makes {shown(name)}, which is made already")
+            makers[name] = node
+    if output not in makers:
+        raise InputError(f"nothing makes the output {shown(output)}; the file is truncated")
+    order: list[Node] = []
+    state: dict[int, bool] = {}  # open while its inputs are being placed, then done
+    stack = [(makers[output], False)]
+    while stack:
+        node, placed = stack.pop()
+        if placed:
+            state[id(node)] = True
+            order.append(node)
+            continue
+        if id(node) in state:
+            if not state[id(node)]:
+                raise node.fail("reads what depends on its own output; the graph is cyclic")
+            continue
+        state[id(node)] = False
+        stack.append((node, True))
+        for name in node.inputs:
+            if name and name not in given:
+                if name not in makers:
+                    raise node.fail(f"reads {shown(name)}, which nothing makes; the file is truncated")
+                if not state.get(id(makers[name]), False):
+                    if id(makers[name]) in state and not state[id(makers[name])]:
+                        raise makers[name].fail("reads what depends on its own output; the graph is cyclic")
+                    stack.append((makers[name], False))
+    needed = {id(node) for node in order}
+    kept = [node for node in nodes if id(node) in needed]
+    made = set(given)
+    for node in kept:
+        if any(name and name not in made for name in node.inputs):
+            return tuple(order)
+        made.update(node.outputs)
+    return tuple(kept)

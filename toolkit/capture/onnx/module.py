@@ -1,0 +1,155 @@
+"""Steps become an ordinary nn.Module, which `capture` then takes as it takes any other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from toolkit.capture.images import AVG_POOLS, CONVS, MAX_POOLS, PADS
+from toolkit.capture.onnx.steps import (
+    Affine,
+    Clip,
+    Convolve,
+    Flat,
+    Function,
+    Join,
+    Largest,
+    Linear,
+    Network,
+    Permuted,
+    Picked,
+    Plus,
+    Pool,
+    Repeated,
+    Reshaped,
+    Step,
+)
+
+FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
+    "leaky": nn.LeakyReLU, "sigmoid": lambda _: nn.Sigmoid(), "tanh": lambda _: nn.Tanh(),
+    "hardsigmoid": lambda _: nn.Hardsigmoid(), "hardswish": lambda _: nn.Hardswish(), "silu": lambda _: nn.SiLU(),
+    "gelu": lambda _: nn.GELU(), "gelu_tanh": lambda _: nn.GELU("tanh"), "elu": nn.ELU,
+    "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(),
+}
+
+
+class OnnxModule(nn.Module):
+    """A float network from an .onnx file, any batch size. Its samples are channels first; axis i of one is axis
+    `sample_axes[i]` of a sample of the file. `notes` say what was left out."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.sample_shape, self.sample_axes, self.notes = network.input_shape, network.input_axes, network.notes
+        self._source, self._result = network.input, network.output
+        self._plan: list[tuple[str, tuple[str, ...], str]] = []
+        for step in network.steps:
+            self._plan.append((self._place(step), step.inputs, step.output))
+        self.eval()
+
+    def _place(self, step: Step) -> str:
+        """Put a step's module in; returns its path."""
+        parts = [re.sub(r"\W+", "_", p) or "_" for p in re.split(r"[./]+", step.label)]
+        parent: nn.Module = self
+        for part in parts[:-1]:
+            if not hasattr(parent, part):
+                parent.add_module(part, nn.Module())
+            found = getattr(parent, part)
+            if type(found) is not nn.Module:
+                parent, parts = self, ["_".join(parts)]
+                break
+            parent = found
+        name, number = parts[-1], 2
+        while hasattr(parent, name):
+            name, number = f"{parts[-1]}_{number}", number + 1
+        parent.add_module(name, MODULES[type(step)](step))
+        return name if parent is self else ".".join([*parts[:-1], name])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = {self._source: x}
+        for path, inputs, output in self._plan:
+            values[output] = self.get_submodule(path)(*(values[n] for n in inputs))
+        return values[self._result]
+
+
+class _Call(nn.Module):
+    """A function of tensors as a module, so that it has a name."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+        return self._function(*xs)
+
+
+def _set(parameter: torch.Tensor | None, values: np.ndarray) -> None:
+    assert parameter is not None
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+def _linear(s: Linear) -> nn.Module:
+    layer = nn.utils.skip_init(nn.Linear, s.weight.shape[1], s.weight.shape[0])
+    _set(layer.weight, s.weight)
+    _set(layer.bias, s.bias)
+    return layer
+
+
+def _convolve(s: Convolve) -> nn.Module:
+    rank = s.weight.ndim - 2
+    even = all(a == b for a, b in s.padding)
+    layer: Any = CONVS[rank](
+        s.weight.shape[1] * s.groups, len(s.weight), s.weight.shape[2:], s.stride,
+        tuple(a for a, _ in s.padding) if even else (0,) * rank, s.dilation, s.groups)
+    _set(layer.weight, s.weight)
+    _set(layer.bias, s.bias)
+    return layer if even else nn.Sequential(_zeros(s.padding), layer)
+
+
+def _zeros(padding: tuple[tuple[int, int], ...]) -> nn.Module:
+    return PADS[len(padding)](tuple(n for pair in reversed(padding) for n in pair))
+
+
+def _affine(s: Affine) -> nn.Module:
+    layer = (nn.BatchNorm2d if len(s.shape) == 3 else nn.BatchNorm1d)(len(s.scale), eps=0.0)
+    _set(layer.weight, s.scale)
+    _set(layer.bias, s.offset)
+    return layer
+
+
+def _clip(s: Clip) -> nn.Module:
+    if s.low == 0 and s.high == np.inf:
+        return nn.ReLU()
+    return nn.ReLU6() if (s.low, s.high) == (0, 6) else nn.Hardtanh(s.low, s.high)
+
+
+def _pool(s: Pool) -> nn.Module:
+    rank = len(s.kernel)
+    before = tuple(a for a, _ in s.padding)
+    even = all(a == b for a, b in s.padding)
+    if s.kind == "mean":
+        layer: Any = AVG_POOLS[rank](s.kernel, s.stride, before if even else 0)
+        return layer if even else nn.Sequential(_zeros(s.padding), layer)
+    # What a maximum is padded with at the end of an axis, torch pads where its windows are counted up.
+    odd = any(b - a not in range(t) for (a, b), t in zip(s.padding, s.stride, strict=True))
+    layer = MAX_POOLS[rank](s.kernel, s.stride, 0 if odd else before, s.dilation,
+                                                   ceil_mode=not (even or odd))
+    return nn.Sequential(_zeros(s.padding), layer) if odd else layer
+
+
+MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
+    Linear: _linear, Convolve: _convolve, Affine: _affine, Clip: _clip, Pool: _pool,
+    Function: lambda s: FUNCTIONS[s.function](s.alpha), Flat: lambda s: nn.Flatten(),
+    Plus: lambda s: _Call(torch.add), Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
+    Reshaped: lambda s: _Call(lambda x: x.reshape(x.shape[0], *s.shape)),
+    Permuted: lambda s: _Call(lambda x: x.permute(0, *(a + 1 for a in s.axes))),
+    Picked: lambda s: _Call(lambda x: x[:, torch.from_numpy(s.index)]),
+    Repeated: lambda s: nn.Upsample(scale_factor=tuple(float(n) for n in s.scale)),
+    Largest: lambda s: _Call(lambda x: torch.argmax(x, 1)),
+}
+"""How each kind of step becomes a module. QONNX's quantisers have none: `toolkit.importing` makes designs of them."""

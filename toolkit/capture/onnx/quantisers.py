@@ -1,0 +1,124 @@
+"""QONNX: Quant, BipolarQuant and Trunc, of constants (evaluated) and of activations (steps)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.steps import Bipolar, Quant, Truncate
+from toolkit.capture.onnx.translator import Handler, Translator
+
+MAX_BITS = 32
+ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ROUND": np.round, "HALF_EVEN": np.round, "FLOOR": np.floor, "CEIL": np.ceil, "DOWN": np.fix,
+    "UP": lambda x: np.sign(x) * np.ceil(np.abs(x)),
+    "HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
+    "HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
+}
+"""As the dialect defines them: UP and the halves go away from zero, DOWN towards it."""
+
+
+def quant(t: Translator, node: Node) -> None:
+    """Quant(x, scale, zero point, bit width)."""
+    scale = _scales(t, node, 1)
+    zero = _whole(node, t.constant(node, 2, "zero point"), "zero point")
+    bits = int(_whole(node, t.constant(node, 3, "bit width"), "bit width").reshape(-1)[0])
+    if not 1 <= bits <= MAX_BITS:
+        raise node.fail(f"a bit width of {bits} is outside 1..{MAX_BITS}")
+    signed, narrow = bool(node.attributes.get("signed", 1)), bool(node.attributes.get("narrow", 0))
+    low, high = bounds(bits, signed, narrow)
+    rounding = _rounding(node, "ROUND")
+    if t.all_constant(node):
+        t.set(node, _quantised(node, t.constant(node, 0, "input"), scale, zero, bits, signed, low, high, rounding))
+    elif bits == 1 and signed:
+        t.set(node, t.like(node, Bipolar, t.value(node, 0), scale=_one(node, scale, "scale")))
+    else:
+        t.set(node, t.like(node, Quant, t.value(node, 0), scale=_one(node, scale, "scale"),
+                           zero=int(_one(node, zero, "zero point")), low=low, high=high, rounding=rounding))
+
+
+def bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
+    """The least and the largest code."""
+    if signed:
+        return -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1
+    return 0, (1 << bits) - 1 - narrow
+
+
+def _quantised(node: Node, x: np.ndarray, scale: np.ndarray, zero: np.ndarray, bits: int, signed: bool, low: int,
+               high: int, rounding: str) -> np.ndarray:
+    try:
+        y = x.astype(np.float32) / scale + zero.astype(np.float32)
+        codes = np.where(y >= 0, 1.0, -1.0) if bits == 1 and signed else ROUNDINGS[rounding](np.clip(y, low, high))
+        return ((codes - zero) * scale).astype(np.float64)
+    except ValueError as error:
+        raise node.fail(f"scale {scale.shape} and zero point {zero.shape} do not fit {x.shape}") from error
+
+
+def bipolar(t: Translator, node: Node) -> None:
+    """BipolarQuant(x, scale)."""
+    scale = _scales(t, node, 1)
+    if t.all_constant(node):
+        t.set(node, (np.where(t.constant(node, 0, "input") >= 0, 1.0, -1.0) * scale).astype(np.float64))
+    else:
+        t.set(node, t.like(node, Bipolar, t.value(node, 0), scale=_one(node, scale, "scale")))
+
+
+def trunc(t: Translator, node: Node) -> None:
+    """Trunc(x, scale, zero point, input bits, output bits) of version 1; version 2 has the output's scale before its
+    bits, and clamps."""
+    scale = _one(node, _scales(t, node, 1), "scale")
+    if np.any(t.constant(node, 2, "zero point") != 0):
+        raise node.fail("has a zero point; a Trunc without one is supported")
+    before, *_, after = (int(_whole(node, t.constant(node, i, "bit width"), "bit width").reshape(-1)[0])
+                         for i in (3, len(node.inputs) - 1))
+    rounding = _rounding(node, "FLOOR")
+    if len(node.inputs) == 6:
+        output = _one(node, _scales(t, node, 4), "output scale")
+        shift = round(math.log2(output / scale))
+        low, high = bounds(after, bool(node.attributes.get("signed", 1)), bool(node.attributes.get("narrow", 0)))
+        t.set(node, t.like(node, Truncate, t.value(node, 0), scale=scale, bits=shift, output_scale=output, low=low,
+                           high=high, rounding=rounding))
+    elif len(node.inputs) == 5 and before >= after:
+        t.set(node, t.like(node, Truncate, t.value(node, 0), scale=scale, bits=before - after, output_scale=scale,
+                           low=None, high=None, rounding=rounding))
+    else:
+        raise node.fail(f"has {len(node.inputs)} inputs, from {before} to {after} bits, which is no truncation")
+
+
+def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
+    """A scale of one or more numbers, each a power of two unless others are allowed; float32."""
+    scale = np.asarray(t.constant(node, index, "scale"), np.float32)
+    if not scale.size or not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise node.fail("its scale is not positive")
+    odd = scale.reshape(-1)[np.frexp(scale.reshape(-1))[0] != 0.5]
+    if odd.size and not t.requantise:
+        raise node.fail(f"its scale {odd[0]:.9g} is no power of two, so that its numbers are not exact in shifts; "
+                        "train with power-of-two scales, or approximate it with --requantise")
+    return scale
+
+
+def _one(node: Node, array: np.ndarray, what: str) -> float:
+    flat = array.reshape(-1)
+    if (flat != flat[0]).any():
+        raise node.fail(f"an activation with a {what} for each channel; one for all is supported")
+    return float(flat[0])
+
+
+def _whole(node: Node, array: np.ndarray, what: str) -> np.ndarray:
+    array = np.asarray(array)
+    if not array.size or (array != np.rint(array)).any() or np.abs(array).max() > 1 << 31:
+        raise node.fail(f"its {what} is no whole number")
+    return array
+
+
+def _rounding(node: Node, default: str) -> str:
+    found = str(node.attributes.get("rounding_mode", default)).upper()
+    if found not in ROUNDINGS:
+        raise node.fail(f"the rounding mode '{found[:40]}' is not known; known are {', '.join(ROUNDINGS)}")
+    return found
+
+
+HANDLERS: dict[str, Handler] = {"Quant": quant, "IntQuant": quant, "BipolarQuant": bipolar, "Trunc": trunc}

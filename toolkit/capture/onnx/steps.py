@@ -1,0 +1,181 @@
+"""A network between ONNX and what is made of it: few kinds of steps, channels first, no batch, no transposes left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from toolkit.capture.onnx.tensors import shown
+from toolkit.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """One operation. `output` and `inputs` name values; `shape` is the output's, (features,) or (channels, *spatial);
+    `label` is what the network calls it, `origin` the node that errors name."""
+
+    output: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    label: str
+    origin: str
+
+    def fail(self, why: str) -> InputError:
+        return InputError(f"the node {self.origin}: {why}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Step):
+    """`weight (out, in) @ x + bias (out,)`, float64."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolve(Step):
+    """weight (out, in / groups, *kernel), bias (out,), float64; `padding` is (before, after) on each axis, zeros."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Affine(Step):
+    """`scale * x + offset`, float64, one of each for every channel (or feature)."""
+
+    scale: np.ndarray
+    offset: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clip(Step):
+    """`min(max(x, low), high)`; a ReLU is 0 and infinity."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Function(Step):
+    """An element-wise function: leaky (alpha), sigmoid, tanh, hardsigmoid, hardswish, silu, gelu (exact or tanh),
+    elu, softplus, ..."""
+
+    function: str
+    alpha: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool(Step):
+    """`max` or `mean` under a window; `padding` counts as zeros in a mean and never as the largest."""
+
+    kind: str
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plus(Step):
+    """The sum of two values of one shape."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Join(Step):
+    """Values joined along `axis` of their shape."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flat(Step):
+    """All elements in their order, channels first, as a vector."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshaped(Step):
+    """The elements in their order, channels first, under another shape."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permuted(Step):
+    """Axis i of the output is axis `axes[i]` of the input."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Picked(Step):
+    """Element j of the output vector is element `index[j]` of the input vector."""
+
+    index: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Repeated(Step):
+    """Nearest upsampling by whole factors, one a spatial axis."""
+
+    scale: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Largest(Step):
+    """The index of the largest element, at the end."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quant(Step):
+    """QONNX: `clamp(round(x / scale + zero), low, high)`, then `(code - zero) * scale`."""
+
+    scale: float
+    zero: int
+    low: int
+    high: int
+    rounding: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bipolar(Step):
+    """QONNX: `scale` where x >= 0, else `-scale`."""
+
+    scale: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Truncate(Step):
+    """QONNX: codes of x at `scale` lose `bits` low bits by `rounding`; the result is at `output_scale`, clamped to
+    low..high."""
+
+    scale: float
+    bits: int
+    output_scale: float
+    low: int | None
+    high: int | None
+    rounding: str
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Steps in order; the last makes the output. `input_shape` is channels first; `input_axes` says how the file's
+    sample axes become it: axis i of a sample here is axis `input_axes[i]` of a sample of the file."""
+
+    input: str
+    input_shape: tuple[int, ...]
+    input_axes: tuple[int, ...]
+    steps: tuple[Step, ...]
+    output: str
+    notes: tuple[str, ...] = field(default=())
+
+    def users(self, value: str) -> list[Step]:
+        return [s for s in self.steps if value in s.inputs]
+
+
+def name_of(text: str) -> str:
+    """A name for people out of one from a file."""
+    return shown(text)[1:-1]

@@ -1,0 +1,137 @@
+"""The translation of a vetted file into steps: what the operators' handlers share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from toolkit.capture.onnx.file import MAX_VALUE, File, Node
+from toolkit.capture.onnx.steps import Flat, Permuted, Picked, Reshaped, Step
+from toolkit.capture.onnx.tensors import to_array
+from toolkit.capture.onnx.values import Value
+
+
+class Translator:
+    """Collects steps. `values` maps each name of the file to a constant or an activation; shapes are inferred here as
+    the steps are made, from the operators' own rules. `requantise`: scales that are no powers of two may be used."""
+
+    def __init__(self, file: File, requantise: bool = False) -> None:
+        self.file, self.requantise = file, requantise
+        self.values: dict[str, Value | np.ndarray] = {}
+        self.steps: list[Step] = []
+        self.labels: set[str] = set()
+        self.notes: list[str] = []
+        self.evaluated = 0  # elements of the constants that were evaluated
+
+    def value(self, node: Node, index: int) -> Value:
+        """The activation that is input `index` of a node."""
+        found = self._given(node, index)
+        if not isinstance(found, Value):
+            raise node.fail(f"its input {index} is a constant where what a layer made is expected")
+        if found.pads is not None and node.operator not in ("Conv", "AveragePool", "Identity"):
+            raise node.fail("reads zero padding, which is only supported right before a Conv or an AveragePool")
+        return found
+
+    def constant(self, node: Node, index: int, what: str) -> np.ndarray:
+        """The constant that is input `index` of a node."""
+        found = self._given(node, index)
+        if isinstance(found, Value):
+            raise node.fail(f"its {what} is computed from data; only a constant one becomes hardware")
+        return found
+
+    def optional(self, node: Node, index: int, what: str) -> np.ndarray | None:
+        """As `constant`, None where the input is left out."""
+        return self.constant(node, index, what) if len(node.inputs) > index and node.inputs[index] else None
+
+    def _given(self, node: Node, index: int) -> Value | np.ndarray:
+        if index >= len(node.inputs) or not node.inputs[index]:
+            raise node.fail(f"its input {index} is missing")
+        name = node.inputs[index]
+        if name not in self.values:
+            self.values[name] = self.file.constant(name)
+        return self.values[name]
+
+    def all_constant(self, node: Node) -> bool:
+        """No input is an activation."""
+        return all(not isinstance(self._given(node, i), Value) for i, name in enumerate(node.inputs) if name)
+
+    def attribute(self, node: Node, name: str) -> np.ndarray:
+        """The array of a tensor attribute."""
+        return to_array(node.attributes[name], self.file.path.parent)
+
+    def set(self, node: Node, value: Value | np.ndarray) -> None:
+        """Let `value` be what the node makes."""
+        self.values[node.outputs[0]] = value
+
+    def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
+             **rest: Any) -> Value:
+        """Append a step; returns what it makes, plain."""
+        if prod(shape) > MAX_VALUE or min(shape, default=0) < 1:
+            raise node.fail(f"makes {prod(shape):,} elements a sample, of shape {shape}; 1 to {MAX_VALUE:,} are "
+                            "supported")
+        label = self._label(node)
+        made = kind(output=label, inputs=tuple(v.name for v in inputs), shape=shape, label=label, origin=node.label,
+                    **rest)
+        self.steps.append(made)
+        return Value.plain(label, shape)
+
+    def like(self, node: Node, kind: type[Step], x: Value, /, **rest: Any) -> Value:
+        """Append an element-wise step: its output lies as its input does."""
+        made = self.step(node, kind, (x,), x.shape, **rest)
+        return Value(made.name, x.shape, x.axes, x.order)
+
+    def plain(self, node: Node, x: Value) -> Value:
+        """`x` such that its elements lie as ONNX sees them."""
+        if x.order is not None:
+            return self.step(node, Picked, (x,), x.shape, index=x.order)
+        if x.is_plain:
+            return x
+        if x.flat_order() is None:
+            return self.step(node, Reshaped, (x,), x.seen)
+        return self.step(node, Permuted, (x,), x.seen, axes=x.axes)
+
+    def vector(self, node: Node, x: Value) -> Value:
+        """All elements of `x` as one vector, which may lie in another order than ONNX sees."""
+        if len(x.shape) == 1:
+            return x
+        made = self.step(node, Flat, (x,), (x.size,))
+        return Value(made.name, made.shape, (0,), x.flat_order())
+
+    def ends_here(self, node: Node) -> bool:
+        """Nothing reads what the node makes: it is the network's output."""
+        return node.outputs[0] == self.file.output and not self.file.users.get(node.outputs[0])
+
+    def producer(self, x: Value) -> Step | None:
+        """The step that made `x`, if nothing but the node at hand reads it and it was the last one."""
+        if not self.steps or self.steps[-1].output != x.name:
+            return None
+        names = [n for n, v in self.values.items() if isinstance(v, Value) and v.name == x.name]
+        readers = {id(u) for n in names for u in self.file.users.get(n, [])}
+        makers = sum(1 for n in names if n == self.file.output)
+        return self.steps[-1] if len(readers) - (len(names) - 1) <= 1 and not makers else None
+
+    def replace(self, step: Step) -> None:
+        """Put `step` in the place of the last one."""
+        self.steps[-1] = step
+
+    def _label(self, node: Node) -> str:
+        """What the layer is called: after its weights where they tell, else after the node."""
+        weight = next((re.fullmatch(r"(.+?)[./](weight|kernel|MatMul/ReadVariableOp|Conv[12]D/ReadVariableOp)(:0)?", n)
+                       for n in node.inputs if n in self.file.initializers and "." in n + "."), None)
+        text = weight[1] if weight else re.sub(rf"/{re.escape(node.operator)}(_\d+)?$", "", node.name.strip("/"))
+        text = re.sub(r"(?<![^/])([^/]+)/(?=\1\.)", "", text)  # PyTorch repeats a module's name before its children
+        text = re.sub(r"^_class__keras_layers_(core|convolutional)_", "", text)
+        base = re.sub(r"\s+", " ", text).strip("/ _")[:120] or node.operator[:40].lower()
+        found, number = base, 2
+        while found in self.labels or found == self.file.input:
+            found, number = f"{base}_{number}", number + 1
+        self.labels.add(found)
+        return found
+
+
+Handler = Callable[[Translator, Node], None]
+"""(translator, node): add the node's steps and set its output, or raise InputError."""

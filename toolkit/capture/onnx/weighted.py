@@ -1,0 +1,191 @@
+"""Operators with weights: MatMul, Gemm, Conv, BatchNormalization, and arithmetic with constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.gates import gated
+from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped
+from toolkit.capture.onnx.translator import Handler, Translator
+from toolkit.capture.onnx.values import Value
+from toolkit.capture.onnx.window import window
+
+
+def matmul(t: Translator, node: Node) -> None:
+    """x @ weights of shape (in, out)."""
+    _linear(t, node, t.constant(node, 1, "weight"), None)
+
+
+def gemm(t: Translator, node: Node) -> None:
+    """alpha * x @ weights + beta * bias."""
+    a = node.attributes
+    if a.get("transA", 0):
+        raise node.fail("transposes its input (transA), which mixes samples")
+    matrix = t.constant(node, 1, "weight")
+    if matrix.ndim != 2:
+        raise node.fail(f"its weight is of shape {matrix.shape}; a matrix is expected")
+    matrix = (matrix.T if a.get("transB", 0) else matrix) * np.float64(a.get("alpha", 1.0))
+    bias = t.optional(node, 2, "bias")
+    _linear(t, node, matrix, None if bias is None else bias * np.float64(a.get("beta", 1.0)))
+
+
+def _linear(t: Translator, node: Node, matrix: np.ndarray, bias: np.ndarray | None) -> None:
+    x = t.value(node, 0)
+    if matrix.ndim != 2 or not matrix.size:
+        raise node.fail(f"its weight is of shape {matrix.shape}; a matrix is expected")
+    if x.seen[-1] != matrix.shape[0]:
+        raise node.fail(f"a weight of shape {matrix.shape} does not fit an input of shape {x.seen}")
+    if x.size != x.seen[-1]:
+        raise node.fail(f"a sample of shape {x.seen} is more than one row of features; flatten it first")
+    seen = x.seen
+    x = t.vector(node, x)
+    weight = matrix.T.astype(np.float64)
+    if x.order is not None:
+        weight = np.empty_like(weight)
+        weight[:, x.order] = matrix.T
+    out = len(weight)
+
+    bias = np.zeros(out) if bias is None else bias.astype(np.float64)
+    if bias.size not in (1, out):
+        raise node.fail(f"a bias of shape {bias.shape} does not fit {out} outputs")
+    made = t.step(node, Linear, (x,), (out,), weight=weight,
+                  bias=np.broadcast_to(bias.reshape(-1), (out,)).copy())
+    if len(seen) > 1:  # leading axes of one element
+        made = Value(t.step(node, Reshaped, (made,), (*seen[:-1], out)).name, (*seen[:-1], out),
+                     tuple(range(len(seen))))
+    t.set(node, made)
+
+
+def conv(t: Translator, node: Node) -> None:
+    """Convolution over one or two spatial axes."""
+    weight = t.constant(node, 1, "weight").astype(np.float64)
+    bias = t.optional(node, 2, "bias")
+    x = t.value(node, 0)
+    pads, x = x.pads, t.plain(node, replace(x, pads=None))
+    groups = node.attributes.get("group", 1)
+    if len(x.shape) not in (2, 3) or weight.ndim != len(x.shape) + 1 or not weight.size:
+        raise node.fail(f"a weight of shape {weight.shape} does not fit a sample of shape {x.shape}; 1-D and 2-D "
+                        "convolutions are supported")
+    if groups < 1 or weight.shape[1] * groups != x.shape[0] or len(weight) % groups:
+        raise node.fail(f"a weight of shape {weight.shape} in {groups} groups does not fit {x.shape[0]} channels")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise node.fail(f"a bias of shape {bias.shape} does not fit {len(weight)} channels")
+    found = window(node, x.shape, weight.shape[2:], pads)
+    t.set(node, t.step(node, Convolve, (x,), (len(weight), *found.outputs), weight=weight,
+                       bias=np.zeros(len(weight)) if bias is None else bias.astype(np.float64), stride=found.stride,
+                       padding=found.padding, dilation=found.dilation, groups=groups))
+
+
+def batch_norm(t: Translator, node: Node) -> None:
+    """A scale and an offset for each channel, from the stored statistics."""
+    if node.attributes.get("training_mode", 0) or (node.attributes.get("spatial", 1) == 0):
+        raise node.fail("computes its statistics from the data; export the model in evaluation mode")
+    gamma, beta, mean, variance = (t.constant(node, i, "statistics").astype(np.float64) for i in range(1, 5))
+    x = t.value(node, 0)
+    shapes = {gamma.shape, beta.shape, mean.shape, variance.shape}
+    if shapes != {(x.seen[0],)}:
+        raise node.fail(f"its statistics do not fit {x.seen[0]} channels")
+    if (variance < 0).any():
+        raise node.fail("its variance is negative")
+    scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    lifted = (-1,) + (1,) * (len(x.seen) - 1)
+    t.set(node, affine(t, node, x, scale.reshape(lifted), (beta - mean * scale).reshape(lifted)))
+
+
+def arithmetic(t: Translator, node: Node) -> None:
+    """Add, Sub, Mul, Div: of two activations, or with a constant."""
+    if len(node.inputs) != 2:
+        raise node.fail(f"has {len(node.inputs)} inputs; two are expected")
+    first, second = (t._given(node, i) for i in range(2))
+    if isinstance(first, Value) and isinstance(second, Value):
+        _of_two(t, node, t.value(node, 0), t.value(node, 1))
+        return
+    x = t.value(node, 0 if isinstance(first, Value) else 1)
+    c = t.constant(node, 1 if isinstance(first, Value) else 0, "operand").astype(np.float64)
+    ones, zeros = np.ones_like(c), np.zeros_like(c)
+    if node.operator == "Add":
+        scale, offset = ones, c
+    elif node.operator == "Mul":
+        scale, offset = c, zeros
+    elif node.operator == "Sub":
+        scale, offset = (ones, -c) if isinstance(first, Value) else (-ones, c)
+    elif isinstance(first, Value) and (c != 0).all():
+        scale, offset = 1 / c, zeros
+    else:
+        raise node.fail("divides by what a layer made, or by zero")
+    t.set(node, affine(t, node, x, scale, offset))
+
+
+def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
+    if node.operator == "Mul":
+        found = gated(t, a, b) or gated(t, b, a)
+        if found is not None:
+            name, factor, x = found
+            made = t.like(node, Function, x, function=name)
+            t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
+            return
+    if node.operator != "Add":
+        raise node.fail("combines two activations; of these Add is supported, and x * sigmoid(x) and its kin")
+    if a.seen != b.seen:
+        raise node.fail(f"adds shapes {a.seen} and {b.seen}; they must be equal")
+    same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None
+                                                        and np.array_equal(a.order, b.order)))
+    if not same:
+        a, b = t.plain(node, a), t.plain(node, b)
+    made_by = t.step(node, Plus, (a, b), a.shape)
+    t.set(node, Value(made_by.name, a.shape, a.axes, a.order))
+
+
+def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
+    """`scale * x + offset`, taken into the weights before it where they are this node's alone."""
+    scale, offset = _per_channel(node, x, scale), _per_channel(node, x, offset)
+    if (scale == 1).all() and not offset.any():
+        return x
+    before = t.producer(x)
+    if isinstance(before, Affine):
+        scale, offset = before.scale * scale, before.offset * scale + offset
+        if np.allclose(scale, 1, rtol=1e-6, atol=0) and not offset.any():
+            t.steps.pop()
+            return Value(before.inputs[0], x.shape, x.axes, x.order)
+        t.replace(replace(before, scale=scale, offset=offset))
+        return x
+    if isinstance(before, Linear | Convolve):
+        lifted = scale.reshape((-1,) + (1,) * (before.weight.ndim - 1))
+        t.replace(replace(before, weight=before.weight * lifted, bias=before.bias * scale + offset))
+        return x
+    return t.like(node, Affine, x, scale=scale, offset=offset)
+
+
+def _per_channel(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
+    """A constant as ONNX would broadcast it over a batch of x, one number a channel (or feature)."""
+    if constant.size == 1:
+        return np.full(x.shape[0], constant.reshape(()).item())
+    seen = constant
+    if constant.ndim == len(x.seen) + 1:
+        if constant.shape[0] != 1:
+            raise node.fail(f"a constant of shape {constant.shape} differs from sample to sample")
+        seen = constant[0]
+    try:
+        if np.broadcast_shapes(seen.shape, x.seen) != x.seen:
+            raise ValueError
+    except ValueError:
+        raise node.fail(f"a constant of shape {constant.shape} does not fit a sample of shape {x.seen}") from None
+    lifted = seen.reshape((1,) * (len(x.seen) - seen.ndim) + seen.shape)
+    lies = lifted.transpose(np.argsort(x.axes))  # axis a of what lies is the seen axis that maps to it
+    if prod(lies.shape[1:]) != 1:
+        raise node.fail(f"a constant of shape {constant.shape} differs from pixel to pixel; one number a channel is "
+                        "supported")
+    flat = np.broadcast_to(lies.reshape(-1), (x.shape[0],))
+    if x.order is None:
+        return flat.copy()
+    turned = np.empty(x.shape[0])
+    turned[x.order] = flat
+    return turned
+
+
+HANDLERS: dict[str, Handler] = {"MatMul": matmul, "Gemm": gemm, "Conv": conv, "BatchNormalization": batch_norm,
+                                **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic)}

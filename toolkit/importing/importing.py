@@ -1,0 +1,103 @@
+"""Steps of a QONNX network become the layers of a design, exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.capture.onnx import QuantisedModel
+from toolkit.capture.onnx.quantisers import ROUNDINGS
+from toolkit.capture.onnx.steps import Quant
+from toolkit.design import ArgMax, Design, FixedPoint, Tensor
+from toolkit.errors import InputError
+from toolkit.importing.layers import HANDLERS
+from toolkit.importing.lowering import Lowering, channels_last
+from toolkit.importing.rounding import exponent, nearest_power
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """What an input that the file does not quantise may hold: `bits` wide, from `low` to `high`."""
+
+    bits: int = 8
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 24:
+            raise InputError(f"input activations of {self.bits} bits are outside 1..24")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise InputError(f"an input range of {self.low:g}..{self.high:g} holds nothing; give LOW,HIGH as -1,1")
+
+    def format(self) -> FixedPoint:
+        """The format of `bits` bits with the most fractional bits that spans the range; its very end may saturate."""
+        signed = self.low < 0
+        most = max(-self.low, self.high)
+        integer = math.frexp(most)[1] - (math.frexp(most)[0] == 0.5)
+        return FixedPoint(signed, self.bits, self.bits - signed - integer)
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A design made of a file; `notes` say what was left out, assumed or approximated. `entry` is how the file itself
+    quantises its input, where it does."""
+
+    design: Design
+    notes: tuple[str, ...]
+    entry: Quant | None = None
+
+    def codes(self, samples: np.ndarray) -> np.ndarray:
+        """int64 codes, channels last, of real samples (n, *shape), channels first."""
+        lies = np.moveaxis(samples, 1, -1)
+        if self.entry is None:
+            return self.design.input.format.quantise(lies)
+        real = lies.astype(np.float64) / self.entry.scale + self.entry.zero
+        rounded = ROUNDINGS[self.entry.rounding](np.clip(real, self.entry.low, self.entry.high))
+        return rounded.astype(np.int64) - self.entry.zero
+
+    def accuracy(self, codes: np.ndarray, labels: np.ndarray | None) -> float | None:
+        """The share of samples whose class is right; None where labels are no classes (n,)."""
+        if labels is None or labels.ndim != 1:
+            return None
+        found = self.design.reference(codes).reshape(len(codes), -1)
+        classes = found[:, 0] if isinstance(self.design.layers[-1], ArgMax) else found.argmax(axis=1)
+        return float((classes == labels).mean())
+
+
+def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: str = "network") -> Imported:
+    """The design of a QONNX model. Its reference equals the dialect's reference executor bit for bit, where every
+    scale is a power of two. Raises InputError for what is not quantised or has no hardware, naming the node."""
+    try:
+        return _imported(model, input or InputRange(), name)
+    except InputError as error:
+        where = f"'{model.file.path}': "
+        raise error if str(error).startswith(where) else InputError(where + str(error)) from error
+
+
+def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
+    network = model.network
+    notes = list(network.notes)
+    first = network.users(network.input)
+    entry = None
+    steps = list(network.steps)
+    if len(first) == 1 and isinstance(first[0], Quant) and network.output != network.input:
+        low = Lowering(network, name, notes, model.requantise)
+        steps.remove(first[0])
+        entry = nearest_power(first[0], notes)
+        form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, -exponent(entry.scale))
+        low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output))
+    else:
+        form = given.format()
+        low = Lowering(network, name, notes, model.requantise)
+        low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input,))
+        least, most = form.value(np.array([form.min_code, form.max_code]))
+        notes.append(f"the file does not quantise its input: it is taken as {form}, {least:g}..{most:g} (--input-bits, "
+                     "--input-range)")
+    for step in steps:
+        handler = HANDLERS.get(type(step))
+        if handler is None:
+            raise step.fail("has no hardware in a quantised network")
+        handler(low, step)
+    return Imported(low.design(), tuple(notes), entry)

@@ -1,0 +1,286 @@
+"""Each kind of step as layers of a design."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from toolkit.capture.onnx.quantisers import ROUNDINGS
+from toolkit.capture.onnx.steps import (
+    Affine,
+    Bipolar,
+    Clip,
+    Convolve,
+    Flat,
+    Function,
+    Join,
+    Largest,
+    Linear,
+    Permuted,
+    Picked,
+    Plus,
+    Pool,
+    Quant,
+    Repeated,
+    Reshaped,
+    Step,
+    Truncate,
+)
+from toolkit.design import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    FixedPoint,
+    Layer,
+    Lookup,
+    MaxPool,
+    Requantise,
+    Reshape,
+    Rounding,
+    Upsample,
+    Weights,
+    Window,
+)
+from toolkit.importing.functions import FUNCTIONS
+from toolkit.importing.held import Curve, Held, Sums
+from toolkit.importing.lowering import Lowering
+from toolkit.importing.rounding import exponent, nearest_power, quantiser
+from toolkit.importing.weights import approximated, bias_codes, coded
+
+MAX_SCALED = 4096
+
+
+def linear(low: Lowering, step: Linear) -> None:
+    x = low.held(step.inputs[0])
+    weight = step.weight
+    if x.order is not None:
+        weight = np.empty_like(step.weight)
+        weight[:, x.order] = step.weight
+    _weighted(low, step, weight, step.bias, x, lambda name, codes, bias, frac, r:
+              Dense(name, (x.tensor,), codes, bias, frac, r))
+
+
+def convolve(low: Lowering, step: Convolve) -> None:
+    x = low.held(step.inputs[0])
+    window = Window(step.weight.shape[2:], step.stride, step.padding, step.dilation)
+    _weighted(low, step, np.moveaxis(step.weight, 1, -1), step.bias, x, lambda name, codes, bias, frac, r:
+              Conv(name, (x.tensor,), codes, bias, frac, window, step.groups, r))
+
+
+def affine(low: Lowering, step: Affine) -> None:
+    """A scale that no layer took: a power of two is only a matter of name, else a layer of one weight a channel."""
+    open_sums = low.values[step.inputs[0]]
+    factor = float(step.scale[0])
+    if isinstance(open_sums, Sums) and open_sums.scalable and (step.scale == factor).all() and not step.offset.any() \
+            and factor > 0 and math.frexp(factor)[0] == 0.5:
+        low.set(step, scaled(open_sums, exponent(factor)))
+        return
+    x = low.held(step.inputs[0])
+    channels = len(step.scale)
+    if len(step.shape) == 1:
+        if channels > MAX_SCALED:
+            raise step.fail(f"scales {channels} features that no layer before it takes the scale of; {MAX_SCALED} is "
+                            "the most supported, so put the scale into weights")
+        places = np.arange(channels) if x.order is None else x.order
+        weight = np.zeros((channels, channels))
+        weight[np.arange(channels), places] = step.scale
+        _weighted(low, step, weight, step.offset, x, lambda name, codes, bias, frac, r:
+                  Dense(name, (x.tensor,), codes, bias, frac, r))
+    else:
+        ones = (1,) * (len(step.shape) - 1)
+        _weighted(low, step, step.scale.reshape(channels, *ones, 1), step.offset, x, lambda name, codes, bias, frac, r:
+                  Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
+
+
+def scaled(sums: Sums, power: int) -> Sums:
+    """Sums times 2**power, clips and all."""
+    # Without a bit moving: the same integers with fewer fractional bits.
+    return replace(sums, power=sums.power - power, low=sums.low * 2.0**power, high=sums.high * 2.0**power)
+
+
+def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: Held,
+              layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
+    """Sums of weights, which must be few bits times powers of two."""
+    codes = coded(weight)
+    if codes is None:
+        codes = _approximate(low, step, weight)
+    grid = low.tensors[x.tensor].format.frac + codes.integers()[1]
+    label = low.unique(step.label)
+    found, frac, exact = bias_codes(bias, grid, sticky=False)
+    if not exact:
+        low.notes.append(f"'{step.label}': its bias is not quantised")
+
+    def make(requantise: Requantise, power: int) -> Layer:
+        moved = replace(codes, exponents=codes.exponents.astype(np.int64) - power)
+        # A rounding to fewer bits than the products have sees no more of a bias than where it lies between two sums.
+        coarse = requantise.format.frac + (requantise.rounding is not Rounding.FLOOR) <= grid + power
+        if coarse:
+            kept, places, _ = bias_codes(bias, grid, sticky=True)
+            return layer(label, moved, kept, places + power, requantise)
+        return layer(label, moved, found, frac + power, requantise)
+
+    low.sums(step, make, step.shape, max(grid, frac))
+
+
+def _approximate(low: Lowering, step: Step, weight: np.ndarray) -> Weights:
+    if not low.requantise:
+        raise step.fail("its weights are no whole numbers of up to 16 bits times a power of two for each channel; "
+                        "quantise them (a Quant node with a power-of-two scale), or approximate them with --requantise")
+    codes, error = approximated(weight)
+    low.notes.append(f"'{step.label}': its weights are approximated by {codes.format}, by up to {100 * error:.2g} % of "
+                     "the largest in a channel; outputs differ from the file's")
+    return codes
+
+
+def clip(low: Lowering, step: Clip) -> None:
+    value = low.values[step.inputs[0]]
+    if isinstance(value, Curve):
+        inner = value.function
+        low.set(step, replace(value, function=lambda x: np.clip(inner(x), step.low, step.high)))
+        return
+    low.set(step, low.open(step.inputs[0], step).clipped(step.low, step.high))
+
+
+def function(low: Lowering, step: Function) -> None:
+    """A table of what a tensor's codes stand for; the Quant behind it says what it holds."""
+    x = low.held(step.inputs[0])
+    width = low.tensors[x.tensor].format.width
+    if width > 16:
+        raise step.fail(f"reads {width} bits; a table takes 16 at the most, so quantise its input")
+    low.set(step, Curve(x, lambda v: FUNCTIONS[step.function](v, step.alpha), step.function, low.unique(step.label),
+                        step.origin))
+
+
+def quant(low: Lowering, step: Quant) -> None:
+    step = nearest_power(step, low.notes)
+    frac = -exponent(step.scale)
+    value = low.values[step.inputs[0]]
+    if isinstance(value, Curve):
+        source = low.tensors[value.source.tensor].format
+        codes = np.arange(source.min_code, source.max_code + 1)
+        real = np.ldexp(value.function(source.value(codes)), frac) + step.zero
+        table = ROUNDINGS[step.rounding](np.clip(real, step.low, step.high)).astype(np.int64) - step.zero
+        form = FixedPoint.holding(int(table.min()), int(table.max()), frac)
+        made = low.append(Lookup(value.name, (value.source.tensor,), table, form, value.label))
+        low.set(step, Held(made.name, step.shape, value.source.order))
+        return
+    sums = low.open(step.inputs[0], step)
+    low.set(step, low.close(sums, quantiser(step, frac, step.low, step.high, step.zero, step.rounding, sums)))
+
+
+def bipolar(low: Lowering, step: Bipolar) -> None:
+    """The sign bit of the sums, and a table of its two values."""
+    frac = -exponent(step.scale)
+    if math.frexp(step.scale)[0] != 0.5:
+        low.notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs "
+                         "differ from the file's")
+    sums = low.open(step.inputs[0], step)
+    form = FixedPoint(True, 1, sums.frac + sums.power)
+    sign = Requantise(form, 0 if sums.low >= 0 else -1, -1 if sums.high < 0 else 0, Rounding.FLOOR)
+    held = low.close(sums, sign)
+    made = low.append(Lookup(low.unique(step.label), (held.tensor,), np.array([-1, 1], np.int64),
+                             FixedPoint(True, 2, frac), "sign"))
+    low.set(step, Held(made.name, step.shape, held.order))
+
+
+def truncate(low: Lowering, step: Truncate) -> None:
+    """Low bits dropped. Of version 1 the codes keep their scale, so that the value shrinks with them."""
+    for scale in (step.scale, step.output_scale):
+        if math.frexp(scale)[0] != 0.5:
+            raise step.fail(f"a Trunc of the scale {scale:.6g}, which is no power of two, is not supported")
+    sums = low.open(step.inputs[0], step)
+    frac = -exponent(step.scale)
+    if sums.frac + sums.power > frac:
+        raise step.fail("its input is finer than its scale, so that it would round twice; quantise before it")
+    after = -exponent(step.output_scale)
+    shrunk = after - (frac - step.bits)
+    if shrunk:
+        if not sums.scalable:
+            raise step.fail("its codes keep their scale while they lose bits; right behind a Conv, a MatMul or an "
+                            "AveragePool that is supported")
+        sums = scaled(sums, -shrunk)
+    lowest, highest = (-(1 << 40), 1 << 40) if step.low is None or step.high is None else (step.low, step.high)
+    if step.low is None:
+        lows, highs = (int(side) for side in (sums.accumulator.low.min(), sums.accumulator.high.max()))
+        drop = sums.frac + sums.power - after
+        lowest, highest = ((v >> drop if drop >= 0 else v << -drop) for v in (lows, highs))
+        lowest, highest = min(lowest - 1, 0), highest + 1
+    low.set(step, low.close(sums, quantiser(step, after, lowest, highest, 0, step.rounding, sums)))
+
+
+def pool(low: Lowering, step: Pool) -> None:
+    window = Window(step.kernel, step.stride, step.padding, step.dilation)
+    x = low.held(step.inputs[0])
+    label = low.unique(step.label)
+    if step.kind == "max":
+        low.set(step, Held(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape))
+        return
+    factor, places = AvgPool.constant(window.positions)
+    if factor != 1:
+        if not low.requantise:
+            raise step.fail(f"a mean of {window.positions} elements is no shift; pool a power of two of them, or "
+                            "approximate it with --requantise")
+        low.notes.append(f"'{step.label}': 1 / {window.positions} is approximated by {factor} / 2**{places}")
+    low.sums(step, lambda r, power: AvgPool(label, (x.tensor,), window, factor, places + power, r), step.shape,
+             low.tensors[x.tensor].format.frac + places)
+
+
+def plus(low: Lowering, step: Plus) -> None:
+    parts = [low.held(n) for n in step.inputs]
+    if len({None if p.order is None else p.order.tobytes() for p in parts}) > 1:
+        parts = [low.ordered(step, p) for p in parts]
+    label = low.unique(step.label)
+    names = tuple(p.tensor for p in parts)
+    low.sums(step, lambda r, power: Add(label, names, r), step.shape,
+             max(low.tensors[n].format.frac for n in names), scalable=False, order=parts[0].order)
+
+
+def join(low: Lowering, step: Join) -> None:
+    parts = [low.ordered(step, low.held(n)) for n in step.inputs]
+    axis = step.axis - 1 if step.axis else len(step.shape) - 1
+    made = low.append(Concat(low.unique(step.label), tuple(p.tensor for p in parts), axis))
+    low.set(step, Held(made.name, step.shape))
+
+
+def flat(low: Lowering, step: Flat) -> None:
+    """The elements stay where they lie; the weights behind it are put in their order."""
+    x = low.held(step.inputs[0])
+    places = low.places(x).reshape(-1)
+    made = low.append(Reshape(low.unique(step.label), (x.tensor,), step.shape))
+    order = None if np.array_equal(places, np.arange(len(places))) else places
+    low.set(step, Held(made.name, step.shape, order))
+
+
+def moved(low: Lowering, step: Any) -> None:
+    x = low.held(step.inputs[0])
+    places = low.places(x)
+    if isinstance(step, Picked):
+        low.set(step, Held(x.tensor, step.shape, places[step.index]))
+        return
+    index = places.transpose(step.axes) if isinstance(step, Permuted) else places.reshape(step.shape)
+    low.set(step, low.placed(step, x, index, step.shape))
+
+
+def repeated(low: Lowering, step: Repeated) -> None:
+    x = low.held(step.inputs[0])
+    low.set(step, Held(low.append(Upsample(low.unique(step.label), (x.tensor,), step.scale)).name, step.shape))
+
+
+def largest(low: Lowering, step: Largest) -> None:
+    x = low.ordered(step, low.held(step.inputs[0]))
+    low.set(step, Held(low.append(ArgMax(low.unique(step.label), (x.tensor,))).name, step.shape))
+
+
+HANDLERS: dict[type[Step], Callable[[Lowering, Any], None]] = {
+    Linear: linear, Convolve: convolve, Affine: affine, Clip: clip, Function: function, Quant: quant, Bipolar: bipolar,
+    Truncate: truncate, Pool: pool, Plus: plus, Join: join, Flat: flat, Reshaped: moved, Permuted: moved, Picked: moved,
+    Repeated: repeated, Largest: largest,
+}
+"""A new step is one function and one line."""

@@ -1,0 +1,87 @@
+"""Real weights that are whole numbers times powers of two, as codes; and those that are not, to the nearest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolkit.design.weights import IntegerFormat, Log2Format, Weights
+
+MAX_BITS = 16
+APPROXIMATE_BITS = 8
+
+
+def lowest(values: np.ndarray) -> np.ndarray:
+    """For each float64, the exponent of its lowest set bit; a large one where it is zero."""
+    mantissa, exponent = np.frexp(values)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    odd = (whole & -whole).astype(np.float64)
+    return np.where(values != 0, exponent - 53 + np.log2(np.where(values != 0, odd, 1)).astype(np.int64), 1 << 20)
+
+
+def coded(values: np.ndarray) -> Weights | None:
+    """Weights (out, ...) in float64 as codes that stand for exactly them: log2 where every one is zero or a power of
+    two, else integers of as few bits as they need; None where those would be more than 16."""
+    rows = values.reshape(len(values), -1)
+    least = lowest(rows).min(axis=1)
+    least = np.where(least == 1 << 20, 0, least)
+    if np.abs(least).max() > 500:
+        return None
+    scaled = np.ldexp(rows, -least[:, None])
+    if np.abs(scaled).max() >= 2.0**127:
+        return None
+    used = scaled != 0
+    powers = np.frexp(np.abs(scaled))
+    if used.any() and (powers[0][used] == 0.5).all():
+        above = np.where(used, powers[1] - 1, -1)
+        top = above.max(axis=1)
+        index = np.where(used, top[:, None] - above + 1, 0)
+        if index.max() <= 127:
+            bits = max(int(index.max()).bit_length() + 1, 2)
+            form = Log2Format(bits, int(index.max()))
+            codes = form.encode(np.sign(scaled).astype(np.int64), index)
+            return Weights(form, codes.reshape(values.shape), np.where(top < 0, 0, top + least).astype(np.int64))
+    if np.abs(scaled).max() >= 1 << MAX_BITS:
+        return None
+    whole = scaled.astype(np.int64)
+    return _integers(whole, least, values.shape)
+
+
+def approximated(values: np.ndarray) -> tuple[Weights, float]:
+    """Weights as integers of 8 bits with a power-of-two scale for each channel, and the largest error as a share of
+    its channel's largest weight."""
+    rows = values.reshape(len(values), -1)
+    most = np.abs(rows).max(axis=1)
+    exponent = np.where(most > 0, np.frexp(most)[1] - (APPROXIMATE_BITS - 1), 0)
+    top = (1 << (APPROXIMATE_BITS - 1)) - 1
+    whole = np.clip(np.rint(np.ldexp(rows, -exponent[:, None])), -top, top)
+    error = np.abs(np.ldexp(whole, exponent[:, None]) - rows).max(axis=1)
+    share = float((error / np.where(most > 0, most, 1)).max())
+    found = coded(np.ldexp(whole, exponent[:, None]).reshape(values.shape))
+    assert found is not None
+    return found, share
+
+
+def _integers(whole: np.ndarray, exponents: np.ndarray, shape: tuple[int, ...]) -> Weights | None:
+    widest = max(int(whole.max()).bit_length(), int(~whole.min()).bit_length() if whole.min() < 0 else 0) + 1
+    if widest > MAX_BITS:
+        return None
+    form = IntegerFormat(max(widest, 2))
+    return Weights(form, form.encode(whole).reshape(shape), exponents.astype(np.int64))
+
+
+def bias_codes(values: np.ndarray, grid: int, *, sticky: bool) -> tuple[np.ndarray, int, bool]:
+    """(int64 codes, frac, exact) of a bias (out,) beside products with `grid` fractional bits.
+
+    Finer than the grid, what a rounding to the grid or coarser still sees of a bias is whether anything lies below it:
+    with `sticky` one more bit says that, and the result stays exact. Without, 24 more bits are kept.
+    """
+    finest = lowest(values).min()
+    frac = -int(finest) if finest != 1 << 20 else 0
+    if sticky:
+        if frac <= grid + 1:
+            return np.ldexp(values, frac).astype(np.int64), frac, True
+        scaled = np.ldexp(values, grid)
+        below = np.floor(scaled)
+        return (2 * below + (scaled != below)).astype(np.int64), grid + 1, True
+    kept = min(frac, grid + 24)
+    return np.rint(np.ldexp(values, kept)).astype(np.int64), kept, kept == frac
