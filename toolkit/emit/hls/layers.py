@@ -207,7 +207,7 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
     largest = max(-x.min_code, x.max_code) << coding.reach
     if largest.bit_length() > 62:
         raise site.layer.fail(f"its terms would need {largest.bit_length()} bits in a folded HLS layer; 62 is the most "
-                              "supported, so unroll it (0 lanes)")
+                              "supported, so unroll it (--lanes NAME=0)")
     form = word(2 * max(site.range.bound, largest))
     low, high = accumulators(site.layer, site.range)
     acc = holding(int(low.min()), int(high.max()))

@@ -84,7 +84,7 @@ def pack(coding: Coding, lanes: int, groups: int, layer: Layer) -> Rom:
     """The memory of a coding for `lanes` lanes that serve the outputs of each of `groups` in turns."""
     if coding.bits > 31:
         raise layer.fail(f"its weights would need codes of {coding.bits} bits in a folded HLS layer; 31 is the most "
-                         "supported, so unroll it (0 lanes) or quantise its weights to fewer bits")
+                         "supported, so unroll it (--lanes NAME=0) or quantise its weights to fewer bits")
     filled = by_turn(coding.codes.T, groups, lanes).swapaxes(1, 2)
     depth, taps = filled.shape[:2]
     per_word = min(lanes, 64 // coding.bits)

@@ -1,0 +1,57 @@
+"""The long run of folded networks: random layers, shapes, formats, lanes and stalls; and the same network in every
+language."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from folded_networks import network
+
+from toolkit.api import Options, generate, simulate
+
+NETWORKS = int(os.environ.get("SOAK_NETWORKS", "200"))
+PARTS = 4
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_folded_networks_have_no_wrong_bit_no_deadlock_and_no_clock_too_many(tmp_path_factory, part):
+    bits = clocks = 0
+    for seed in range(part, NETWORKS, PARTS):
+        design, options = network(1000 + seed)
+        folder = tmp_path_factory.mktemp("folded") / "p"
+        generate(design, folder, vectors=200, options=options, seed=seed)
+        found = simulate(folder, stalls=True, axi_samples=20, seed=seed)
+        assert found.ok, (seed, found.failures)
+        shutil.rmtree(folder)
+        bits += found.bits
+        clocks += found.latency or 0
+    print(f"\nsoak of folded networks, part {part + 1} of {PARTS}: {len(range(part, NETWORKS, PARTS))} networks, "
+          f"{bits:,} bits: 0 wrong, 0 deadlocks, every clock as predicted")
+    assert clocks
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_networks_are_the_same_in_verilog_c_and_hls(tmp_path_factory, part):
+    bits = 0
+    seeds = range(part, NETWORKS // 2, PARTS)
+    for seed in seeds:
+        design, options = network(5000 + seed)
+        folder = tmp_path_factory.mktemp("three") / "p"
+        generate(design, folder, targets=("verilog", "hls", "c"), vectors=200, options=options, seed=seed)
+        found = simulate(folder, bench="player", seed=seed)
+        assert found.ok, (seed, found.failures)
+        assert set(found.data["targets"]) == {"verilog", "hls", "c"}
+        shutil.rmtree(folder)
+        bits += found.bits
+    print(f"\nsoak of three targets, part {part + 1} of {PARTS}: {len(seeds)} networks, {bits:,} bits: 0 wrong")
+
+
+def test_the_random_networks_hold_every_kind_of_layer():
+    kinds = {layer.kind for seed in range(60) for layer in network(seed)[0].layers}
+    assert kinds == {"dense", "conv", "maxpool", "avgpool", "upsample", "add", "concat", "reshape", "reorder", "clamp",
+                     "leaky", "lookup", "argmax"}
+    assert all(isinstance(network(seed)[1], Options) for seed in range(3))
