@@ -81,7 +81,7 @@ def _mac(node: Node, name: str, design: str) -> str:
         x_extended=extend(Operand("x1", x.width), x_bits, x.signed), sum_bits=unsigned_bits(lanes.taps - 1),
         last_sum=literal(lanes.taps - 1, unsigned_bits(lanes.taps - 1)), left_bits=left_bits,
         lane_bits=lane_bits, groups=groups,
-        column_padded=extend(Operand("column", lanes.count), 16 * groups, False),
+        column_padded=extend(Operand("across", lanes.count), 16 * groups, False),
         pick_padded=extend(Operand("pick", lane_bits), 4, False), channel_bits=unsigned_bits(channels - 1),
         channels=channels,
         last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
