@@ -122,7 +122,8 @@ def _schedule(entry: dict[str, Any]) -> Schedule:
     found = Schedule(tuple(count(n, "latency", 1 << 40) for n in entry["schedule"]["ends"]),
                      count(entry["schedule"]["period"], "period", 1 << 20),
                      count(entry["schedule"]["span"], "span", 1 << 40), entry["schedule"]["proved"] is True)
-    if not found.period <= len(found.ends) or list(found.ends) != sorted(set(found.ends)):
+    if found.period > len(found.ends) or list(found.ends) != sorted(set(found.ends)) \
+            or count(entry["latency"], "latency", 1 << 40) != found.ends[0]:
         raise BadFolder("the manifest's schedule does not say when samples end")
     return found
 
