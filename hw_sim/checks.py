@@ -164,7 +164,7 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, t
     whole = b"".join(int(line, 16).to_bytes(octets, "little") for line in lines[:len(due) * beats])
     came = len(whole) // rtl.output.octets
     got = np.zeros_like(due)
-    got[:came] = np.frombuffer(whole[:came * rtl.output.octets], np.uint8).reshape(came, -1)
+    got[:came] = np.frombuffer(whole[:came * rtl.output.octets], np.uint8).reshape(got[:came].shape)
     valid = np.arange(len(due)) < came
     faults = []
     if came < len(due):
