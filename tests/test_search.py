@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from test_compress import blobs
@@ -21,6 +22,8 @@ from toolkit.api import Data, Limits, Settings, build_trial, run_search
 from toolkit.compress.train import train
 from toolkit.demo import save_pt2
 from toolkit.errors import InputError
+from toolkit.search import storage
+from toolkit.search.run import DATABASE
 from toolkit.search.search import Found, full, hypervolume, pareto
 from toolkit.search.space import Choice
 from toolkit.search.storage import opened
@@ -168,6 +171,18 @@ while time.time() < float(sys.argv[2]):
 study = opened(sys.argv[1], ["maximize"], "same", 0)
 study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
 """
+
+
+def test_a_trial_whose_worker_died_before_its_first_sign_of_life_comes_again(model, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(storage, "HEARTBEAT", 1)
+    monkeypatch.setattr(storage, "GRACE", 2)
+    run_search(model, blobs(), tmp_path / "s", trials=2, settings=QUICK, finalists=1)
+    study = optuna.load_study(study_name=storage.STUDY, storage=f"sqlite:///{tmp_path / 's' / DATABASE}")
+    lost = study.ask()  # and nobody who works on it
+    run_search(model, blobs(), tmp_path / "s", trials=3, settings=QUICK, finalists=1)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert study.trials[3].system_attrs["failed_trial"] == lost.number
 
 
 def test_workers_that_start_at_the_same_moment_share_one_study_and_draw_different_trials(tmp_path: Path):

@@ -107,14 +107,14 @@ def _work(study: optuna.Study, trials: int, objective: Callable[[optuna.Trial], 
             raise
 
     with bar("search", trials) as advance:
-        shown = 0
+        shown, under_way = 0, set[int]()
         while True:
             done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
             advance(done - shown)
             shown = done
             if done >= trials:
                 break
-            revive(study)
+            revive(study, under_way)
             if done + _running(study) >= trials:
                 time.sleep(0.5)  # the last ones are under way at other workers
                 continue

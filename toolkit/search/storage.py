@@ -69,11 +69,17 @@ def _sampler(seed: int) -> optuna.samplers.TPESampler:
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
 
-def revive(study: optuna.Study) -> None:
-    """Give up the trials of workers that died; each comes again as a new one."""
+def revive(study: optuna.Study, known: set[int]) -> None:
+    """Give up the trials of workers that died; each comes again as a new one. `known`: the trials under way that this
+    worker has seen before; it grows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        if trial._trial_id not in known:
+            # A worker that died before its first sign of life would never be missed: it gets one from here.
+            known.add(trial._trial_id)
+            study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
 
 
 def line(error: Exception) -> str:
