@@ -1,13 +1,15 @@
-"""Convolutional networks on MNIST: a LeNet and a small residual network, float against log2 weights of 4 bits.
+"""Convolutional networks on MNIST: a LeNet and a small residual network, float against log2 weights of 4 bits, and
+their folded RTL over a thousand test images.
 
-`python -m benchmarks.cnn --mnist FOLDER -o DIR` also writes each as NAME.swd, with NAME_x.npy: the input codes of 200
-test images, int64 (200, height, width, 1).
+`python -m benchmarks.cnn --mnist FOLDER -o DIR` leaves each as DIR/NAME.swd and DIR/cnn_NAME, the project.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +21,11 @@ from benchmarks.trained import mnist_data
 from toolkit import models
 from toolkit.compress import Compressed, Data, Settings, compress
 from toolkit.compress.train import train
+from toolkit.design import Design
+from toolkit.generate import generate
+from toolkit.hardware import Options
 from toolkit.report.tables import table
+from toolkit.simulation import simulate
 
 SIDE = 28
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {"lenet": models.lenet, "resnet": models.resnet}
@@ -27,7 +33,11 @@ EPOCHS, RATE = 8, 2e-3
 SCHEME = "log2:4"
 POINTS = 1.0
 """Points of accuracy that log2 weights may cost."""
-SAVED = 200
+IMAGES = 1000
+"""Test images that the RTL is simulated over."""
+SECONDS = 120
+SLACK = 1.05
+"""Of the interval, over the clocks of the busiest layer."""
 
 
 def images(folder: Path) -> Data:
@@ -53,11 +63,30 @@ def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
         found = compressed(name, data, epochs)
         assert found.design is not None
         found.design.save(out / f"{name}.swd")
-        np.save(out / f"{name}_x.npy", found.test_codes[:SAVED])
         before, plain, after = (100 * (step.accuracy or 0.0) for step in found.steps)
         figures.append(Figure(f"{name} on MNIST, {SCHEME}: accuracy", f"{after:.2f} % (untrained {plain:.2f})",
                               f"{before:.2f} % float", f"at most {POINTS:g} point lost", before - after <= POINTS))
+        figures += simulated(name, found.design, found.test_codes[:IMAGES], out / f"cnn_{name}")
     return figures
+
+
+def simulated(name: str, design: Design, codes: np.ndarray, folder: Path) -> list[Figure]:
+    """The folded RTL over input codes int64 (images, height, width, 1): every bit, the seconds, and the interval beside
+    the clocks of its busiest layer."""
+    shutil.rmtree(folder, ignore_errors=True)
+    entry = generate(design, folder, options=Options(arch="folded"), vectors=50, test=codes).entries["verilog"]
+    start = time.perf_counter()
+    found = simulate(folder, bench="player", rebuild=True)
+    seconds = time.perf_counter() - start
+    bound = max(layer["clocks"] for layer in entry["memory"]["layers"])
+    assert found.initiation_interval is not None
+    return [
+        Figure(f"{name}, RTL over {len(codes):,} test images and 50 others", f"{found.wrong_bits} of {found.bits:,} "
+               f"bits wrong, {seconds:.0f} s with the build", "", f"0, at most {SECONDS} s",
+               found.ok and seconds <= SECONDS),
+        Figure(f"{name}, interval as simulated", f"{found.initiation_interval:,.0f} clocks",
+               f"busiest layer {bound:,}", f"at most {SLACK:g} times it", found.initiation_interval <= SLACK * bound),
+    ]
 
 
 def main() -> int:

@@ -115,7 +115,7 @@ module bench (
         if (resetn) begin
             random <= next_random(random);
             sent <= next;
-            if (taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
+            if (`IN_BEATS > 1 && taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
             if (!valid || taken) valid <= clocks > settle && next < due_in && random[7:0] >= stall_in[7:0];
             ready <= random[15:8] >= stall_out[7:0];
             idle <= (taken || given || clocks <= settle) ? 0 : idle + 1;
@@ -134,7 +134,7 @@ module bench (
                 outputs[got] <= m_axis_tdata;
                 got <= got + 1;
                 last_out <= clocks;
-                out_beat <= out_beat == `OUT_BEATS - 1 ? 0 : out_beat + 1;
+                if (`OUT_BEATS > 1) out_beat <= out_beat == `OUT_BEATS - 1 ? 0 : out_beat + 1;
                 if (got == `OUT_BEATS - 1) first_out <= clocks;
                 if (m_axis_tlast != last_of(got, out_beat, `OUT_BEATS)) wrong_last <= wrong_last + 1;
             end else if (given) begin

@@ -67,17 +67,14 @@ def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = 
     target.mkdir(parents=True)
     (target / "public.vlt").write_text(control)
     cache = _cache(verilator, waves)
-    for name in RUNTIME:
-        if cache is not None and (cache / f"{name}.o").is_file():
-            shutil.copy(cache / f"{name}.o", target / f"{name}.o")
-    _run(rtl, verilator, target, args, defines, waves, jobs)
+    _run(rtl, verilator, target, args, defines, waves, jobs, cache)
     _keep(cache, target)
     (target / "key").write_text(key)
     return Build(target, words, time.perf_counter() - start, False)
 
 
 def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],
-         waves: bool, jobs: int | None) -> None:
+         waves: bool, jobs: int | None, cache: Path | None) -> None:
     import cocotb_tools.config
 
     libs = cocotb_tools.config.libs_dir
@@ -91,6 +88,10 @@ def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines:
             f"VM_TRACE={int(waves)}", *OPTIMISE]
     log = target / "build.log"
     for step in (command, make):
+        if step is make and cache is not None:
+            # Only now: an object that is older than the Makefile is compiled again.
+            for kept in cache.glob("*.o"):
+                shutil.copyfile(kept, target / kept.name)
         with log.open("a") as file:
             try:
                 code = subprocess.run(step, stdout=file, stderr=subprocess.STDOUT, env=verilator.environment(),

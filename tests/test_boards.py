@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_simulation import path_without
 
-from benchmarks.lint_generated import every_layer
+from benchmarks.every_layer import every_layer
 from toolkit.api import generate, simulate
 from toolkit.design import (
     AvgPool,

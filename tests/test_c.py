@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from images import image_designs
 from strategies import designs
 
-from benchmarks.lint_generated import every_layer
+from benchmarks.every_layer import every_layer
 from benchmarks.networks import mlp
 from toolkit.design import (
     Add,

@@ -11,27 +11,17 @@ from folded_networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.every_layer import SMALL, WIDE, conv, dense, every_folded_layer
 from toolkit.api import generate, simulate
 from toolkit.design import (
-    Add,
     ArgMax,
     AvgPool,
-    Concat,
     Conv,
     Dense,
     Design,
-    FixedPoint,
-    IntegerFormat,
-    Layer,
-    Leaky,
-    Log2Format,
-    Lookup,
     MaxPool,
-    Requantise,
     Reshape,
     Tensor,
-    Upsample,
-    Weights,
     Window,
 )
 from toolkit.emit.verilog.folded import verilog_folded
@@ -39,50 +29,11 @@ from toolkit.errors import InputError
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded
 
-SMALL, WIDE = FixedPoint(False, 7, 4), FixedPoint(True, 8, 4)
 seeds = st.integers(0, 100_000)
 
 
 def planned(design: Design, options: Options) -> FoldedPlan:
     return plan_folded(design, choose(design, options), options)
-
-
-def conv(name: str, source: str, channels: tuple[int, int], window: Window, *, groups: int = 1,
-         form: FixedPoint = WIDE, integers: bool = False) -> Conv:
-    """A convolution with drawn weights."""
-    rng = np.random.default_rng(len(name) + channels[1])
-    shape = (channels[1], *window.kernel, channels[0] // groups)
-    weights = IntegerFormat(5) if integers else Log2Format.of(4)
-    codes = weights.encode(rng.integers(-16, 16, shape)) if isinstance(weights, IntegerFormat) else \
-        weights.encode(rng.choice([-1, 1], shape), rng.integers(0, 8, shape))
-    return Conv(name, (source,), Weights(weights, codes, rng.integers(-3, 0, channels[1])),
-                rng.integers(-400, 400, channels[1]), 9, window, groups, Requantise.to(form))
-
-
-def dense(name: str, source: str, size: tuple[int, int]) -> Dense:
-    rng = np.random.default_rng(size[1])
-    form = Log2Format.of(4)
-    codes = form.encode(rng.choice([-1, 1], size[::-1]), rng.integers(0, 8, size[::-1]))
-    return Dense(name, (source,), Weights(form, codes, rng.integers(-3, 0, size[1])), rng.integers(-99, 99, size[1]), 9,
-                 Requantise.to(FixedPoint(True, 12, 5)))
-
-
-def every_folded_layer() -> Design:
-    """A network in which every kind of folded layer stands, with branches, padding, strides and groups."""
-    third, half = Window.of((3, 3), padding=((1, 1), (1, 1))), Window.of((2, 2), (2, 2), ((0, 1), (0, 0)))
-    layers: list[Layer] = [
-        conv("first", "x", (3, 5), third, form=SMALL), MaxPool("max", ("first",), half),
-        conv("depthwise", "max", (5, 5), third, groups=5),
-        Add("sum", ("max", "depthwise"), Requantise.to(WIDE)), Leaky("leaky", ("sum",), 2, Requantise.to(WIDE)),
-        conv("point", "leaky", (5, 3), Window.of((1, 1)), integers=True),
-        conv("odd", "leaky", (5, 4), Window.of((3, 2), padding=((1, 1), (0, 1))), form=SMALL),
-        Concat("join", ("point", "odd"), 2), Upsample("up", ("join",), (2, 2)),
-        AvgPool("mean", ("up",), Window.of((3, 3), (2, 2), ((1, 1), (1, 1))), *AvgPool.constant(9),
-                Requantise.to(FixedPoint(True, 9, 5))),
-        Lookup.of("curve", ("mean",), np.tanh, "tanh", FixedPoint(True, 9, 5), FixedPoint(True, 8, 7)),
-        Reshape("flat", ("curve",), (84,)), dense("hidden", "flat", (84, 9)), dense("last", "hidden", (9, 6)),
-    ]
-    return Design("every_folded_layer", Tensor("x", (7, 6, 3), WIDE), tuple(layers))
 
 
 @settings(max_examples=12, deadline=None)

@@ -15,10 +15,10 @@ import pytest
 from hls_program import Program, target_hls
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from image_strategies import every_image_layer, image_designs
+from images import image_designs
 from strategies import designs
 
-from benchmarks.lint_generated import every_layer
+from benchmarks.every_layer import every_image_layer, every_layer
 from benchmarks.networks import mlp
 from toolkit.api import generate, simulate
 from toolkit.design import (

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from strategies import designs, formats, requantisations
 
-from benchmarks.lint_generated import every_layer
+from benchmarks.every_layer import every_layer
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
     LAYERS,

@@ -58,6 +58,16 @@ def test_a_built_simulation_is_used_again(project: Path):
     assert simulate(project, bench="player").data["build_cached"]
 
 
+def test_verilators_own_runtime_is_compiled_once_for_all_designs(project: Path, tmp_path: Path):
+    def compiled() -> list[str]:
+        simulate(project, bench="player", rebuild=True, cache=str(tmp_path))
+        log = (project / "build" / "sim" / "build.log").read_text()
+        return re.findall(r"-c -o (verilated\w*)\.o", log)
+
+    assert "verilated_vpi" in compiled()
+    assert compiled() == []
+
+
 def test_one_flipped_bit_of_a_constant_is_found_with_its_layer(project: Path):
     def flip(match: re.Match) -> str:
         return f"{match[1]}{int(match[2], 16) ^ 8:x};"

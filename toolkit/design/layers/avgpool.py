@@ -13,6 +13,7 @@ from toolkit.design.layers.base import (
     Kernel,
     Layer,
     LayerRange,
+    fitting,
     one,
     requantise_from_json,
     requantise_kernel,
@@ -59,9 +60,7 @@ class AvgPool(Layer):
         return Tensor(self.name, (*self.window.output(x.shape), x.shape[-1]), self.requantise.format)
 
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
-        bound = intervals[0].bound * self.window.positions * self.factor
-        if bound.bit_length() > 60:
-            raise self.fail(f"its accumulator would need {bound.bit_length() + 1} bits; 62 is the most supported")
+        bound = fitting(self, intervals[0].bound * self.window.positions * self.factor)
         low, high = (self._sums(side[None])[0] * self.factor for side in (intervals[0].low, intervals[0].high))
         acc_frac = self.acc_frac(inputs[0])
         found = requantised(self, self.requantise, Interval(low, high), acc_frac)

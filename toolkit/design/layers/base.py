@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from toolkit.design.formats import FixedPoint, Overflow, Requantise, Rounding
+from toolkit.design.formats import MAX_WIDTH, FixedPoint, Overflow, Requantise, Rounding
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.errors import InputError
 
@@ -101,15 +101,20 @@ def requantise_from_json(d: Mapping[str, Any]) -> Requantise:
                       Overflow(d["overflow"]))
 
 
+def fitting(layer: Layer, bound: int) -> int:
+    """`bound`, the largest magnitude in a layer's accumulators, where they hold it."""
+    if bound.bit_length() >= MAX_WIDTH:
+        raise layer.fail(f"its accumulator would need {bound.bit_length() + 1} bits; {MAX_WIDTH} is the most supported")
+    return bound
+
+
 def requantised(layer: Layer, r: Requantise, acc: Interval, acc_frac: int) -> LayerRange:
     """The range of a layer whose accumulators (rounding half not yet added) go through `r`."""
     half = r.half(acc_frac)
     ties = r.rounding is Rounding.HALF_EVEN and acc_frac > r.format.frac
     head = 1 << (acc_frac - r.format.frac) if ties else half
     up = max(r.format.frac - acc_frac, 0)
-    bound = (acc.bound + head) << up
-    if bound.bit_length() > 61:
-        raise layer.fail(f"its accumulator would need {bound.bit_length() + 1} bits; 62 is the most supported")
+    bound = fitting(layer, (acc.bound + head) << up)
     output = Interval(r.apply(acc.low, acc_frac), r.apply(acc.high, acc_frac))
     if r.overflow is Overflow.WRAP:
         # An element that crosses the end of the format can come out anywhere in it.

@@ -19,7 +19,7 @@ from toolkit.design.layers.base import (
     requantise_to_json,
     requantised,
 )
-from toolkit.design.layers.dense import aligned, peak, weights_from_json, weights_to_json
+from toolkit.design.layers.dense import aligned, weighted, weights_from_json, weights_to_json
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import Weights
 from toolkit.design.windows import Window
@@ -70,11 +70,8 @@ class Conv(Layer):
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         weights, bias, acc_frac = self.matrix(inputs[0])
         x = intervals[0]
-        total = float(np.abs(weights).astype(np.float64).sum(axis=1).max()) * max(x.bound, 1)
-        total += float(peak(bias))
-        if total >= 2.0**61:
-            raise self.fail(f"its accumulator would need {int(np.log2(total)) + 2} bits; 62 is the most supported")
-        dtype = np.dtype(np.float64 if total < 2.0**53 else np.int64)
+        bound = weighted(self, weights, bias, x)
+        dtype = np.dtype(np.float64 if bound <= 1 << 53 else np.int64)
         plus, minus = np.maximum(weights, 0), np.minimum(weights, 0)
         low, high = (side[None].astype(dtype) for side in (x.low, x.high))
 
@@ -83,7 +80,7 @@ class Conv(Layer):
             return both[0].astype(np.int64) + bias
 
         found = requantised(self, self.requantise, Interval(sums(low, high), sums(high, low)), acc_frac)
-        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, int(total) + 1))
+        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, bound))
 
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         weights, bias, acc_frac = self.matrix(inputs[0])

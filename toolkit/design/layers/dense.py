@@ -13,6 +13,7 @@ from toolkit.design.layers.base import (
     Kernel,
     Layer,
     LayerRange,
+    fitting,
     one,
     requantise_from_json,
     requantise_kernel,
@@ -26,6 +27,13 @@ from toolkit.design.weights import Weights, weight_format
 def peak(values: np.ndarray) -> int:
     """The largest magnitude of int64 values; numpy's own abs of the least int64 is negative."""
     return max(abs(int(values.min())), abs(int(values.max())))
+
+
+def weighted(layer: Layer, weights: np.ndarray, bias: np.ndarray, x: Interval) -> int:
+    """A bound of every partial sum of weights int64 (rows, columns) and bias, in any order: what an exact float
+    needs."""
+    total = float(np.abs(weights).astype(np.float64).sum(axis=1).max()) * max(x.bound, 1) + float(peak(bias))
+    return fitting(layer, int(total) + 1)
 
 
 def aligned(layer: Layer, weights: Weights, bias: np.ndarray, bias_frac: int,
@@ -83,15 +91,11 @@ class Dense(Layer):
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         weights, bias, acc_frac = self.matrix(inputs[0])
         x = intervals[0]
-        # Every partial sum, in any order, stays below the sum of magnitudes: that is what an exact float needs.
-        total = float(np.abs(weights).astype(np.float64).sum(axis=1).max()) * max(x.bound, 1)
-        total += float(peak(bias))
-        if total >= 2.0**61:
-            raise self.fail(f"its accumulator would need {int(np.log2(total)) + 2} bits; 62 is the most supported")
+        bound = weighted(self, weights, bias, x)
         plus, minus = np.maximum(weights, 0), np.minimum(weights, 0)
         acc = Interval(plus @ x.low + minus @ x.high + bias, plus @ x.high + minus @ x.low + bias)
         found = requantised(self, self.requantise, acc, acc_frac)
-        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, int(total) + 1))
+        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, bound))
 
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         weights, bias, acc_frac = self.matrix(inputs[0])

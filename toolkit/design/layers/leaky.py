@@ -13,6 +13,7 @@ from toolkit.design.layers.base import (
     Kernel,
     Layer,
     LayerRange,
+    fitting,
     one,
     requantise_from_json,
     requantise_kernel,
@@ -43,12 +44,11 @@ class Leaky(Layer):
 
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         acc_frac = self.acc_frac(inputs[0])
-        if intervals[0].bound.bit_length() + self.slope > 60:
-            raise self.fail("its accumulator would need more than the 62 bits that are supported")
+        bound = fitting(self, intervals[0].bound << self.slope)
         low, high = (np.where(side < 0, side, side << self.slope) for side in (intervals[0].low, intervals[0].high))
         found = requantised(self, self.requantise, Interval(low, high), acc_frac)
-        bound = (intervals[0].bound << self.slope) + self.requantise.half(acc_frac)
-        return LayerRange(found.output, found.accumulator, acc_frac, max(found.bound, bound))
+        return LayerRange(found.output, found.accumulator, acc_frac,
+                          max(found.bound, bound + self.requantise.half(acc_frac)))
 
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         half = dtype.type(self.requantise.half(self.acc_frac(inputs[0])))
