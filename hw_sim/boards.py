@@ -7,8 +7,10 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import native
+import numpy as np
 from errors import BadFolder, SimulationError
 from manifest import Port
 from native import Vectors
@@ -16,28 +18,33 @@ from results import Check
 
 HERE = Path(__file__).resolve().parent / "boards"
 # `used` keeps every table and the whole memory where the compiler could do without a part: they are to be measured.
-DEFINES = ["-DNET_FLASH=__attribute__((used))", "-DNET_RAM=__attribute__((used))"]
+USED_RAM = "-DNET_RAM=__attribute__((used))"
+USED = ("-DNET_FLASH=__attribute__((used))", USED_RAM)
 MULTIPLY = re.compile(r"\s(mul|mulh|mulhu|mulhsu|div|divu|rem|remu)\s|__(mul|u?div|u?mod)[sdt]i3")
 
 
 @dataclass(frozen=True)
 class Board:
-    """A machine that QEMU knows. `prefix`: of its compiler's programs; `packages`: of Debian, by program;
-    `alignment`: bytes to which its widest words are aligned; `bare`: it has neither a multiplier nor a divider."""
+    """A machine that `simulator` knows. `prefix`: of its compiler's programs; `packages`: of Debian, by program;
+    `alignment`: bytes to which its widest words are aligned; `bare`: it has neither a multiplier nor a divider;
+    `linked`: what the linker needs beside the network, `after` behind it."""
 
     name: str
     prefix: str
     flags: tuple[str, ...]
-    libraries: tuple[str, ...]
-    places: tuple[int, int, int, int]
     emulator: tuple[str, ...]
     packages: dict[str, str]
+    header: str
+    linked: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    defines: tuple[str, ...] = USED
     alignment: int = 8
     bare: bool = False
+    simulator: ClassVar[str]
 
     @property
     def title(self) -> str:
-        return f"{self.name} (QEMU)"
+        return f"{self.name} ({self.simulator})"
 
     def program(self, name: str) -> str:
         return native.tool(f"{self.prefix}{name}", self.packages[f"{self.prefix}gcc"])
@@ -47,17 +54,75 @@ class Board:
         for program, package in self.packages.items():
             native.tool(program, package)
 
+    def emulate(self, image: Path) -> list[str]:
+        return [native.tool(self.emulator[0], self.packages[self.emulator[0]]), *self.emulator[1:], str(image)]
 
-SEMIHOSTING = ("-nographic", "-monitor", "none", "-serial", "null", "-semihosting-config", "enable=on,target=native")
+    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+        """The outputs for inputs (samples, elements), as they lie in memory, and what went wrong."""
+        raise NotImplementedError
+
+
+class Qemu(Board):
+    """Reads and writes files of the host by semihosting."""
+
+    simulator = "QEMU"
+
+    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+        work = firmware.image.parent
+        (work / "in.bin").write_bytes(inputs.tobytes())
+        (work / "out.bin").unlink(missing_ok=True)
+        told = _ended(self, self.emulate(firmware.image), work, timeout)
+        answer = (work / "out.bin").read_bytes() if (work / "out.bin").is_file() else b""
+        return answer, native.failure(told)
+
+
+class Simavr(Board):
+    """Has its inputs in flash, and prints its outputs in hexadecimal on its serial port."""
+
+    simulator = "simavr"
+
+    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+        work, answer = firmware.image.parent, bytearray()
+        at_once = max(SAMPLE_BYTES // (inputs.shape[1] * inputs.itemsize), 1)
+        for first in range(0, len(inputs), at_once):
+            (work / "in.bin").write_bytes(inputs[first:first + at_once].tobytes())
+            image = work / "samples.elf"
+            native.build(image, [*firmware.link, "-DSAMPLES", "-o", str(image)], [work / "in.bin"], True, timeout, work)
+            told = _ended(self, self.emulate(image), work, timeout)
+            answer += b"".join(bytes.fromhex(line.decode()) for line in PRINTED.findall(told.stdout + told.stderr))
+            if told.returncode:
+                return bytes(answer), native.failure(told)
+        return bytes(answer), ()
+
+
+SAMPLE_BYTES = 60_000
+"""Of a run's inputs in the flash of an AVR."""
+PRINTED = re.compile(rb":((?:[0-9a-f]{2})+);")
+SEMIHOSTING = ("-nographic", "-monitor", "none", "-serial", "null", "-semihosting-config", "enable=on,target=native",
+               "-kernel")
+
+
+def _placed(flash: int, flash_bytes: int, ram: int, ram_bytes: int) -> tuple[str, ...]:
+    """The linker's options for our own start-up code."""
+    sides = zip(("FLASH_AT", "FLASH_BYTES", "RAM_AT", "RAM_BYTES"), (flash, flash_bytes, ram, ram_bytes), strict=True)
+    return ("-nostartfiles", "-Wl,--gc-sections", *(f"-Wl,--defsym={name}={value}" for name, value in sides),
+            "-T", str(HERE / "board.ld"))
+
+
 BOARDS = {board.name: board for board in (
-    Board("cortex-m0", "arm-none-eabi-", ("-mcpu=cortex-m0", "-mthumb"), ("--specs=nano.specs",),
-          (0x0, 256 << 10, 0x20000000, 16 << 10), ("qemu-system-arm", "-M", "microbit", *SEMIHOSTING),
-          {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}),
-    Board("rv32i", "riscv64-unknown-elf-", ("-march=rv32i", "-mabi=ilp32", "--specs=picolibc.specs"), (),
-          (0x80000000, 4 << 20, 0x80400000, 4 << 20),
-          ("qemu-system-riscv32", "-M", "virt", "-bios", "none", *SEMIHOSTING),
-          {"riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-           "qemu-system-riscv32": "qemu-system-misc"}, bare=True))}
+    Qemu("cortex-m0", "arm-none-eabi-", ("-mcpu=cortex-m0", "-mthumb"),
+         ("qemu-system-arm", "-M", "microbit", *SEMIHOSTING),
+         {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"},
+         "board.h", (str(HERE / "start.c"),), ("--specs=nano.specs", *_placed(0x0, 256 << 10, 0x20000000, 16 << 10))),
+    Qemu("rv32i", "riscv64-unknown-elf-", ("-march=rv32i", "-mabi=ilp32", "--specs=picolibc.specs"),
+         ("qemu-system-riscv32", "-M", "virt", "-bios", "none", *SEMIHOSTING),
+         {"riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+          "qemu-system-riscv32": "qemu-system-misc"},
+         "board.h", (str(HERE / "start.c"),), _placed(0x80000000, 4 << 20, 0x80400000, 4 << 20), bare=True),
+    Simavr("avr", "avr-", ("-mmcu=atmega1284p",), ("simavr", "-m", "atmega1284p", "-f", "16000000"),
+           {"avr-gcc": "gcc-avr avr-libc", "simavr": "simavr"},
+           "avr.h", (str(HERE / "avr.c"),), ("-Wl,--gc-sections", "-Wl,--defsym=__DATA_REGION_LENGTH__=15K"),
+           (USED_RAM,), alignment=1))}
 
 
 @dataclass(frozen=True)
@@ -79,9 +144,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built network for a board. `image`: all of the firmware; `network`: its part; `symbols`: bytes of each name."""
+    """A built network for a board. `image`: all of the firmware; `link`: what makes it; `network`: its part; `symbols`:
+    bytes of each name."""
 
     image: Path
+    link: list[str]
     seconds: float
     all: Size
     network: Size
@@ -103,37 +170,24 @@ def build(board: Board, source: Path, main: Path, folder: Path, rebuild: bool, t
     gcc = board.program("gcc")
     flags = [*board.flags, "-std=c99", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections"]
     part, image = folder / "network.o", folder / "firmware.elf"
-    command = [gcc, *flags, *DEFINES, "-c", str(source), "-o", str(part)]
+    command = [gcc, *flags, *board.defines, "-c", str(source), "-o", str(part)]
     native.build(part, command, [source, source.with_suffix(".h")], rebuild, timeout)
-    sides = [f"-Wl,--defsym={name}={value}" for name, value in
-             zip(("FLASH_AT", "FLASH_BYTES", "RAM_AT", "RAM_BYTES"), board.places, strict=True)]
-    command = [gcc, *flags, '-DNET_IO="board.h"', "-I", str(HERE), "-I", str(source.parent), str(main),
-               str(HERE / "start.c"), str(part), *board.libraries, "-nostartfiles", "-Wl,--gc-sections", *sides,
-               "-T", str(HERE / "board.ld"), "-o", str(image)]
-    native.build(image, command, [main, part, *sorted(HERE.iterdir())], rebuild, timeout)
+    link = [gcc, *flags, f'-DNET_IO="{board.header}"', "-I", str(HERE), "-I", str(source.parent), str(main),
+            *board.linked, str(part), *board.after]
+    native.build(image, [*link, "-o", str(image)], [main, part, *sorted(HERE.iterdir())], rebuild, timeout)
     seconds = time.perf_counter() - start
     whole, network = (size(_told(board.program("size"), path)) for path in (image, part))
-    return Firmware(image, seconds, whole, network, symbols(_told(board.program("nm"), "-S", part)),
+    return Firmware(image, link, seconds, whole, network, symbols(_told(board.program("nm"), "-S", part)),
                     _told(board.program("objdump"), "-d", image))
 
 
 def play(board: Board, firmware: Firmware, sets: list[Vectors], output: Port, timeout: float) -> list[Check]:
     """Every sample through the emulated board."""
     checks = []
-    command = [native.tool(board.emulator[0], board.packages[board.emulator[0]]), *board.emulator[1:],
-               "-kernel", str(firmware.image)]
     for one in sets:
-        work = firmware.image.parent
-        (work / "in.bin").write_bytes(one.inputs.tobytes())
-        (work / "out.bin").unlink(missing_ok=True)
         start = time.perf_counter()
-        try:
-            told = subprocess.run(command, cwd=work, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired as error:
-            raise SimulationError(f"{board.title} did not end within {timeout:g} s") from error
-        seconds = time.perf_counter() - start
-        answer = (work / "out.bin").read_bytes() if (work / "out.bin").is_file() else b""
-        checks.append(native.compare(board.title, one, answer, output, seconds, native.failure(told)))
+        answer, faults = board.run(firmware, one.inputs, timeout)
+        checks.append(native.compare(board.title, one, answer, output, time.perf_counter() - start, faults))
     return checks
 
 
@@ -168,6 +222,13 @@ def symbols(text: str) -> dict[str, int]:
 def multiplications(listing: str) -> list[str]:
     """The lines of a disassembly that multiply or divide, or call what does."""
     return [" ".join(line.split()) for line in listing.splitlines() if MULTIPLY.search(line)]
+
+
+def _ended(board: Board, command: list[str], work: Path, timeout: float) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command, cwd=work, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise SimulationError(f"{board.title} did not end within {timeout:g} s") from error
 
 
 def _told(program: str, *arguments: str | Path) -> str:

@@ -46,8 +46,10 @@ def tool(name: str, package: str) -> str:
     return found
 
 
-def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = False, timeout: float = 1200) -> Built:
-    """Run `command`, which writes the executable `path` from the files `depends`, unless the same was done before.
+def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = False, timeout: float = 1200,
+          cwd: Path | None = None) -> Built:
+    """Run `command` in `cwd`, which writes the executable `path` from the files `depends`, unless the same was done
+    before.
 
     Raises SimulationError with the compiler's own words where it refuses.
     """
@@ -59,7 +61,7 @@ def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = F
     path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     log = path.with_name(path.name + ".log")
-    told = _run(command, timeout)
+    told = _run(command, timeout, cwd=cwd)
     log.write_bytes(told.stdout + told.stderr)
     if told.returncode:
         said = log.read_text(errors="replace").splitlines()
@@ -143,9 +145,9 @@ def _unsigned(words: np.ndarray) -> np.ndarray:
 
 
 def _run(command: list[str], timeout: float, data: bytes = b"",
-         environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+         environment: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, input=data, capture_output=True, timeout=timeout,
+        return subprocess.run(command, input=data, capture_output=True, timeout=timeout, cwd=cwd,
                               env={**os.environ, **(environment or {})})
     except OSError as error:
         raise NoTool(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -25,7 +25,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--target", action="append", metavar="NAME", help="only this target; may be repeated")
     parser.add_argument("--vectors", type=_positive, metavar="N", help="play N vectors instead of all")
     parser.add_argument("--board", action="append", metavar="NAME",
-                        help="also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated")
+                        help="also on this emulated microcontroller: cortex-m0, rv32i, avr, or all; may be repeated")
     parser.add_argument("--bench", choices=("both", "player", "axi"), default="both")
     parser.add_argument("--axi-samples", type=_positive, default=2000, metavar="N",
                         help="samples of the AXI4-Stream bench (2000)")

@@ -13,6 +13,7 @@ import pytest
 from test_simulation import path_without
 
 from benchmarks.every_layer import every_layer
+from benchmarks.networks import mlp
 from toolkit.api import generate, simulate
 from toolkit.design import (
     AvgPool,
@@ -91,9 +92,10 @@ def test_every_bit_and_byte_is_as_promised_on_the_host_and_on_every_board(made: 
     found = simulate(made[name], boards=("all",), vectors=60)
     assert found.ok, found.failures
     entry = json.loads((made[name] / "manifest.json").read_text())["targets"]["c"]
-    assert {c["bench"] for c in found.data["checks"]} == {"host (gcc)", "cortex-m0 (QEMU)", "rv32i (QEMU)"}
+    assert {c["bench"] for c in found.data["checks"]} == {"host (gcc)", "cortex-m0 (QEMU)", "rv32i (QEMU)",
+                                                           "avr (simavr)"}
     figures = found.data["targets"]["c"]["figures"]
-    for board in ("cortex-m0", "rv32i"):
+    for board in ("cortex-m0", "rv32i", "avr"):
         assert figures[board]["tables"] == entry["flash_bytes"]
         assert entry["ram_bytes"] <= figures[board]["network_ram"] < entry["ram_bytes"] + 8
         assert figures[board]["flash"] > figures[board]["network_flash"] > entry["flash_bytes"]
@@ -154,8 +156,21 @@ def test_a_network_that_does_not_fit_a_board_is_told_so(tmp_path: Path):
     assert any("do not fit the board's memory" in line for line in found.failures)
 
 
+def test_an_avr_gets_more_samples_than_its_flash_holds(tmp_path: Path):
+    generate(mlp((1000, 3)), tmp_path / "p", targets=("c",), vectors=200)
+    found = simulate(tmp_path / "p", boards=("avr",), vectors=150)
+    assert found.ok, found.failures
+    assert sum(c["samples"] for c in found.data["checks"] if c["bench"] == "avr (simavr)") == 150 > 60_000 / 1000
+
+
+def test_constants_beyond_what_an_avr_reads_are_refused_by_its_compiler(tmp_path: Path):
+    generate(mlp((256, 200, 256, 200)), tmp_path / "p", targets=("c",), vectors=10)
+    found = simulate(tmp_path / "p", boards=("avr",))
+    assert any("reaches the first 64 KiB of flash" in line for line in found.failures)
+
+
 def test_an_unknown_board_is_refused(project: Path):
-    with pytest.raises(InputError, match="unknown board 'z80'; known are cortex-m0, rv32i and all"):
+    with pytest.raises(InputError, match="unknown board 'z80'; known are cortex-m0, rv32i, avr and all"):
         simulate(project, boards=("z80",))
 
 
@@ -165,7 +180,7 @@ def test_a_board_without_the_target_c_is_refused(tmp_path: Path):
         simulate(tmp_path / "p", boards=("rv32i",))
 
 
-@pytest.mark.parametrize("program", ["gcc", "arm-none-eabi-gcc", "qemu-system-riscv32"])
+@pytest.mark.parametrize("program", ["gcc", "arm-none-eabi-gcc", "qemu-system-riscv32", "simavr"])
 def test_a_missing_compiler_or_emulator_is_named_with_what_installs_it(project: Path, tmp_path: Path, monkeypatch,
                                                                        program):
     monkeypatch.setenv("PATH", path_without(tmp_path, program))

@@ -189,7 +189,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
 def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
              target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
              board: Annotated[list[str] | None, typer.Option(
-                 help="Also on this emulated microcontroller: cortex-m0, rv32i, or all; may be repeated.")] = None,
+                 help="Also on this emulated microcontroller: cortex-m0, rv32i, avr, all; may be repeated.")] = None,
              vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
              bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
              stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,

