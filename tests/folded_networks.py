@@ -63,7 +63,7 @@ class Maker:
     def weights(self, shape: tuple[int, ...]) -> Weights:
         r = self.rng
         if r.random() < 0.2:
-            form = IntegerFormat(int(r.integers(2, 7)))
+            form = IntegerFormat(int(r.integers(2, 7) if r.random() < 0.7 else r.integers(7, 17)))
             codes = form.encode(r.integers(-(1 << form.bits - 1), 1 << form.bits - 1, shape))
         else:
             bits = int(r.integers(2, 6))

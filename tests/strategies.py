@@ -58,6 +58,7 @@ def weights(draw, outputs: int, inputs: int) -> Weights:
         values = rng.choice(np.concatenate([-double.magnitudes, double.magnitudes]), (outputs, inputs)) * keep
         return Weights(double, double.encode(values), exponents)
     if kind == "int":
+        bits = draw(st.integers(2, 8) | st.integers(9, 16))
         integer = IntegerFormat(bits)
         values = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (outputs, inputs)) * keep
         return Weights(integer, integer.encode(values), exponents)

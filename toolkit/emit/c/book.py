@@ -12,7 +12,11 @@ import numpy as np
 
 from toolkit.errors import InputError
 
-MAX_BITS = 8
+MAX_BITS = 16
+"""Of a code."""
+SUMS_BITS = 8
+"""Of one that names a sum: more would take a table of more than 256 words."""
+DIGIT = 16
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Book:
 
     powers  top bit the sign, k below it: 2**(size - k), zero where k is 0
     sums    top bit the sign, k below it: magnitudes[k], zero where k is 0; `recipe[k]` are the two that add up to it
-    whole   two's complement; above 4 bits one table holds the low half byte's multiples, another the rest's
+    whole   two's complement; above 4 bits each half byte has a table of its own, the signed rest at the top another
     """
 
     kind: str
@@ -37,14 +41,15 @@ class Book:
     @property
     def entries(self) -> int:
         """Words of the table that one input is spread to."""
-        return 16 + (1 << (self.bits - 4)) if self.split else 1 << self.bits
+        below = (self.bits - 1) // 4 if self.split else 0
+        return DIGIT * below + (1 << (self.bits - 4 * below))
 
     def row_bytes(self, count: int) -> int:
         return -(-count * self.bits // 8)
 
 
 def book(values: np.ndarray, whole: bool) -> tuple[Book, np.ndarray]:
-    """(book, codes uint8) for int64 weights (out, taps). `whole`: they are integers, not sums of a few powers."""
+    """(book, codes uint8 or uint16) for int64 weights (out, taps). `whole`: integers, not sums of a few powers."""
     sizes = np.abs(values)
     top = int(sizes.max())
     if np.all(sizes & (sizes - 1) == 0):
@@ -53,21 +58,21 @@ def book(values: np.ndarray, whole: bool) -> tuple[Book, np.ndarray]:
         bits = 1 + size.bit_length()
         return Book("powers", bits, size, largest=1 << (size - 1)), _signed(values, k, bits)
     magnitudes = _two_digits(top)
-    if not whole and np.isin(sizes, magnitudes).all() and (len(magnitudes) - 1).bit_length() < MAX_BITS:
+    if not whole and np.isin(sizes, magnitudes).all() and (len(magnitudes) - 1).bit_length() < SUMS_BITS:
         bits = 1 + (len(magnitudes) - 1).bit_length()
         found = Book("sums", bits, len(magnitudes) - 1, _recipe(magnitudes), top)
         return found, _signed(values, np.searchsorted(magnitudes, sizes), bits)
     bits = max(int(values.max()).bit_length(), int(~values.min()).bit_length(), 1) + 1
     if bits > MAX_BITS:
         raise InputError(f"weights of {bits} bits beside a common power of two; the target c takes {MAX_BITS}; use "
-                         "int:8, log2 or log2x2 weights")
-    return Book("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint8)
+                         f"int:{MAX_BITS} or narrower, log2 or log2x2 weights")
+    return Book("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint16)
 
 
 def packed(codes: np.ndarray, bits: int) -> np.ndarray:
     """Rows of codes (rows, n) as bytes (rows, whole bytes), the first code in the lowest bits."""
-    each = (codes[:, :, None] >> np.arange(bits, dtype=np.uint8)) & np.uint8(1)
-    return np.packbits(each.reshape(len(codes), -1), axis=1, bitorder="little")
+    each = (codes[:, :, None] >> np.arange(bits, dtype=np.uint8)) & 1
+    return np.packbits(each.astype(bool).reshape(len(codes), -1), axis=1, bitorder="little")
 
 
 def _signed(values: np.ndarray, k: np.ndarray, bits: int) -> np.ndarray:

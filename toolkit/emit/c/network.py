@@ -17,7 +17,7 @@ from toolkit.emit.templates import environment, render
 
 CHOICE = re.compile(r"#if NET_MULTIPLY.*?#endif", re.S)
 ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_shifted", "add_products")
-HELPER = re.compile(rf"\b({'|'.join(ORDER)})(?:_(\d))?_i(\d+)\b")
+HELPER = re.compile(rf"\b({'|'.join(ORDER)})(?:_(\d+))?_i(\d+)\b")
 
 
 @dataclass
@@ -127,7 +127,7 @@ def _helpers(text: str, counter: str) -> str:
     always |= {("shl", None, word) for name, _, word in always if name == "add_shifted"}
     used = always | {match.groups() for match in HELPER.finditer(text)}
     texts = []
-    for name, bits, word in sorted(used, key=lambda u: (ORDER.index(u[0]), u[1] or "", int(u[2]))):
+    for name, bits, word in sorted(used, key=lambda u: (ORDER.index(u[0]), int(u[1] or 0), int(u[2]))):
         made = getattr(module, name)(int(bits or 0), int(word)).strip("\n")
         if (name, bits, word) not in always:
             made = f"#if {'' if name == 'add_products' else '!'}NET_MULTIPLY\n{made}\n#endif"
