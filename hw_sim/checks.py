@@ -20,6 +20,8 @@ AXI_CLOCKS = 60_000
 """Clocks that the samples of the AXI4-Stream bench take at the most, were there no stalls."""
 CALM = 200
 """Samples that the AXI4-Stream bench sends without stalls before it stalls."""
+SETTLED = 8
+"""Clocks to wait after what begins with padding has gone ahead."""
 STALLS = 90, 140
 """Of 256 clocks, those in which the player's source and sink pause."""
 
@@ -64,9 +66,10 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     for first in range(0, len(parts), processes):
         running = []
         for number, (begin, end) in enumerate(parts[first:first + processes], first):
-            args = ["+play", f"+samples={end - begin}", f"+drain={rtl.latency + 64}", f"+settle={rtl.latency}",
-                    f"+patience={20 * rtl.latency + 10_000}", f"+stall_seed={(seed + number) % 2**30 * 2 + 1}",
-                    "+verilator+rand+reset+2", f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
+            args = ["+play", f"+samples={end - begin}", f"+drain={rtl.latency + 64}",
+                    f"+settle={rtl.schedule.settle + SETTLED}", f"+patience={20 * rtl.latency + 10_000}",
+                    f"+stall_seed={(seed + number) % 2**30 * 2 + 1}", "+verilator+rand+reset+2",
+                    f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
             if stalls:
                 args += [f"+stall_in={STALLS[0]}", f"+stall_out={STALLS[1]}"]
             running.append(Running(built.folder, "player", work / str(number), args, seed))
@@ -145,7 +148,8 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, t
     write_hex(work / "beats.hex", source, rtl.input)
     calm = max(min(CALM, len(source) // 2), 2)
     (work / "job.json").write_text(json.dumps({
-        "calm": calm, "latency": rtl.latency, "in_beats": rtl.input.beats, "out_beats": rtl.output.beats,
+        "calm": calm, "latency": rtl.latency, "settle": rtl.schedule.settle + SETTLED,
+        "in_beats": rtl.input.beats, "out_beats": rtl.output.beats,
         "folded": rtl.folded, "patience": 20 * rtl.latency + 1000,
         "seed": random.Random(seed).getrandbits(31)}))
     start = time.perf_counter()

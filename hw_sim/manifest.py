@@ -124,10 +124,10 @@ def _port(entry: dict[str, Any]) -> Port:
                 count(entry["width"], "width", 62), bool(entry["signed"]))
 
 
-def count(value: Any, what: str, most: int) -> int:
-    """A positive integer of an entry, at most `most`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise BadFolder(f"the manifest's {what} is {value!r}, outside 1..{most}")
+def count(value: Any, what: str, most: int, least: int = 1) -> int:
+    """An integer of an entry, from `least` to `most`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadFolder(f"the manifest's {what} is {value!r}, outside {least}..{most}")
     return value
 
 

@@ -31,12 +31,14 @@ class Stream:
 @dataclass(frozen=True)
 class Schedule:
     """When samples end if nobody stalls, in clocks from the first input beat: `ends` of the first ones; then the last
-    `period` of them again, `span` clocks later each time, if that is `proved`."""
+    `period` of them again, `span` clocks later each time, if that is `proved`. The first sample is to come `settle`
+    clocks after the reset or later."""
 
     ends: tuple[int, ...]
     period: int
     span: int
     proved: bool
+    settle: int
 
     def knows(self, sample: int) -> bool:
         """Whether it says when that sample ends."""
@@ -121,7 +123,8 @@ def _parse(manifest: Manifest, entry: dict[str, Any]) -> Rtl:
 def _schedule(entry: dict[str, Any]) -> Schedule:
     found = Schedule(tuple(count(n, "latency", 1 << 40) for n in entry["schedule"]["ends"]),
                      count(entry["schedule"]["period"], "period", 1 << 20),
-                     count(entry["schedule"]["span"], "span", 1 << 40), entry["schedule"]["proved"] is True)
+                     count(entry["schedule"]["span"], "span", 1 << 40), entry["schedule"]["proved"] is True,
+                     count(entry["schedule"]["settle"], "settle", 1 << 30, 0))
     if found.period > len(found.ends) or list(found.ends) != sorted(set(found.ends)) \
             or count(entry["latency"], "latency", 1 << 40) != found.ends[0]:
         raise BadFolder("the manifest's schedule does not say when samples end")

@@ -106,7 +106,7 @@ async def stream(dut) -> None:
     longest = 1 if job["folded"] else 17
     patience = job["patience"]
     bench = Bench(dut, job["seed"])
-    await bench.reset(job["latency"])
+    await bench.reset(job["settle"])
 
     # At full speed: latency and interval as they are.
     calm = samples[:job["calm"]]

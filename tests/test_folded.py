@@ -189,6 +189,15 @@ def test_argmax_and_a_line_of_pixels_fold_too(tmp_path: Path):
     assert found.ok, found.failures
 
 
+def test_padding_does_not_wait_for_elements_that_the_frame_before_did_not_need(tmp_path: Path):
+    only = conv("first", "x", (8, 2), Window.of((4,), (8,), ((3, 0),)))
+    design = Design("d", Tensor("x", (7, 8), WIDE), (only,))
+    made = generate(design, tmp_path / "p", options=Options(arch="folded", lanes=(("first", 2),)), vectors=40)
+    assert made.entries["verilog"]["initiation_interval"] == 56
+    found = simulate(tmp_path / "p", bench="player")
+    assert found.ok, found.failures
+
+
 def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
     design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 256)), dense("small", "big", (256, 8))))
     large, small = (choose(design, Options(arch="folded", device=name)) for name in ("ecp5-85f", "ice40-up5k"))

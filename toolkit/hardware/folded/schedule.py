@@ -96,7 +96,8 @@ class Engine:
             finished = self.full
             place = self.place
             gap = self.gap[place]
-            tap = taken if self.limit is None else not gap and self.at[place] < self.had
+            # `had` is negative while elements come that a frame did not need: padding does not wait for them.
+            tap = taken if self.limit is None else not gap and self.at[place] < max(self.had, 0)
             self.full = self.pipe.pop() == 1
             self.pipe.appendleft(1 if tap and self.last[place] else 0)
             if tap or gap:
@@ -276,13 +277,15 @@ class Schedule:
     """`ends`: for each of the first frames, clocks from the acceptance of the first element of all to the transfer of
     its last output; from then on the last `period` frames repeat, `span` clocks later each time. That is `proved` where
     the state of every register was found to repeat; else it holds for the frames of `ends` (buffers may still be
-    filling up, slowly). `held`: the most elements that each queue held."""
+    filling up, slowly). `held`: the most elements that each queue held. All of it counts on `settle` clocks after the
+    reset, in which what begins with padding goes ahead."""
 
     ends: tuple[int, ...]
     period: int
     span: int
     proved: bool
     held: tuple[int, ...]
+    settle: int
 
     @property
     def latency(self) -> int:

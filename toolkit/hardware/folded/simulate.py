@@ -24,7 +24,7 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
     forward = [p.forward for p in parts]
     clocks = [p.clock for p in parts]
     sink.ready = True
-    _settle(parts)
+    settle = _settle(parts)
     source.valid = True
     clock = entered = given = 0
     began: int | None = None
@@ -49,23 +49,25 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
                 state = (entered - len(ends) * inputs, tuple(p.state() for p in parts))
                 if state in seen:
                     period = len(ends) - 1 - seen[state]
-                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], True, _held(parts))
+                    return Schedule(tuple(ends), period, ends[-1] - ends[-1 - period], True, _held(parts), settle)
                 seen[state] = len(ends) - 1
                 if clock > CLOCKS and len(ends) > 2:
                     break
         clock += 1
         if clock - (ends[-1] + (began or 0) if ends else 0) > MAX_CLOCKS:
             raise InputError(f"the schedule needs more than {MAX_CLOCKS:,} clocks for a sample; give it more lanes")
-    return Schedule(tuple(ends), 1, ends[-1] - ends[-2], False, _held(parts))
+    return Schedule(tuple(ends), 1, ends[-1] - ends[-2], False, _held(parts), settle)
 
 
 def _held(parts: Sequence[Part]) -> tuple[int, ...]:
     return tuple(p.most for p in parts if isinstance(p, Queue))
 
 
-def _settle(parts: Sequence[Part]) -> None:
-    """Without input, until nothing moves any more: what reads padding first has gone as far as it can."""
+def _settle(parts: Sequence[Part]) -> int:
+    """Without input, until nothing moves any more: what reads padding first has gone as far as it can. The clocks that
+    it took."""
     before: Any = None
+    clocks = -1
     while (state := tuple(p.state() for p in parts)) != before:
         before = state
         for part in parts:
@@ -74,3 +76,5 @@ def _settle(parts: Sequence[Part]) -> None:
             part.backward()
         for part in parts:
             part.clock()
+        clocks += 1
+    return clocks
