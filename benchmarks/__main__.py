@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched
+from benchmarks.results import Figure
 from toolkit.report.tables import table
 
 PARTS = {
@@ -26,6 +27,12 @@ PARTS = {
 ON_MNIST = ("mnist", "cnn")
 
 
+def told(figures: list[Figure]) -> str:
+    """Figures as a table."""
+    rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
+    return "\n".join(table(rows + [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures], 5))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("-o", "--out", type=Path, default=Path("bench-out"))
@@ -37,11 +44,13 @@ def main() -> int:
         parser.error(f"--only {args.only} needs --mnist FOLDER")
     args.out.mkdir(parents=True, exist_ok=True)
     wanted = [args.only] if args.only else [name for name in PARTS if name not in ON_MNIST or args.mnist]
-    figures = [figure for name in wanted for figure in PARTS[name](args)]
-    rows = [("figure", "shiftwright", "beside it", "goal", "reached")]
-    rows += [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures]
-    text = "\n".join(table(rows, 5))
-    print(text)
+    figures: list[Figure] = []
+    for name in wanted:
+        made = PARTS[name](args)
+        print(f"\n{name}\n{told(made)}", flush=True)  # a part that took long is not lost with the next
+        figures += made
+    text = told(figures)
+    print(f"\nall\n{text}" if len(wanted) > 1 else "")
     (args.out / "bench.txt").write_text(text + "\n")
     (args.out / "bench.json").write_text(json.dumps([asdict(f) for f in figures], indent=1) + "\n")
     return 1 if any(f.reached is False for f in figures) else 0

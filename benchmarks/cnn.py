@@ -1,14 +1,12 @@
 """Convolutional networks on MNIST: a LeNet and a small residual network, float against log2 weights of 4 bits, and
 their folded RTL over a thousand test images.
 
-`python -m benchmarks.cnn --mnist FOLDER -o DIR` leaves each as DIR/NAME.swd and DIR/cnn_NAME, the project.
+Each is left as NAME.swd and cnn_NAME, the project.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,6 @@ from toolkit.compress.train import train
 from toolkit.design import Design
 from toolkit.generate import generate
 from toolkit.hardware import Options
-from toolkit.report.tables import table
 from toolkit.simulation import simulate
 
 SIDE = 28
@@ -87,19 +84,3 @@ def simulated(name: str, design: Design, codes: np.ndarray, folder: Path) -> lis
         Figure(f"{name}, interval as simulated", f"{found.initiation_interval:,.0f} clocks",
                f"busiest layer {bound:,}", f"at most {SLACK:g} times it", found.initiation_interval <= SLACK * bound),
     ]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.cnn")
-    parser.add_argument("--mnist", type=Path, required=True, help="a folder with MNIST's 10,000 test images")
-    parser.add_argument("-o", "--out", type=Path, default=Path("bench-out"))
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of float training; half as many with log2 weights")
-    args = parser.parse_args()
-    figures = measure(args.mnist, args.out, args.epochs)
-    rows = [("figure", "shiftwright", "float", "goal", "reached")]
-    print("\n".join(table(rows + [(f.name, f.ours, f.peer, f.goal, f.verdict) for f in figures], 5)))
-    return 1 if any(f.reached is False for f in figures) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
