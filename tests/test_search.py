@@ -15,6 +15,8 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from test_compress import blobs
 from test_techniques import plain
 
@@ -23,7 +25,7 @@ from toolkit.compress.train import train
 from toolkit.demo import save_pt2
 from toolkit.errors import InputError
 from toolkit.search import storage
-from toolkit.search.run import DATABASE
+from toolkit.search.run import DATABASE, spread
 from toolkit.search.search import Found, full, hypervolume, pareto
 from toolkit.search.space import Choice
 from toolkit.search.storage import opened
@@ -67,6 +69,14 @@ def test_one_seed_gives_one_search(found, model, tmp_path: Path):
     _, result = found
     again = run_search(model, blobs(), tmp_path / "s", trials=12, limits=Limits(60, 0.3), settings=QUICK, finalists=3)
     assert (again.trials, again.finalists) == (result.trials, result.finalists)
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_the_finalists_are_the_ends_of_the_front_and_what_lies_between(many: int, count: int):
+    front = [Found(i, Choice(f"log2:{i // 2}", (), 8), 0.5, i // 2, 0, False, True) for i in range(2 * many)]
+    picked = [f.bytes for f in spread(front, count)]
+    assert picked == sorted(set(picked)) and len(picked) == min(count, many)
+    assert picked[0] == 0 and (count == 1 or picked[-1] == many - 1)
 
 
 def test_running_it_again_goes_on_where_it_stopped(found, model):

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolkit.build import Built, build
 from toolkit.capture.capture import Source
 from toolkit.compress import Data, Settings
@@ -78,9 +80,7 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
             _leave_nothing(out)
         raise
     chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
-    # Spread over the front: the ends and what lies between them.
-    step = max(len(chosen) / finalists, 1.0)
-    picked = [chosen[int(i * step)] for i in range(min(finalists, len(chosen)))]
+    picked = spread(chosen, finalists)
     trained, original = [], (0.0, 0)
     with bar("training the finalists", len(picked)) as advance:
         for one in picked:
@@ -97,6 +97,14 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))
     return result
+
+
+def spread(front: list[Found], count: int) -> list[Found]:
+    """At most `count` trials of a front: its two ends and what lies evenly between them. A choice that came up twice
+    counts once."""
+    once = list({one.choice: one for one in front}.values())
+    places = np.linspace(0, len(once) - 1, min(count, len(once))).round().astype(int)
+    return [once[i] for i in places]
 
 
 def build_trial(folder: Path | str, number: int, model: Source, data: Data, out: Path | str, **options: Any) -> Built:
