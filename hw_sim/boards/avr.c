@@ -6,7 +6,8 @@
 #include <avr/sleep.h>
 #include <stdint.h>
 
-/* in.bin, or nothing: the last part of flash, behind what never returns, so that constants stay in the first 64 KiB. */
+/* in.bin, or nothing: behind all code, so that constants stay in the first 64 KiB of flash. The processor sleeps before
+   it would run into it. */
 __asm__(".pushsection .fini0,\"ax\"\n"
         "samples:\n"
 #ifdef SAMPLES
