@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,12 +161,13 @@ def test_every_bit_and_every_clock_of_every_folded_layer_is_right(folded: Path):
     assert found.wrong_bits == 0 and found.samples == 60
 
 
-def test_folded_rtl_is_lint_clean(folded: Path):
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, folded / "sim" / "run.py", folded, "--lint"], capture_output=True, text=True)
+def assert_lint_clean(folder: Path) -> None:
+    done = subprocess.run([sys.executable, folder / "sim" / "run.py", folder, "--lint"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_folded_rtl_is_lint_clean(folded: Path):
+    assert_lint_clean(folded)
 
 
 def test_a_flipped_bit_in_a_rom_names_its_layer(folded: Path):
@@ -196,6 +199,15 @@ def test_padding_does_not_wait_for_elements_that_the_frame_before_did_not_need(t
     assert made.entries["verilog"]["initiation_interval"] == 56
     found = simulate(tmp_path / "p", bench="player")
     assert found.ok, found.failures
+
+
+def test_a_window_that_sees_nothing_but_padding_gives_one_frame_for_each_that_comes(tmp_path: Path):
+    blind = conv("blind", "x", (3, 2), Window.of((2,), (1,), ((1, 1),), (2,)))
+    design = Design("d", Tensor("x", (1, 3), WIDE), (blind, conv("next", "blind", (2, 2), Window.of((1,)))))
+    generate(design, tmp_path / "p", options=Options(arch="folded"), vectors=40)
+    found = simulate(tmp_path / "p", stalls=True, axi_samples=20)
+    assert found.ok, found.failures
+    assert_lint_clean(tmp_path / "p")
 
 
 def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():

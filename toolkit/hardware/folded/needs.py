@@ -34,7 +34,7 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
 
 def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
     """What each tap of a frame waits for; padding waits for nothing."""
-    taps = node.reader.taps if node.reader else np.arange(len(inputs))
+    taps = node.reader.waits if node.reader else np.arange(len(inputs))
     return np.where(taps >= 0, inputs[taps], -1)
 
 

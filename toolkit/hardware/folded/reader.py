@@ -81,6 +81,17 @@ class Reader:
         return np.where((y >= 0) & (y < self.height) & (x >= 0) & (x < self.width), at, -1)
 
     @cached_property
+    def blind(self) -> bool:
+        """Whether every tap is padding, as where dilation steps over a single pixel."""
+        return bool(np.all(self.taps < 0))
+
+    @cached_property
+    def waits(self) -> np.ndarray:
+        """int64 (taps,): the element that each tap waits for, -1 where for none. What sees nothing but padding waits
+        for the frame's first, or it would never stop."""
+        return np.zeros_like(self.taps) if self.blind else self.taps
+
+    @cached_property
     def limits(self) -> np.ndarray:
         """int64 (taps,): while at a tap, so many elements of this frame and the next may have been written."""
         return self.depth + np.maximum(self.values("keep"), 0)

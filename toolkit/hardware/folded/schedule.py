@@ -47,7 +47,7 @@ class Engine:
         self.x, self.y = x, y
         self.mac = node.kind == "mac"
         stages = MAC_STAGES if self.mac else POOL_STAGES
-        taps = node.reader.taps if node.reader else np.arange(node.inputs[0].size)
+        taps = node.reader.waits if node.reader else np.arange(node.inputs[0].size)
         results = len(node.sequence[0]) if self.mac else node.output.size
         each = len(taps) // results
         last = np.arange(len(taps)) % each == each - 1

@@ -40,7 +40,7 @@ def context(reader: Reader) -> dict[str, Any]:
         "place_step": _steps(reader, loops, "at", lambda v: literal(v % reader.depth, place_bits + 1),
                              reader.next_frame),
         "depth_word": literal(reader.depth, place_bits + 1), "keep": None, "y": None, "x": None,
-        "table": None,
+        "table": None, "blind": reader.blind,
     }
     if reader.table is not None:
         found["half"] = literal(reader.frame, place_bits)
