@@ -41,7 +41,7 @@ class Book:
     @property
     def entries(self) -> int:
         """Words of the table that one input is spread to."""
-        below = (self.bits - 1) // 4 if self.split else 0
+        below = half_bytes(self.bits) if self.kind == "whole" else 0
         return DIGIT * below + (1 << (self.bits - 4 * below))
 
     def row_bytes(self, count: int) -> int:
@@ -67,6 +67,11 @@ def book(values: np.ndarray, whole: bool) -> tuple[Book, np.ndarray]:
         raise InputError(f"weights of {bits} bits beside a common power of two; the target c takes {MAX_BITS}; use "
                          f"int:{MAX_BITS} or narrower, log2 or log2x2 weights")
     return Book("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint16)
+
+
+def half_bytes(bits: int) -> int:
+    """Half bytes of a two's complement code that have a table of their own, below its signed rest."""
+    return (bits - 1) // 4 if bits > 4 else 0
 
 
 def packed(codes: np.ndarray, bits: int) -> np.ndarray:

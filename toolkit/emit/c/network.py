@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.design import Design, Layer, Reshape, Tensor
+from toolkit.emit.c.book import half_bytes
 from toolkit.emit.c.layers import Part, Table, part
 from toolkit.emit.c.memory import SIZES, Buffer, Pools, place
 from toolkit.emit.c.types import CType, of_format, smallest
@@ -122,7 +123,7 @@ def _counter(design: Design) -> str:
 
 def _helpers(text: str, counter: str) -> str:
     """The functions that the layers' `text` calls; what only one kind of machine calls is only there on that kind."""
-    module = environment().get_template("c/helpers.j2").make_module({"counter": counter})
+    module = environment().get_template("c/helpers.j2").make_module({"counter": counter, "half_bytes": half_bytes})
     always = {match.groups() for match in HELPER.finditer(CHOICE.sub("", text))}
     always |= {("shl", None, word) for name, _, word in always if name == "add_shifted"}
     used = always | {match.groups() for match in HELPER.finditer(text)}
