@@ -11,6 +11,7 @@ import numpy as np
 from toolkit.design import Design
 from toolkit.emit import vectors as test_vectors
 from toolkit.emit.project import write_project
+from toolkit.emit.recipe import Recipe
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.targets import TARGETS, check_targets
 from toolkit.folder import check_ours, output_folder
@@ -47,12 +48,13 @@ def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str
     check_ours(out)
     if not isinstance(design, Design):
         design = Design.load(design)
-    job = Job(design, options or Options())
+    options = options or Options()
+    job = Job(design, options)
     made = {name: TARGETS[name](job) for name in targets}
     if vectors is None:
         interval = made["verilog"].entry["initiation_interval"] if "verilog" in made else 1
         vectors = test_vectors.affordable(design, interval)
     checks = test_vectors.make(design, test, vectors, seed)
     with output_folder(out) as fresh:
-        write_project(fresh, design, made, checks)
+        write_project(fresh, design, made, checks, Recipe(targets, options, vectors, seed, len(checks.sets) > 2))
     return Generated(Path(out), design, made)
