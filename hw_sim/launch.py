@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from errors import SimulationError
-from processes import Deadline, end
+from processes import Deadline, end, start
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,8 +24,7 @@ class Running:
         self.work, self.module = work, module
         command = [sys.executable, "-B", str(HERE / "launch.py"), str(build), module, str(work), str(seed), *args]
         self.output = (work / "output.txt").open("w+")
-        self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
+        self.process = start(command, stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     def wait(self, deadline: Deadline) -> None:
         """Wait for its end; SimulationError if it takes longer or did not end well."""

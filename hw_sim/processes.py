@@ -59,19 +59,37 @@ def listen() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(STOPPING[signal.Signals(number)])
+    if _starting:
+        _held.append(STOPPING[signal.Signals(number)])
+    else:
+        raise Interrupted(STOPPING[signal.Signals(number)])
+
+
+_living: set[subprocess.Popen[bytes]] = set()
+_starting: list[bool] = []
+_held: list[int] = []
+
+
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A program in a session of its own, to be ended by `end`. An interrupt waits until it is known, else nobody could
+    end it. Raises NoTool where it cannot be started."""
+    _starting.append(True)
+    try:
+        process = subprocess.Popen(list(command), start_new_session=True, **options)
+        _living.add(process)
+    except OSError as error:
+        raise NoTool(f"{command[0]} cannot be run: {error.strerror}") from error
+    finally:
+        _starting.pop()
+    if _held:
+        raise Interrupted(_held[0])
+    return process
 
 
 @contextmanager
 def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in a session of its own; its whole process group is ended when the block is left.
-
-    Raises NoTool where it cannot be started.
-    """
-    try:
-        process = subprocess.Popen(list(command), start_new_session=True, **options)
-    except OSError as error:
-        raise NoTool(f"{command[0]} cannot be run: {error.strerror}") from error
+    """The same; its whole process group is ended when the block is left."""
+    process = start(command, **options)
     try:
         yield process
     finally:
@@ -83,6 +101,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    _living.discard(process)
+
+
+def end_all() -> None:
+    """End whatever was started and not ended yet."""
+    for process in list(_living):
+        end(process)
 
 
 def run(command: Sequence[str], deadline: Deadline, data: bytes = b"", *, cwd: Path | None = None,

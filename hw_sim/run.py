@@ -94,6 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"interrupted: there is no result; what was built stays in '{args.folder / 'build'}' for the next run",
               file=sys.stderr)
         return interrupted.code
+    finally:
+        processes.end_all()
 
 
 def _watch(deadline: processes.Deadline) -> None:

@@ -36,6 +36,8 @@ def output_folder(path: Path | str) -> Iterator[Path]:
     check_ours(path)
     path = path.resolve() if path.exists() else path
     there = path.exists()
+    if there and path == Path.cwd():
+        raise InputError(f"'{path}' is the folder that you are in; name another with -o")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(path)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOPPING = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """Signals that end a command tidily, and the exit code each gives."""
@@ -34,6 +38,30 @@ def ended() -> int | None:
     return _received[0]
 
 
+@contextmanager
+def started(command: Sequence[str], end: Callable[[subprocess.Popen[bytes]], None],
+            **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a session of its own, ended by `end` when the block is left. An interrupt waits until it is known,
+    else nobody could end it."""
+    _starting.append(True)
+    try:
+        process = subprocess.Popen(list(command), start_new_session=True, **options)
+    except BaseException:
+        _starting.pop()
+        raise
+    try:
+        _starting.pop()
+        if _received:
+            raise KeyboardInterrupt
+        yield process
+    finally:
+        end(process)
+
+
+_starting: list[bool] = []
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _received.append(STOPPING[signal.Signals(number)])
-    raise KeyboardInterrupt
+    if not _starting:
+        raise KeyboardInterrupt

@@ -115,11 +115,6 @@ def _run(command: list[str], environment: dict[str, str], timeout: float) -> tup
     env = {**os.environ, **environment, "SHIFTWRIGHT_PROGRESS": "1"}
     kept: list[str] = []
     with bar("simulating", None) as advance, tempfile.TemporaryFile() as out:
-        # What they print goes to a file: a pipe that nobody reads would hold them up when it is full.
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, env=env, stdin=subprocess.DEVNULL,
-                                   start_new_session=True)
-        assert process.stderr is not None
-
         def listen(lines: IO[bytes]) -> None:
             for line in lines:
                 text = line.decode(errors="replace")
@@ -128,15 +123,17 @@ def _run(command: list[str], environment: dict[str, str], timeout: float) -> tup
                 else:
                     kept.append(text)
 
-        told = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
-        told.start()
-        try:
-            process.wait(timeout + GRACE)
-        except subprocess.TimeoutExpired:
-            raise CheckFailed(f"the simulation did not end within {timeout:g} s, and was ended; a longer --timeout may "
-                              "help, if the network is large") from None
-        finally:
-            _end(process)
+        # What they print goes to a file: a pipe that nobody reads would hold them up when it is full.
+        with interrupts.started(command, _end, stdout=out, stderr=subprocess.PIPE, env=env,
+                                stdin=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            told = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
+            told.start()
+            try:
+                process.wait(timeout + GRACE)
+            except subprocess.TimeoutExpired:
+                raise CheckFailed(f"the simulation did not end within {timeout:g} s, and was ended; a longer --timeout "
+                                  "may help, if the network is large") from None
         told.join(GRACE)
         out.seek(0)
         return process.returncode, out.read().decode(errors="replace"), "".join(kept)
