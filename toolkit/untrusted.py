@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from math import isfinite, prod
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Archive:
         members: dict[str, zipfile.ZipInfo] = {}
         for info in found:
             name = info.filename
-            if len(name) > MAX_NAME or "\0" in info.orig_filename or not _encodes(name):
+            if len(name) > MAX_NAME or "\0" in info.orig_filename or not encodes(name):
                 raise self.fail(f"holds a member of an impossible name, '{name[:60]}'")
             if name in members:
                 raise self.fail(f"holds '{name[:60]}' twice")
@@ -101,7 +101,7 @@ class Archive:
         end = 0
         for info in sorted(found, key=lambda info: info.header_offset):
             start = info.header_offset
-            self._file.seek(start)
+            self._file.seek(max(start, 0))
             head = self._file.read(30)
             if start < end or len(head) < 30 or head[:4] != b"PK\3\4" or (end == 0 and start):
                 raise self.fail("has members that overlap, or bytes before its first entry")
@@ -140,9 +140,10 @@ class Archive:
         info = self.members[name]
         try:
             with self._zip.open(info) as stream:
-                shape, fortran, dtype, header = read_header(stream, info.file_size, kinds)
-                self.take(prod(shape))
-                flat = _filled(stream, prod(shape), dtype)  # type: ignore[arg-type]
+                shape, fortran, dtype = read_header(stream, info.file_size, kinds)
+                count = prod(shape)
+                self.take(count)
+                flat = _filled(stream, count, dtype)
                 if stream.read(1):
                     raise ValueError("it holds more than it declares")
         except InputError:
@@ -162,8 +163,8 @@ class Archive:
                             f"supported for a file of {self.size:,} bytes")
 
 
-def read_header(stream: BinaryIO | Any, size: int, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """(shape, in Fortran's order, dtype, bytes of the header) of a .npy file of `size` bytes, its data next in
+def read_header(stream: Any, size: int, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, in Fortran's order, dtype) of a .npy file of `size` bytes, its data next in
     `stream`. Raises ValueError for an array that is damaged, of another kind, or of another size than it declares."""
     start = stream.read(12)
     if start[:6] != b"\x93NUMPY" or len(start) < 12 or start[6] not in (1, 2) or start[7] != 0:
@@ -188,15 +189,15 @@ def read_header(stream: BinaryIO | Any, size: int, kinds: str) -> tuple[tuple[in
         raise ValueError(f"it holds {str(dtype)[:60]}, which is no number that is supported here")
     if prod(shape) * dtype.itemsize != size - before - length:
         raise ValueError(f"it declares the shape {str(shape)[:80]}, but holds {max(size - before - length, 0):,} bytes")
-    return shape, fortran, dtype, before + length
+    return shape, fortran, dtype
 
 
-def _filled(stream: BinaryIO, count: int, dtype: np.dtype) -> np.ndarray:
+def _filled(stream: Any, count: int, dtype: np.dtype) -> np.ndarray:
     flat = np.empty(count, dtype)
     raw = flat.view(np.uint8).data if count else memoryview(b"")
     place = 0
     while place < raw.nbytes:
-        got = stream.readinto(raw[place:place + CHUNK])  # type: ignore[attr-defined]
+        got = stream.readinto(raw[place:place + CHUNK])
         if not got:
             raise ValueError("it ends early")
         place += got
@@ -213,7 +214,7 @@ def parse_json(data: bytes) -> Any:
         found = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it nests too deeply") from error
-    if re.search(r"\\u[dD][89a-fA-F]", text) and not _encodes(json.dumps(found, ensure_ascii=False)):
+    if re.search(r"\\u[dD][89a-fA-F]", text) and not encodes(json.dumps(found, ensure_ascii=False)):
         raise ValueError("it holds half of a surrogate pair")
     return found
 
@@ -229,7 +230,8 @@ def _finite(text: str) -> float:
     return number
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
+    """Whether a text is one that UTF-8 can hold: no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,5 +1,5 @@
-""".pt2 files from strangers: an archive of a graph in JSON and of raw tensors. Nothing in it is handed to torch's loader,
-no pickle is loaded and no expression evaluated."""
+""".pt2 files from strangers: an archive of a graph in JSON and of raw tensors. Nothing of it is handed to torch's
+loader, no pickle is loaded and no expression evaluated."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
-from toolkit.capture.limits import SPARE
 from toolkit.capture.program import DTYPES, STRIDED, Program, program_of
 from toolkit.errors import InputError
+from toolkit.limits import SPARE
 from toolkit.untrusted import Archive
 
 MAX_PAYLOAD = 4 << 30
 """Bytes of one stored tensor."""
 MODEL = re.compile(r"models/([A-Za-z0-9_.-]{1,200})\.json")
-UNREAD = re.compile(r"data/sample_inputs/.*|extra/.*|archive_format|archive_version|byteorder|version|\.data/[a-z_]+|.*/")
+UNREAD = re.compile(r"data/sample_inputs/.*|extra/.*|archive_format|archive_version|byteorder|version|\.data/[a-z_]+|"
+                    r".*/")
 """What torch writes beside graph and weights. The sample inputs are a pickle."""
 PAYLOAD = re.compile(r"(weight|tensor)_\d{1,9}")
 
@@ -76,8 +77,8 @@ def _tensor(archive: Archive, place: str, name: str, entry: dict[str, Any],
     """A stored tensor: raw numbers under a shape, strides and an offset that must lie inside them, none twice."""
     file, meta = entry["path_name"], entry["tensor_meta"]
     if entry["use_pickle"] is not False or not isinstance(file, str) or not PAYLOAD.fullmatch(file):
-        raise archive.fail(f"stores '{name[:60]}' as a pickle, which could run code when it is loaded; export the model "
-                           "with plain dense parameters")
+        raise archive.fail(f"stores '{name[:60]}' as a pickle, which could run code when it is loaded; export the "
+                           "model with plain dense parameters")
     if meta["layout"] != STRIDED or meta["dtype"] not in DTYPES:
         raise archive.fail(f"stores '{name[:60]}' sparse or in a type that is not supported; use float32")
     dtype = DTYPES[meta["dtype"]]
@@ -86,7 +87,8 @@ def _tensor(archive: Archive, place: str, name: str, entry: dict[str, Any],
         payloads[key] = _payload(archive, place + file, dtype)
     sizes, strides = ([_whole(n["as_int"]) for n in meta[k]] for k in ("sizes", "strides"))
     offset = _whole(meta["storage_offset"]["as_int"])
-    archive.take(prod(sizes))
+    count: int = prod(sizes)
+    archive.take(count)
     reach = 1  # what the axes of smaller strides reach over
     for stride, size in sorted(zip(strides, sizes, strict=True)):
         if size > 1 and stride < reach:
@@ -94,9 +96,9 @@ def _tensor(archive: Archive, place: str, name: str, entry: dict[str, Any],
                                "export the model with plain dense parameters")
         reach += stride * max(size - 1, 0)
     flat = payloads[key]
-    if len(sizes) > 8 or (prod(sizes) and offset + reach > len(flat)):
+    if len(sizes) > 8 or (count and offset + reach > len(flat)):
         raise archive.fail(f"stores '{name[:60]}' of shape {sizes[:8]}, of which it holds {len(flat):,} numbers")
-    return flat.as_strided(sizes, strides, offset) if prod(sizes) else flat.new_empty(sizes)
+    return flat.as_strided(sizes, strides, offset) if count else flat.new_empty(sizes)
 
 
 def _payload(archive: Archive, member: str, dtype: torch.dtype) -> torch.Tensor:

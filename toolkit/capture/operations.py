@@ -177,3 +177,5 @@ HANDLERS: dict[str, Handler] = {
 }
 EVALUATED = frozenset((*HANDLERS, *CONSTANT, "sym_size")) - {"getitem"}
 """Operations of a file whose shapes are computed by torch: none that makes or reads anything but tensors."""
+ELEMENTWISE = frozenset((*pointwise.HANDLERS, "add", "dropout", "feature_dropout", "detach", "clone", "contiguous"))
+"""Of these, those whose result is of the shape of what they read, where all that they read is of one shape."""

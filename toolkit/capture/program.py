@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from toolkit.capture.limits import Budget
-from toolkit.capture.operations import EVALUATED
+from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.errors import InputError
+from toolkit.limits import MAX_LAYERS, Budget
 
 SCHEMA = 8
-MAX_NODES = 4_000
+MAX_NODES = MAX_LAYERS
 BATCH = 1009
 """What stands for a dynamic batch while shapes are computed: a prime that no network holds by chance."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
@@ -241,7 +241,11 @@ class _Reader:
         if getattr(node.target, "_opname", "").removesuffix("_") not in EVALUATED or any(
                 n.meta["val"] is None for n in node.all_input_nodes):
             return None
-        args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), _without_data)  # type: ignore[misc]
+        known = _unchanged(node)
+        if known is not None:
+            self.budget.tensor(known.shape[1:], path or str(node.target))
+            return known
+        args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), _without_data)
         try:
             value = node.target(*args, **kwargs)  # type: ignore[operator]
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
@@ -251,6 +255,16 @@ class _Reader:
             if isinstance(one, torch.Tensor):
                 self.budget.tensor(one.shape[1:], path or str(node.target))
         return value
+
+
+def _unchanged(node: fx.Node) -> torch.Tensor | None:
+    """What an element-wise operation makes, which is as what it reads: torch takes its time over each of them."""
+    name = getattr(node.target, "_opname", "").removesuffix("_")
+    values = [n.meta["val"] for n in node.all_input_nodes]
+    if name in ELEMENTWISE and values and all(isinstance(v, torch.Tensor) and v.shape == values[0].shape
+                                              for v in values):
+        return values[0]
+    return None
 
 
 def _without_data(value: Any) -> Any:
@@ -312,7 +326,7 @@ def _name(name: Any) -> str:
     return name
 
 
-def _of(kind: type, value: Any) -> Any:
+def _of(kind: Any, value: Any) -> Any:
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise ValueError(f"{str(value)[:40]} is no {kind.__name__}")
     return _number(value) if kind is int else kind(value)
