@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from toolkit.errors import ShiftwrightError, ToolMissing
+from toolkit.printable import printable_lines
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="From a trained PyTorch network to shift-and-add hardware, every bit proved on the way.")
@@ -279,7 +280,7 @@ def _report(report: Any, out: Path, as_json: bool) -> None:
 
 
 def _print(what: Any) -> None:
-    print(what if isinstance(what, str) else json.dumps(what, indent=1))
+    print(printable_lines(what) if isinstance(what, str) else json.dumps(what, indent=1))
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from toolkit.errors import InputError
 from toolkit.limits import MAX_AXES, MAX_VALUE
 
 MAX_BYTES = 2 << 30
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 MAX_STORED = 1 << 29
 """Elements of all constants together."""
 OPSETS = (7, 22)

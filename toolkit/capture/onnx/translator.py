@@ -80,8 +80,8 @@ class Translator:
              **rest: Any) -> Value:
         """Append a step; returns what it makes, plain."""
         if prod(shape) > MAX_VALUE or min(shape, default=0) < 1 or len(shape) > MAX_AXES:
-            raise node.fail(f"makes {prod(shape):,} elements a sample, of shape {str(shape)[:80]}; 1 to {MAX_VALUE:,} in "
-                            f"{MAX_AXES} axes are supported")
+            raise node.fail(f"makes {prod(shape):,} elements a sample, of shape {str(shape)[:80]}; 1 to {MAX_VALUE:,} "
+                            f"in {MAX_AXES} axes are supported")
         if len(self.steps) >= MAX_STEPS:
             raise InputError(f"has more than {MAX_STEPS:,} operations on activations, which is the most supported")
         self._budget.tensor(shape, node.label)
