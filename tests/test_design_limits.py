@@ -79,7 +79,8 @@ def test_codes_stand_for_a_mantissa_and_a_power(form, codes, mantissas, exponent
     (lambda n: TwoTermFormat(n, 2), (3, 8), (2, 9), "outside 3..8"),
     (lambda n: TwoTermFormat(4, n), (2, 7), (1, 8), "2..7"),
     (lambda n: IntegerFormat(n), (2, 16), (1, 17), "outside 2..16"),
-    (lambda n: Weights(IntegerFormat(4), np.ones((1, 1), np.uint8), np.array([n])), (-500, 500), (-501, 501), "-500..500")])
+    (lambda n: Weights(IntegerFormat(4), np.ones((1, 1), np.uint8), np.array([n])), (-500, 500), (-501, 501),
+     "-500..500")])
 def test_a_number_at_the_edge_is_taken_and_one_beyond_is_refused(make, good, bad, word):
     for number in good:
         make(number)
@@ -150,7 +151,7 @@ def test_weights_and_bias_share_a_grid_of_61_bits(bias, bias_frac, fine):
             values, offset, frac = layer.matrix(x)  # a bias as fine as its grid is not moved
             assert offset.item() == bias
             return
-        with pytest.raises(InputError, match="'fc'.*bits on one grid; 61"):
+        with pytest.raises(InputError, match=r"'fc'.*bits on one grid; 61"):
             layer.matrix(x)
 
 
@@ -174,7 +175,7 @@ def test_the_grid_of_a_layers_sums_is_the_finer_of_products_and_bias():
 def test_a_layer_with_two_inputs_where_it_takes_one_is_named():
     for layer in (dense([[1]], [0]), ArgMax("fc", ("x",)), Reshape("fc", ("x",), (1,))):
         twice = type(layer)(**{**vars(layer), "inputs": ("x", "x")})
-        with pytest.raises(InputError, match="'fc'.*takes one input, not 2"):
+        with pytest.raises(InputError, match=r"'fc'.*takes one input, not 2"):
             single(twice)
 
 

@@ -321,7 +321,8 @@ def conv(weights: tuple[int, ...], bias: np.ndarray, groups: int = 1, form: Inte
 
 
 @pytest.mark.parametrize("layer, shape, word", [
-    (conv((2, 2, 3), np.zeros(2, np.int64)), (4, 2), "shape"), (conv((2, 3, 2), np.zeros(2, np.int64)), (4, 2), "would"),
+    (conv((2, 2, 3), np.zeros(2, np.int64)), (4, 2), "shape"),
+    (conv((2, 3, 2), np.zeros(2, np.int64)), (4, 2), "would"),
     (conv((2, 2, 2), np.zeros(3, np.int64)), (4, 2), "bias"), (conv((2, 2, 2), np.zeros(2, np.int32)), (4, 2), "bias"),
     (conv((2, 2, 2), np.zeros(2, np.int64), 0), (4, 2), "0 groups"),
     (conv((4, 2, 1), np.zeros(4, np.int64), 2), (4, 3), "2 groups"),

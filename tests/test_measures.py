@@ -66,7 +66,7 @@ def test_bits_classes_and_values_are_each_judged_by_their_own_rule():
     classes = np.array([0, 1, 1, 1])
     assert right(outputs, classes, "classes").tolist() == [True, True, False, True]
     assert accuracy(outputs, classes, "classes") == 3 / 4 and task_ber(outputs, classes, "classes") is None
-    values = outputs + [[3.0, 0], [0, 4], [0, 0], [0, 0]]
+    values = outputs + np.array([[3.0, 0], [0, 4], [0, 0], [0, 0]])
     assert error(outputs, values, "values") == pytest.approx(math.sqrt((9 + 16) / 8))
     assert accuracy(outputs, values, "values") is None and error(outputs, classes, "classes") is None
 
@@ -85,7 +85,8 @@ def test_the_best_row_is_the_smallest_of_those_that_lose_little():
 
 
 def test_the_pareto_rows_are_those_that_no_other_equals_or_beats():
-    rows = [row("a", 10, 0.5, 0), row("b", 20, 0.9, 0), row("c", 20, 0.8, 0), row("d", 30, 0.9, 0), row("e", 40, 1.0, 0)]
+    rows = [row("a", 10, 0.5, 0), row("b", 20, 0.9, 0), row("c", 20, 0.8, 0), row("d", 30, 0.9, 0),
+            row("e", 40, 1.0, 0)]
     assert [r.name for r in choices.pareto(SimpleNamespace(good=rows))] == ["a", "b", "e"]
     assert [r.name for r in choices.beaten(SimpleNamespace(good=[*rows, row("f", 50, 0.7, 0)]))] == ["f"]
 

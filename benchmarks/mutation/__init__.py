@@ -1,1 +1,1 @@
-"""Mutation run: does a test fail when a line of the program is wrong? `python -m benchmarks.mutation`, or `make mutate`."""
+"""Mutation run: does a test fail when a line of the program is wrong? `make mutate`."""

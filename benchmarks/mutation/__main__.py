@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mutation`: mutants of every room and the list of changed lines, each tried against the tests."""
+"""`python -m benchmarks.mutation`: mutants of every room and the changed lines, each tried against the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.mutation", description=__doc__)
     names = [room.name for room in ROOMS]
     parser.add_argument("-o", "--out", type=Path, default=Path("mutate-out"), help="where results are kept")
-    parser.add_argument("--only", action="append", choices=[*names, changes.NAME], help="this room alone; may be repeated")
+    parser.add_argument("--only", action="append", choices=[*names, changes.NAME],
+                        help="this room alone; may be repeated")
     parser.add_argument("--file", help="mutants of files whose path holds this text alone")
     parser.add_argument("--sample", type=int, default=110, help="mutants of each room")
     parser.add_argument("--all", action="store_true", help="every mutant, not a sample")

@@ -33,7 +33,8 @@ class Covering:
 
     def of_file(self, file: str) -> list[str]:
         """Tests that run any function of a file."""
-        return [test for test, (_, functions) in self.tests.items() if any(f.startswith(f"{file}::") for f in functions)]
+        return [test for test, (_, functions) in self.tests.items()
+                if any(f.startswith(f"{file}::") for f in functions)]
 
 
 def collect(root: Path, slots: child.Slots, store: Path, files: Iterable[str], scratch: Path, old: bool,

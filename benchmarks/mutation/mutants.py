@@ -194,7 +194,8 @@ def _kept(node: cst.Call) -> list[cst.Arg]:
     found = []
     for arg in node.args:
         text = cst.Module([]).code_for_node(arg.value)
-        if ((arg.keyword is not None and arg.keyword.value in ("strict", "copy")) or (name == "reshape" and text == "-1")
+        if ((arg.keyword is not None and arg.keyword.value in ("strict", "copy"))
+                or (name == "reshape" and text == "-1")
                 or (name in ("array", "full", "arange", "zeros") and text == "np.int64")):
             found.append(arg)
     return found

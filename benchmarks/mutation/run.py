@@ -115,8 +115,8 @@ def _room(args: Any, root: Path, room: Room, trial: Trial, tests: Tests, excuses
         batches, cost = tests.batches(mutant, room)
         if trial.store.get(mutant.key, trial.digest, {b.file for b in batches}):
             continue
-        made = dict(key=mutant.key, room=room.name, place=f"{mutant.file}:{mutant.line}", old=mutant.old,
-                    new=mutant.new)
+        made = {"key": mutant.key, "room": room.name, "place": f"{mutant.file}:{mutant.line}", "old": mutant.old,
+                "new": mutant.new}
         if not batches:
             trial.store.add(Outcome(**made, status="no test runs it", tests=trial.digest(())))
             continue
@@ -143,8 +143,8 @@ def _changes(args: Any, root: Path, trial: Trial, place: Path) -> int:
             continue
         batches = [child.Batch(file, tuple(t for t in change.tests if t.partition("::")[0] == file))
                    for file in sorted(files)]
-        made = dict(key=key, room=changes.NAME, place=f"{change.file}:{change.line(root)}",
-                    old=f"{change.why}: {change.old}", new=change.new)
+        made = {"key": key, "room": changes.NAME, "place": f"{change.file}:{change.line(root)}",
+                "old": f"{change.why}: {change.old}", "new": change.new}
         trial.start(change.file, change.applied(root), batches, 60, made)
     trial.slots.finish()
     outcomes = [trial.store.known[c.key(root)] for c in entries]
