@@ -104,7 +104,8 @@ def test_what_is_held_back_waits_in_registers_or_in_queues(tmp_path, changes, me
 @pytest.mark.parametrize("changes, word", [
     ({"memory": {"rom_bits": -1}}, "no whole numbers"), ({"memory": {"rom_bits": True}}, "no whole numbers"),
     ({"memory": {"rom_bits": 1.5}}, "no whole numbers"), ({"memory": 3}, "damaged"),
-    ({"rtl": ["rtl/gone.v"]}, "not there"), ({"rtl": ["net.v"]}, "none of ours"), ({"top": "9"}, "none of ours"), ({"top": "n" * 201}, "none of ours")])
+    ({"rtl": ["rtl/gone.v"]}, "not there"),
+    ({"rtl": ["net.v"]}, "none of ours"), ({"top": "9"}, "none of ours"), ({"top": "n" * 201}, "none of ours")])
 def test_a_damaged_manifest_is_one_sentence(tmp_path, changes, word):
     with pytest.raises(InputError, match=word):
         load(manifest(tmp_path, **changes))
