@@ -62,6 +62,14 @@ def from_words(codes: np.ndarray, elements: int, width: int) -> np.ndarray:
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def wrong_bits(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """int64 (samples,): bits that differ, sample by sample."""
-    return np.bitwise_count(got ^ expected).sum(axis=1, dtype=np.int64)
+def carried(stream: Stream) -> np.ndarray:
+    """uint8 (bytes of a sample,): ones where its beats carry words, zeros where they are padded."""
+    bits = np.zeros((stream.beats, stream.bits), np.uint8)
+    bits[:, :stream.elements * stream.width] = 1
+    bits[-1, (stream.total - (stream.beats - 1) * stream.elements) * stream.width:] = 0
+    return np.packbits(bits.reshape(-1), bitorder="little")
+
+
+def wrong_bits(got: np.ndarray, expected: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """int64 (samples,): bits of `mask` that differ, sample by sample."""
+    return np.bitwise_count((got ^ expected) & mask).sum(axis=1, dtype=np.int64)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from errors import NoTool, SimulationError
 from rtl import Rtl
+from rules import COUNTERS
+from tail import tail_of
 from tools import Verilator
 
 HERE = Path(__file__).resolve().parent
@@ -23,12 +25,11 @@ RUNTIME = ("verilated", "verilated_vpi", "verilated_timing", "verilated_threads"
 OPTIMISE = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1", "OPT_SLOW=-O0")
 PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast", "m_axis_tdata",
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast")
-COUNTERS = ("done", "hung", "got", "first_in", "first_out", "last_out", "wrong_last", "unstable", "surplus")
 
 
 @dataclass(frozen=True)
 class Build:
-    """An executable simulation. `depth` samples fit into its memory at once."""
+    """An executable simulation. `depth` samples fit into its memory at once, and the tail after them."""
 
     folder: Path
     depth: int
@@ -37,10 +38,11 @@ class Build:
 
 
 def depth(rtl: Rtl) -> int:
-    """Samples that the player's memory holds: half of all vectors, since two processes share them."""
-    wanted = max((rtl.samples + 1) // 2, 1024)
+    """Samples that the player's memory holds: half of all vectors, since two processes share them, and the tail."""
+    tail = tail_of(rtl).samples
+    wanted = max((rtl.samples + 1) // 2, 1024) + tail
     sample = 8 * (rtl.input.octets + rtl.output.octets)
-    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16)
+    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16 + tail)
 
 
 def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = False,
@@ -62,7 +64,7 @@ def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = 
                            for layer in rtl.layers for part in parts)
     key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     if not rebuild and (target / "bench").is_file() and _read(target / "key") == key:
-        return Build(target, words, time.perf_counter() - start, True)
+        return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, True)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     (target / "public.vlt").write_text(control)
@@ -70,7 +72,7 @@ def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = 
     _run(rtl, verilator, target, args, defines, waves, jobs, cache)
     _keep(cache, target)
     (target / "key").write_text(key)
-    return Build(target, words, time.perf_counter() - start, False)
+    return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, False)
 
 
 def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],

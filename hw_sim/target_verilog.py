@@ -26,8 +26,9 @@ def lint(manifest: Manifest) -> str:
 
 def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Build the simulation, play the vectors, stream a part of them, and find the layer at fault."""
+    from axi import stream
     from build import build
-    from checks import load, play, stream
+    from checks import load, play
     from diagnose import diagnose
 
     verilator = tools.require()
