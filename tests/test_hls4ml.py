@@ -202,7 +202,7 @@ def test_a_weight_that_was_changed_is_found(project: Path, tmp_path: Path):
     path = next((copy / "hls4ml" / "firmware" / "weights").glob("b*.txt"))
     first, rest = path.read_text().split(",", 1)
     path.write_text(f"{float(first) + 0.25},{rest}")
-    assert any("is not the file that was generated" in line for line in simulate(copy, vectors=200).failures)
+    assert any("differs from what was generated" in line for line in simulate(copy, vectors=200).failures)
     found = simulate(copy, vectors=200, edited=True)
     assert not found.ok and found.wrong_bits > 0
 
