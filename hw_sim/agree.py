@@ -21,12 +21,13 @@ def disagreements(manifest: Manifest, rtl: Rtl, beats: Loaded, words: list[Vecto
         told = []
         for what, codes, stream, hexed, names in (
                 ("inputs", one.inputs, rtl.input, beats.inputs[i], (files.inputs_hex, files.inputs)),
-                ("expected outputs", one.expected, rtl.output, beats.expected[i], (files.expected_hex, files.expected))):
+                ("expected outputs", one.expected, rtl.output, beats.expected[i],
+                 (files.expected_hex, files.expected))):
             sample = _first(codes, stream, hexed)
             if sample is not None:
                 shown = [path.relative_to(manifest.folder).as_posix() for path in names if path]
-                told.append(f"the {what} of '{files.name}' disagree: sample {sample} is one in {shown[0]} and another in "
-                            f"{shown[1]}")
+                told.append(f"the {what} of '{files.name}' disagree: sample {sample} is one in {shown[0]} and another "
+                            f"in {shown[1]}")
         found[files.name] = tuple(told)
     return found
 

@@ -23,7 +23,9 @@ def of_beats(bench: str, name: str, rtl: Rtl, source: np.ndarray, got: np.ndarra
         mismatch = Mismatch(name, sample, element, int(ours[element]), int(theirs[element]), rtl.output.width,
                             source[sample].tobytes(), int((wrong > 0).sum()))
     if padding.any():
-        faults = (*faults, f"padding bits of tdata are not zero in {int(padding.sum())} samples; the first is sample "
-                           f"{int(np.flatnonzero(padding)[0])} of '{name}'")
+        first = int(np.flatnonzero(padding)[0])
+        told = (f"padding bits of tdata are not zero in {int(padding.sum())} samples; the first is sample {first} of "
+                f"'{name}'")
+        faults = (*faults, told)
     return Check(bench, name, len(source), int(valid.sum()) * rtl.output.total * rtl.output.width, int(wrong.sum()),
                  seconds, rate, latency, interval, mismatch, faults)

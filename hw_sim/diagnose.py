@@ -21,8 +21,8 @@ PROBED_CLOCKS = 200_000
 
 def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, timeout: float,
              untold: frozenset[str] = frozenset()) -> Diagnosis:
-    """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer. `untold`:
-    layers whose trace is not what was generated, which cannot be blamed."""
+    """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer.
+    `untold`: layers whose trace is not what was generated, which cannot be blamed."""
     built = build(rtl, verilator, probe=True)
     first = rtl.vectors[0]
     traced = read_hex(first.inputs, rtl.input, first.samples)[:rtl.trace_samples]
@@ -60,8 +60,8 @@ def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, time
             name = layer.info.name
             return Diagnosis(name, f"the first layer whose output differs is '{name}' (module {layer.module})", outputs)
     if untold:
-        return Diagnosis(None, f"the traces of {', '.join(map(repr, sorted(untold)))} differ from what was generated; of "
-                               "the other layers none differs", {})
+        return Diagnosis(None, f"the traces of {', '.join(map(repr, sorted(untold)))} differ from what was generated; "
+                               "of the other layers none differs", {})
     if own and _expects(rtl, mismatch, index) != mismatch.expected:
         return Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is right, and the "
                                f"expected outputs of '{mismatch.set}' disagree with the trace of the last layer", {})

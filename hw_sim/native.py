@@ -115,8 +115,10 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
     low, high = _range(output)
     strange = ((got < low) | (got > high)).any(axis=1)
     if strange.any():
-        faults = (*faults, f"{int(strange.sum())} samples hold words that are no codes of {output.format}; the first is "
-                           f"sample {int(np.flatnonzero(strange)[0])} of '{one.name}'")
+        first = int(np.flatnonzero(strange)[0])
+        told = (f"{int(strange.sum())} samples hold words that are no codes of {output.format}; the first is sample "
+                f"{first} of '{one.name}'")
+        faults = (*faults, told)
     mask = np.array((1 << output.width) - 1, f"<u{due.dtype.itemsize}")
     wrong = np.bitwise_count((_unsigned(got) ^ _unsigned(due[:came])) & mask).astype(np.int64)
     mismatch = None
@@ -150,8 +152,8 @@ def _words(path: Path, samples: int, port: Port) -> np.ndarray:
                         f"{(samples, port.elements)} was expected")
     low, high = _range(port)
     if found.size and not low <= int(found.min()) <= int(found.max()) <= high:
-        raise BadFolder(f"'{path}' holds codes from {found.min()} to {found.max()}; {port.format} has those from {low} to "
-                        f"{high}")
+        raise BadFolder(f"'{path}' holds codes from {found.min()} to {found.max()}; {port.format} has those from {low} "
+                        f"to {high}")
     return found
 
 

@@ -1,4 +1,5 @@
-"""cocotb test: let the bench play its memory, wake when all samples are through and when it is done, write down what it counted."""
+"""cocotb test: let the bench play its memory, wake when all samples are through and when it is done, write down what it
+counted."""
 
 from __future__ import annotations
 

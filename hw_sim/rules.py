@@ -15,8 +15,8 @@ BROKEN = {
 WAITS = "tvalid must not wait for tready; while tready was low no output came, and when it rose one did"
 MONITOR = (*BROKEN, "early", "waits", "longest", "gaps", "in_flight", "beats_in", "beats_out", "due_from")
 """Counters that count whoever drives the ports."""
-PLAYER = ("played", "done", "hung", "obliged", "ahead", "got", "first_in", "first_out", "last_out", "first_valid", "tried_valid",
-          "wrong_last", "surplus", "after_valid", "gapped", "stalled_in", "stalled_out")
+PLAYER = ("played", "done", "hung", "obliged", "ahead", "got", "first_in", "first_out", "last_out", "first_valid",
+          "tried_valid", "wrong_last", "surplus", "after_valid", "gapped", "stalled_in", "stalled_out")
 COUNTERS = (*MONITOR, *PLAYER)
 """What Python may read in the built simulation."""
 ENOUGH = 32

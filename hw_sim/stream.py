@@ -7,7 +7,7 @@ import json
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,8 +25,8 @@ CUT_STALLS = 0.3
 
 
 class Bench:
-    """The network under test with a source, a sink, and a watch on both streams. `got`: beats that came; `wrong`: frames
-    that ended at a wrong beat; `obliged`: an output came only when tready had risen."""
+    """The network under test with a source, a sink, and a watch on both streams. `got`: beats that came; `wrong`:
+    frames that ended at a wrong beat; `obliged`: an output came only when tready had risen."""
 
     def __init__(self, dut, job: dict) -> None:
         self.dut, self.job = dut, job
@@ -217,7 +217,8 @@ async def rest(bench: Bench, samples: list[list[int]], result: dict[str, int]) -
     latency = bench.job["latency"]
     filling = max(len(samples) // (3 + len(STALLS)), min(latency + 8, len(samples) // 2), 1)
     samples, filled = samples[:-filling], samples[-filling:]
-    ways = [bench.wait_for_valid, *(partial(bench.stall, share) for share in STALLS), bench.wait_for_valid_and_pause]
+    ways: list[Callable[[], None]] = [
+        bench.wait_for_valid, *(partial(bench.stall, share) for share in STALLS), bench.wait_for_valid_and_pause]
     ends = [len(samples) * (i + 1) // len(ways) for i in range(len(ways))]
     if len(samples) < len(ways):
         ends = [min(i + 1, len(samples)) for i in range(len(ways))]
