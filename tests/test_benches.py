@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed_circuits import FAULTS, choose, wrapped
+from changed_circuits import FAULTS, choose, network, wrapped
 
 from benchmarks.networks import mlp
-from toolkit.api import generate, simulate
+from toolkit.api import Options, generate, simulate
 from toolkit.resources import folder as resource
 
 sys.path.insert(0, str(resource("hw_sim")))
@@ -258,3 +258,31 @@ def test_a_c_program_with_every_bit_wrong_has_a_ber_of_one(tiny: Path, tmp_path:
 def test_a_c_program_that_writes_beside_its_output_is_found(tiny: Path, tmp_path: Path):
     found = changed_c(tiny, tmp_path, "output.after[0] = 1;")
     assert any("wrote beside its output" in line for check in found["checks"] for line in check["failures"])
+
+
+HLS_FAULTS = """{ const char* fault = std::getenv("HLS_FAULT");
+        const char kind = fault == NULL ? ' ' : *fault;
+        if (kind == 'b') packet.data ^= 31;
+        if (kind == 'p') packet.data[7] = 1;
+        if (kind == 'l') packet.last = 0;
+        if (kind == 't') out.write(packet);
+        if (kind != 'm') out.write(packet); }"""
+HLS_SAYS = {"p": "padding bits of the result are not zero", "l": "wrongly marked as last",
+            "t": "wrongly marked as last", "m": "fewer beats than a result has"}
+
+
+def test_an_hls_program_that_is_wrong_is_found(tmp_path: Path, monkeypatch):
+    """One program, whose fault the environment names: every bit inverted, padding, tlast, beats twice, beats missing."""
+    project = tmp_path / "project"
+    generate(network(), project, vectors=100, targets=("hls",), options=Options(arch="folded"))
+    layers = next((project / "hls").glob("*_layers.h"))
+    text = layers.read_text()
+    assert text.count("out.write(packet);") == 1
+    layers.write_text("#include <cstdlib>\n" + text.replace("out.write(packet);", HLS_FAULTS))
+    assert simulate(project, edited=True).ok
+    monkeypatch.setenv("HLS_FAULT", "b")
+    found = simulate(project, edited=True)
+    assert found.hardware_ber == 1.0 and found.bits == 100 * 15 and not found.data["faults"]
+    for kind, told in HLS_SAYS.items():
+        monkeypatch.setenv("HLS_FAULT", kind)
+        assert any(re.search(told, line) for line in simulate(project, edited=True).failures), kind
