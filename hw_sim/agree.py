@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import plainly
 from beats import of_words
 from checks import Loaded
+from errors import BadFolder
 from manifest import Manifest
 from native import Vectors
 from results import Diagnosis
@@ -40,15 +42,13 @@ def _first(codes: np.ndarray, stream: Stream, beats: np.ndarray) -> int | None:
 
 def altered(manifest: Manifest, names: list[str]) -> list[str]:
     """Those of the files that are not what was generated, or are gone."""
-    found = []
-    for name in names:
+    def digest(name: str) -> str:
         try:
-            digest = hashlib.sha256((manifest.folder / name).read_bytes()).hexdigest()
-        except OSError:
-            digest = ""
-        if digest != manifest.files.get(name):
-            found.append(name)
-    return found
+            return hashlib.sha256(plainly.read(manifest.folder / name)).hexdigest()
+        except BadFolder:
+            return ""
+
+    return [name for name in names if digest(name) != manifest.files.get(name)]
 
 
 def blame_vectors(manifest: Manifest, name: str, told: dict[str, tuple[str, ...]]) -> Diagnosis | None:

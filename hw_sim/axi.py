@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import time
 from typing import Any
 
@@ -14,9 +13,11 @@ from build import Build
 from checks import SETTLED, Loaded
 from compare import of_beats
 from launch import Running
+from processes import Deadline
 from results import Check
 from rtl import Rtl
 from rules import ENOUGH, broken, idle
+from workspace import Workspace
 
 CLOCKS = 60_000
 """That the samples take at the most, were there no stalls."""
@@ -26,17 +27,16 @@ FULL = 200
 """Clocks that an output waits, at least, while the network fills up."""
 
 
-def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, timeout: float) -> Check:
+def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, deadline: Deadline,
+           work: Workspace) -> Check:
     """A random choice of the vectors through cocotbext-axi, without stalls and with."""
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
     chosen = _chosen(rtl, len(inputs), samples, seed)
     source, due = inputs[chosen], expected[chosen]
     calm = max(min(CALM, len(source) // 2), 2)
-    work = built.folder / "streamed"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    write_hex(work / "beats.hex", source, rtl.input)
-    (work / "job.json").write_text(json.dumps({
+    place = work.fresh(built.folder / "streamed")
+    write_hex(place / "beats.hex", source, rtl.input)
+    (place / "job.json").write_text(json.dumps({
         "calm": calm, "latency": rtl.latency, "settle": rtl.schedule.settle + SETTLED, "full": FULL,
         "in_beats": rtl.input.beats, "out_beats": rtl.output.beats,
         "folded": rtl.folded, "patience": 20 * rtl.latency + 1000,
@@ -45,15 +45,15 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, t
     args = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
     if built.folder.name == "waves":
         args += ["--trace", "--trace-file", str(built.folder.parent / "waves.vcd")]
-    running = Running(built.folder, "stream", work, args, seed)
+    running = Running(built.folder, "stream", place, args, seed)
     try:
-        running.wait(timeout)
+        running.wait(deadline)
     finally:
         running.stop()
     seconds = time.perf_counter() - start
-    result = json.loads((work / "result.json").read_text())
+    result = json.loads((place / "result.json").read_text())
     octets, beats = rtl.output.bits // 8, rtl.output.beats
-    lines = (work / "received.hex").read_text().split()
+    lines = (place / "received.hex").read_text().split()
     whole = b"".join(int(line, 16).to_bytes(octets, "little") for line in lines[:len(due) * beats])
     came = len(whole) // rtl.output.octets
     got = np.zeros_like(due)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,12 @@ from beats import read_hex, write_hex
 from build import Build
 from compare import of_beats
 from launch import Running
+from processes import Deadline
 from results import Check, shares
 from rtl import Rtl
 from rules import ENOUGH, broken, idle
 from tail import MARGIN, RESETS, Tail, tail_of
+from workspace import Workspace
 
 SETTLED = 8
 """Clocks to wait after what begins with padding has gone ahead."""
@@ -59,7 +60,7 @@ class Part:
 
 
 def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int, seed: int,
-         timeout: float) -> list[Check]:
+         deadline: Deadline, work: Workspace) -> list[Check]:
     """All vectors from memory inside the simulation, in as many processes as there are cores. At full speed, the last
     process plays some of them once more under stalls and after resets."""
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
@@ -68,20 +69,19 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     tail = None if stalls else tail_of(rtl)
     again = np.random.default_rng(seed % 2**63).integers(0, len(inputs), tail.samples if tail else 0)
     parts = [Part(i, min(i + size, len(inputs)), again if i == begins[-1] else again[:0]) for i in begins]
-    work = built.folder / ("stalled" if stalls else "played")
-    shutil.rmtree(work, ignore_errors=True)
+    place = work.fresh(built.folder / ("stalled" if stalls else "played"))
     for number, part in enumerate(parts):
-        (work / str(number)).mkdir(parents=True)
-        write_hex(work / str(number) / "inputs.hex", np.concatenate([inputs[part.begin:part.end], inputs[part.tail]]),
+        (place / str(number)).mkdir(parents=True)
+        write_hex(place / str(number) / "inputs.hex", np.concatenate([inputs[part.begin:part.end], inputs[part.tail]]),
                   rtl.input)
     start = time.perf_counter()
     for first in range(0, len(parts), processes):
-        running = [Running(built.folder, "player", work / str(number),
+        running = [Running(built.folder, "player", place / str(number),
                            _arguments(rtl, part, tail, stalls, seed + number), seed)
                    for number, part in enumerate(parts[first:first + processes], first)]
         try:
             for one in running:
-                one.wait(timeout)
+                one.wait(deadline)
         finally:
             for one in running:
                 one.stop()
@@ -90,10 +90,10 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     got = np.zeros((len(inputs) + len(again), rtl.output.octets), np.uint8)
     valid = np.zeros(len(got), bool)
     for number, part in enumerate(parts):
-        counts.append(json.loads((work / str(number) / "result.json").read_text()))
+        counts.append(json.loads((place / str(number) / "result.json").read_text()))
         all_of_it = part.samples + len(part.tail)
         came = counts[-1]["got"] // rtl.output.beats
-        found = read_hex(work / str(number) / "outputs.hex", rtl.output, all_of_it)
+        found = read_hex(place / str(number) / "outputs.hex", rtl.output, all_of_it)
         got[part.begin:part.begin + all_of_it] = found
         valid[part.begin:part.begin + came] = True
     # Parts of one round run side by side; rounds follow each other.

@@ -27,7 +27,9 @@ import rtl
 import rules
 import tools
 from beats import carried, of_words, words, wrong_bits
+from processes import Deadline
 from results import Check
+from workspace import opened
 
 ARCHITECTURES = ("unrolled", "folded")
 NAMED = ("tdata changes while tvalid waits", "tlast changes while tvalid waits", "tvalid is dropped before tready",
@@ -40,16 +42,21 @@ class Circuit:
     def __init__(self, folder: Path, architecture: str) -> None:
         self.folder = wrapped(folder, architecture)
         self.rtl = rtl.parse(manifest.load(self.folder))
-        self.built = build.build(self.rtl, tools.require())
         self.loaded = checks.load(self.rtl, None)
+        self.deadline = Deadline(1000)
+        with opened(self.folder, self.deadline, print) as work:
+            self.built = build.build(self.rtl, tools.require(self.deadline), work, self.deadline)
 
-    def play(self, fault: int, *, stalls: bool = False, processes: int = 1) -> list[Check]:
+    def play(self, fault: int, *, stalls: bool = False) -> list[Check]:
         choose(self.folder, fault)
-        return checks.play(self.rtl, self.built, self.loaded, stalls=stalls, processes=processes, seed=1, timeout=60)
+        with opened(self.folder, self.deadline, print) as work:
+            return checks.play(self.rtl, self.built, self.loaded, stalls=stalls, processes=1, seed=1,
+                               deadline=self.deadline, work=work)
 
     def stream(self, fault: int) -> Check:
         choose(self.folder, fault)
-        return axi.stream(self.rtl, self.built, self.loaded, samples=250, seed=1, timeout=60)
+        with opened(self.folder, self.deadline, print) as work:
+            return axi.stream(self.rtl, self.built, self.loaded, samples=250, seed=1, deadline=self.deadline, work=work)
 
 
 def said(found: list[Check]) -> str:
@@ -272,7 +279,7 @@ HLS_SAYS = {"p": "padding bits of the result are not zero", "l": "wrongly marked
 
 
 def test_an_hls_program_that_is_wrong_is_found(tmp_path: Path, monkeypatch):
-    """One program, whose fault the environment names: every bit inverted, padding, tlast, beats twice, beats missing."""
+    """One program, whose fault the environment names: every bit inverted, padding, tlast, beats twice or missing."""
     project = tmp_path / "project"
     generate(network(), project, vectors=100, targets=("hls",), options=Options(arch="folded"))
     layers = next((project / "hls").glob("*_layers.h"))
