@@ -219,7 +219,7 @@ def test_a_corrupted_vector_file_is_told_apart_from_a_wrong_layer(tiny: Path, tm
     project = Path(shutil.copytree(tiny, tmp_path / "project"))
     path = project / "vectors" / file
     data = bytearray(path.read_bytes())
-    data[-5] = ord("0") + (data[-5] == ord("0")) if file.endswith("hex") else data[-5] ^ 1
+    data[-4] = ord("0") + (data[-4] == ord("0")) if file.endswith("hex") else data[-4] ^ 1
     path.write_bytes(data)
     found = simulate(project, bench="player", targets=("verilog",))
     assert not found.ok
