@@ -111,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     import manifest as project
     import workspace
     from errors import BadFolder
+    from printable import printable
     from targets import TARGETS
 
     if args.require:
@@ -137,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
         import target_verilog
 
         told = target_verilog.lint(manifest, args.deadline)
-        print(told or f"{manifest.name}: verilator --lint-only -Wall is clean")
+        print(told or f"{printable(manifest.name)}: verilator --lint-only -Wall is clean")
         return 1 if told else 0
     if args.board and "c" not in chosen:
         raise BadFolder("--board runs the target c, which is not among those that are simulated")

@@ -11,6 +11,7 @@ import typer
 
 from toolkit import interrupts
 from toolkit.errors import ShiftwrightError, ToolMissing
+from toolkit.printable import printable_lines
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="From a trained PyTorch network to shift-and-add hardware, every bit proved on the way.")
@@ -311,7 +312,7 @@ def _report(report: Any, out: Path, as_json: bool) -> None:
 
 
 def _print(what: Any) -> None:
-    print(what if isinstance(what, str) else json.dumps(what, indent=1))
+    print(printable_lines(what) if isinstance(what, str) else json.dumps(what, indent=1))
 
 
 def main() -> None:
