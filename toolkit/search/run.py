@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit import interrupts
 from toolkit.build import Built, build
 from toolkit.capture.capture import Source
 from toolkit.compress import Data, Settings
@@ -28,6 +31,10 @@ from toolkit.search.space import Choice
 
 DATABASE = "study.db"
 RESULT = "search.json"
+LEFT = re.compile(r"\.search\.(json|txt|svg)\.[a-z0-9_]{8}")
+"""What a killed worker was writing."""
+FORGOTTEN = 3600
+"""Seconds after which nobody writes it any more."""
 TRAINING = ("epochs", "tuning", "rate", "compensate", "seed")
 """The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
 
@@ -79,6 +86,9 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
     except InputError:
         if fresh:
             _leave_nothing(out)
+        raise
+    except KeyboardInterrupt:
+        interrupts.left(f"finished trials are kept: run it again for '{out}' to go on")
         raise
     chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
     picked = spread(chosen, finalists)
@@ -169,10 +179,15 @@ def _claim(out: Path) -> None:
     """Make the folder, or take one that holds a search."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(p.name for p in out.iterdir()
-                         if not p.name.startswith((DATABASE, "search.")))
+        foreign = []
+        for path in sorted(out.iterdir()):
+            if LEFT.fullmatch(path.name):
+                if time.time() - path.lstat().st_mtime > FORGOTTEN:  # another worker may be writing a younger one
+                    path.unlink(missing_ok=True)
+            elif not path.name.startswith((DATABASE, "search.")):
+                foreign.append(path.name)
         if foreign:
-            raise InputError(f"the folder '{out}' also holds '{foreign[0]}', which is no part of a search; name a new "
+            raise InputError(f"the folder '{out}' also holds {foreign[0]!a}, which is no part of a search; name a new "
                              "one with -o")
         with tempfile.TemporaryFile(dir=out):
             pass
