@@ -19,6 +19,7 @@ from toolkit.compress import Data, Settings
 from toolkit.compress.quantise import Widths
 from toolkit.design.file import write_whole
 from toolkit.errors import InputError
+from toolkit.printable import printable
 from toolkit.progress import bar
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
 from toolkit.report.tables import size, table
@@ -138,7 +139,7 @@ def search_text(result: SearchResult) -> str:
              f"{100 * result.original[0]:.2f} %, {size(result.original[1])}"), "", *table(rows, 1), "",
              f"hypervolume (accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
              "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def search_svg(result: SearchResult) -> str:
