@@ -22,8 +22,7 @@ TAIL = ("drop", "95 % interval", "drop as given", "validation drop", "epochs", "
         "storage")
 EXPLAINED = (
     "Choices are made on the validation samples; rows are reported on the test samples, with 95 % intervals.",
-    "Drop: percentage points below the original trained for as many epochs as the row; as given: without that training."
-    " Positive is worse.",
+    "Drop: points below the original trained for as many epochs as the row; as given: without. Positive is worse.",
 )
 
 
@@ -36,8 +35,8 @@ def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
              f"Non-zero parameters: {original.non_zeros:,}",
              *([f"Task BER: {_percent(original.task_ber)}"] if original.task_ber is not None else []),
              *(_about(sweep, step) for step in (original, *sweep.baselines)), "", *_head("BEST RESULTS PER CATEGORY"),
-             f"Rule: the fewest bytes among the rows with a validation drop of at most {WITHIN:g} points; else the "
-             "least drop.", *EXPLAINED, f"A point is {_point(sweep)}.", ""]
+             (f"Rule: the fewest bytes among the rows with a validation drop of at most {WITHIN:g} points; else the "
+             "least drop."), *EXPLAINED, f"A point is {_point(sweep)}.", ""]
     for key, heading in CATEGORIES.items():
         row = best([r for r in sweep.good if r.category == key])
         if row is not None and row.step is not None:

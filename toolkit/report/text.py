@@ -56,8 +56,8 @@ def _drops(network: Network) -> list[str]:
     last, baseline = (network.steps[-1] if network.steps else None), network.baseline
     if last is None or last.drop is None or baseline is None:
         return []
-    lines = ["", f"drop of the last step: {dropped(last.drop)} against the original trained as long "
-             f"({last.epochs} epochs both: {quality(baseline, test=True)})"]
+    lines = ["", (f"drop of the last step: {dropped(last.drop)} against the original trained as long "
+             f"({last.epochs} epochs both: {quality(baseline, test=True)})")]
     if last.epochs:
         lines.append(f"against the original as given: {dropped(last.drop_as_given)}")
     return lines

@@ -148,8 +148,8 @@ def search_text(result: SearchResult) -> str:
              *(f"{step.name if step.epochs else 'original as given'}: validation {quality(step, test=False)}, test "
                f"{quality(step, test=True)}, {size(step.size)}" for step in (result.original, *result.baselines)), "",
              *table(rows, 1), "",
-             "Drops are percentage points below the original trained for as many epochs; positive is worse. The front "
-             "and the limits go by the validation samples.",
+             ("Drops are percentage points below the original trained for as many epochs; positive is worse. The front "
+             "and the limits go by the validation samples."),
              f"hypervolume (validation accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
              "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
     return "\n".join(lines) + "\n"
