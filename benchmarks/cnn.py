@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ SLACK = 1.05
 
 
 def images(folder: Path) -> Data:
-    """MNIST as (1, 28, 28), the first 8,000 images to train on and the last 2,000 to test on."""
+    """MNIST as (1, 28, 28), split as `mnist_data` does."""
     data = mnist_data(folder)
-    return Data.of(data.x_train.reshape(-1, 1, SIDE, SIDE), data.y_train, data.x_test.reshape(-1, 1, SIDE, SIDE),
-                   data.y_test)
+    shaped = {key: getattr(data, key).reshape(-1, 1, SIDE, SIDE) for key in ("x_train", "x_val", "x_test")}
+    return replace(data, **shaped)
 
 
 def compressed(name: str, data: Data, epochs: int = EPOCHS) -> Compressed:

@@ -44,13 +44,16 @@ def test_weight_bers_are_held_against_the_reported_ones():
     assert _beside("structured_0.3", 25.2, 49.6).reached and not _beside("structured_0.3", 15.88, 49.6).reached
 
 
-def test_mnist_is_split_into_the_first_8000_and_the_last_2000(tmp_path: Path):
+def test_mnist_is_split_into_the_first_8000_of_which_a_fifth_validates_and_the_last_2000(tmp_path: Path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 2, (10_000, 784), np.uint8) * 255, np.arange(10_000, dtype=np.uint8) % 10
     (tmp_path / IMAGES).write_bytes(gzip.compress(bytes(16) + images.tobytes(), 1))
     (tmp_path / LABELS).write_bytes(gzip.compress(bytes(8) + labels.tobytes(), 1))
     data = mnist_data(tmp_path)
-    assert (data.x_train == images[:8000] / 255).all() and (data.x_test == images[8000:] / 255).all()
+    assert len(data.x_train) == 6400 and len(data.x_val) == 1600
+    together = np.concatenate([data.x_train, data.x_val])
+    assert (np.unique(together, axis=0) == np.unique(images[:8000] / np.float32(255), axis=0)).all()
+    assert (data.x_test == images[8000:] / 255).all() and np.bincount(data.y_val).min() > 150
     assert data.y_test is not None and (data.y_test == labels[8000:]).all() and data.task == "classes"
 
 

@@ -220,8 +220,8 @@ def test_scale_and_domain_are_as_asked(option):
 
 def test_labels_that_are_bits_are_measured_as_bits():
     data = blobs()
-    bits = np.stack([data.y_train & 1, data.y_train >> 1, data.y_train > 0], 1)
-    found = compress(plain(6, 16, 3), Data.of(data.x_train, bits, data.x_test, bits), "log2:4", QUICK)
+    train, test = (np.stack([y & 1, y >> 1, y > 0], 1) for y in (data.y_train, data.y_test))
+    found = compress(plain(6, 16, 3), Data.of(data.x_train, train, data.x_test, test), "log2:4", QUICK)
     assert found.data.task == "bits" and found.steps[-1].accuracy is not None
 
 

@@ -102,9 +102,9 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     torch.manual_seed(settings.seed)
     data = data.arranged(model)
     original, argmax = without_argmax(capture(model, data.sample_shape))
-    outputs = evaluate(original, data.x_test[:2])
+    outputs = evaluate(original, data.x_val[:2])
     if not np.isfinite(outputs).all():
-        raise InputError("the model's outputs are not finite on the test samples")
+        raise InputError("the model's outputs are not finite on the validation samples")
     data.check_outputs(outputs.shape[1:])
     settings.overrides.check(original.meta["paths"])
     if scheme.quantise is not None:
