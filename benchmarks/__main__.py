@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched
+from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched, students
 from benchmarks.results import Figure
 from toolkit.report.tables import table
 
@@ -19,6 +19,7 @@ PARTS = {
     "c": lambda args: c.measure(args.out),
     "accuracy": lambda args: accuracy.measure(),
     "compression": lambda args: compression.measure(),
+    "students": lambda args: students.measure(),
     "reference": lambda args: reference.measure(),
     "search": lambda args: searched.measure(),
     "mnist": lambda args: mnist.measure(args.mnist),

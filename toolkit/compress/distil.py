@@ -5,6 +5,10 @@ Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Callable
+
 import torch
 from torch import fx, nn
 
@@ -12,6 +16,9 @@ from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import prune
 from toolkit.compress.student import widths
 from toolkit.compress.train import Loss, plain_loss
+
+ROUNDS = 4
+"""Rounds that a student is trained for at the most."""
 
 
 def student(teacher: fx.GraphModule, share: float, seed: int) -> fx.GraphModule:
@@ -43,3 +50,20 @@ def distilling(temperature: float, mix: float, task: Loss = plain_loss) -> Loss:
         return soft if targets is None else mix * soft + (1 - mix) * task(outputs, targets, taught)
 
     return loss
+
+
+def settle(network: nn.Module, once: Callable[[int], None], judged: Callable[[], float]) -> int:
+    """Train a network in rounds until one brings no smaller loss, ROUNDS at the most; returns how many there were.
+
+    `once(number)` trains it for a round, from the learning rate's start to its end (warm restarts: Loshchilov & Hutter,
+    "SGDR", 2017); `judged()` is its loss on validation samples. The state of the best round stays.
+    """
+    best, state = math.inf, copy.deepcopy(network.state_dict())
+    for number in range(ROUNDS):
+        once(number)
+        now = judged()
+        if not now < best:  # a loss that is no number is no better either
+            network.load_state_dict(state)
+            return number + 1
+        best, state = now, copy.deepcopy(network.state_dict())
+    return ROUNDS

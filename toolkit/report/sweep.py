@@ -14,7 +14,7 @@ from toolkit.report.choices import WITHIN, analysis, best, loss, pareto, recomme
 from toolkit.report.tables import size, table
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
-              "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}
+              "distillation": "KNOWLEDGE DISTILLATION", "combination": "COMBINATIONS"}
 LINE = "=" * 80
 HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER", "lost", "disagreement",
         "parameters", "non-zero", "storage")
