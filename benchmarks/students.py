@@ -8,6 +8,7 @@ from scipy.stats import t
 from benchmarks.results import Figure
 from benchmarks.trained import SEEDS, digits
 from toolkit.compress import Scheme, Settings, compress
+from toolkit.compress.baseline import Baselines
 from toolkit.demo import SETTINGS
 from toolkit.progress import bar
 
@@ -20,14 +21,15 @@ TUNING = 60
 def measure(seeds: int = SEEDS) -> list[Figure]:
     """Accuracy of both, and what the teacher adds: mean over the seeds and its 95 % interval (Student's t)."""
     settings = Settings(epochs=0, tuning=TUNING, rate=SETTINGS.rate)
-    figures, every = [], []
+    figures, every, known = [], [], dict[int, Baselines]()
     with bar("students", seeds * len(SHARES)) as advance:
         for share in SHARES:
             scheme = Scheme.parse(f"distill:{share}")
             found: list[tuple[float, float]] = []
             for seed in range(seeds):
                 model, data = digits("large", seed)
-                taught, alone = (compress(model, data, s, settings).steps[-1]
+                baselines = known.setdefault(seed, Baselines(model, data, settings))
+                taught, alone = (compress(model, data, s, settings, baselines=baselines).steps[-1]
                                  for s in (scheme, scheme.without_teacher))
                 found.append((100 * (taught.accuracy or 0.0), 100 * (alone.accuracy or 0.0)))
                 advance(note=f"{scheme}, seed {seed}")

@@ -29,10 +29,11 @@ def test_a_scheme_is_judged_by_its_mean_over_the_seeds():
     goals = {"log2:4": Goal(4, 50), "log2:3": Goal(1000, 50), "int:4": Goal(4, -50), "log2x2:4": None}
     figures = tabled("blobs", network, goals, QUICK, seeds=2)
     assert [f.reached for f in figures] == [True, False, False, None]
-    assert all("±" in f.ours and "times smaller" in f.ours for f in figures)
+    assert all("times smaller, drop " in f.ours and "95 % interval" in f.ours for f in figures)
+    assert all("2 epochs more on both sides" in f.peer for f in figures)
 
 
-def test_a_gain_of_compensation_must_be_above_its_spread():
+def test_a_gain_of_compensation_must_have_its_interval_above_0():
     two, = compared("blobs", network, ("log2:2",), seeds=2)
     assert two.reached is not None and "gain" in two.peer
 

@@ -237,7 +237,7 @@ def test_weight_ber_counts_bits_of_the_float_patterns():
     graph = capture(nn.Sequential(nn.Linear(2, 2)), (2,))
     with torch.no_grad():
         graph.layer_0.weight.copy_(torch.tensor([[1.0, -1.0], [1.0, 1.0]]))
-        graph.layer_0.bias.zero_()
+        graph.layer_0.bias.fill_(0.5)
     measure = Measure(graph, Data.of(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1])))
     changed = copy.deepcopy(graph)
     with torch.no_grad():

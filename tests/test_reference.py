@@ -189,8 +189,8 @@ def test_codes_at_the_edge_of_a_float_pass_unchanged(form):
     assert design.reference(codes).tolist() == codes.tolist()
 
 
-@pytest.mark.parametrize("count, weight, form", [(2000, 51, FixedPoint(False, 8, 0)), (2000, 65, FixedPoint(False, 8, 0)),
-                                                 (600, 127, FixedPoint(False, 37, 0))])
+@pytest.mark.parametrize("count, weight, form", [
+    (2000, 51, FixedPoint(False, 8, 0)), (2000, 65, FixedPoint(False, 8, 0)), (600, 127, FixedPoint(False, 37, 0))])
 def test_sums_that_pass_a_floats_integers_on_their_way_are_exact(count, weight, form):
     """A bias brings the result back to where a float32 (a float64) would hold it; the sum before it is twice as large,
     and odd."""

@@ -121,7 +121,7 @@ def test_a_hot_teacher_is_followed_by_squared_logits():
 
 
 def test_the_mix_is_the_teachers_share_of_the_loss():
-    """Student (ln 3, 0): cross-entropy with class 1 is ln 4; teacher (0, 0): KL is ln cosh(ln(3) / 2) = ln(2 / sqrt 3)."""
+    """Student (ln 3, 0), teacher (0, 0): cross-entropy with class 1 is ln 4, KL ln cosh(ln(3) / 2) = ln(2 / sqrt 3)."""
     outputs, labels, taught = torch.tensor([[math.log(3), 0.0]]), torch.tensor([1]), torch.zeros(1, 2)
     hard, soft = math.log(4), math.log(2 / math.sqrt(3))
     for mix in (0.0, 0.25, 0.9, 1.0):

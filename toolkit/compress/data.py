@@ -280,7 +280,8 @@ def _held_out(x: np.ndarray, y: np.ndarray | None, seed: int) -> tuple[str, Part
     held[pool[((np.arange(wanted) + 0.5) * len(pool) / wanted).astype(int)]] = True
     how = "as many of each class as its share, " if classes is y else ""
     note = (f"no validation samples were given: {wanted:,} of {count:,} training samples "
-            f"({100 * wanted / count:.0f} %, {how}drawn by seed {seed}) are held out to make choices by; {count - wanted:,} are left to train on")
+            f"({100 * wanted / count:.0f} %, {how}drawn by seed {seed}) are held out to make choices by; "
+            f"{count - wanted:,} are left to train on")
     parts = [(x[mask], None if y is None else y[mask]) for mask in (~held, held)]
     return note, parts[0], parts[1]
 

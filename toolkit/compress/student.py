@@ -99,7 +99,7 @@ class _Shape:
                     self.full[number] = len(layer.weight)
                 group = groups.get(module)
                 inputs = 1 if depthwise(module) else layer.weight.shape[1]
-                reads = {None: 1.0} if depthwise(module) else sources[0]
+                reads: dict[int | None, float] = {None: 1.0} if depthwise(module) else sources[0]
                 if names[module] not in {known.name for known in self.layers}:
                     self.layers.append(_Layer(names[module], len(layer.weight), group, inputs, reads,
                                               prod(layer.weight.shape[2:])))
