@@ -12,6 +12,7 @@ import torch
 
 from toolkit.threads import threads
 
+ROOT = Path(__file__).parent.parent
 RUN = """
 import sys
 from pathlib import Path
@@ -41,17 +42,49 @@ assert torch.get_num_threads() == (count or int(__import__("os").environ["OMP_NU
 """
 
 
+GENERATE = """
+import sys
+from pathlib import Path
+from benchmarks.every_layer import every_image_layer, every_layer
+from benchmarks.networks import mlp
+from toolkit.api import Options, generate
+
+out = Path(sys.argv[1])
+generate(every_layer(), out / "unrolled", targets=("verilog", "hls", "c"), vectors=40, seed=3)
+generate(every_image_layer(), out / "folded", targets=("verilog", "hls", "c"), options=Options(arch="folded"),
+         vectors=20, seed=3)
+generate(mlp((6, 5, 3)), out / "hls4ml", targets=("hls4ml",), vectors=20)
+"""
+
+
+def ran(program: str, out: Path, count: int, *rest: str) -> dict[Path, bytes]:
+    """What a program writes into `out`, in a process with so many threads and a hash seed of its own."""
+    number = {name: str(count) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                            "PYTHONHASHSEED")}
+    done = subprocess.run([sys.executable, "-c", program, str(out), *rest], capture_output=True, text=True, timeout=600,
+                          env={**os.environ, **number}, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def differing(one: dict[Path, bytes], two: dict[Path, bytes]) -> list[Path]:
+    assert one.keys() == two.keys()
+    return [path for path in one if one[path] != two[path]]
+
+
+def test_the_same_design_gives_the_same_bytes_in_every_process(tmp_path: Path):
+    """Sharing, plans, vectors and all that is written, under two orders of Python's sets."""
+    one, two = (ran(GENERATE, tmp_path / str(count), count) for count in (1, 2))
+    assert {path.parts[0] for path in one} == {"unrolled", "folded", "hls4ml"} and len(one) > 60
+    assert differing(one, two) == []
+
+
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(tmp_path: Path):
     """OMP_NUM_THREADS of 1, and of 2 with torch told so too; below a million parameters and above."""
-    for name, environment, count in (("one", "1", "0"), ("two", "2", "2")):
-        done = subprocess.run([sys.executable, "-c", RUN, str(tmp_path / name), count], capture_output=True, text=True,
-                              env={**os.environ, "OMP_NUM_THREADS": environment, "MKL_NUM_THREADS": environment},
-                              timeout=600, check=False)
-        assert done.returncode == 0, done.stderr
-    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
-    assert sum(file.suffix == ".swd" for file in files) == 4 and sum(file.suffix == ".npz" for file in files) == 2
-    for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+    one, two = (ran(RUN, tmp_path / str(count), count, str(told)) for count, told in ((1, 0), (2, 2)))
+    kinds = [path.suffix for path in one]
+    assert kinds.count(".swd") == 4 and kinds.count(".npz") == 2
+    assert differing(one, two) == []
 
 
 def test_the_outer_number_of_threads_holds_and_the_callers_comes_back():
