@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
+import torch
+from test_compress import blobs
+from test_techniques import plain
 
-from toolkit.compress import Data
+from toolkit.api import Limits, compress_all, run_search
+from toolkit.compress import Baselines, Data, Settings, baseline, compress
+from toolkit.compress.train import evaluate, plain_loss, train, whole_loss
 from toolkit.errors import InputError
+from toolkit.search.search import search
+from toolkit.search.storage import STUDY
+
+QUICK = Settings(epochs=2, tuning=3)
+SCHEME = "structured:0.4+log2:3"
 
 
 def numbered(counts: tuple[int, ...], **options) -> Data:
@@ -105,3 +118,230 @@ def test_a_data_file_keeps_its_three_parts(tmp_path: Path):
 def test_what_may_be_looked_at_on_the_way_holds_no_test_sample():
     data = numbered((60, 40)).without_test
     assert data.x_test is data.x_val and data.y_test is data.y_val
+
+
+# --- nothing is trained, calibrated or chosen by the test samples ----------------------------------------------------
+
+def spoilt(data: Data) -> Data:
+    """The same but for test samples of NaN, with labels drawn anew."""
+    labels = np.random.default_rng(9).integers(0, 4, len(data.y_test))
+    return replace(data, x_test=np.full_like(data.x_test, np.nan), y_test=labels)
+
+
+def noise(x: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(5).normal(3, 2, x.shape).astype(np.float32)
+
+
+ON_TEST = {"accuracy", "disagreement", "error", "task_ber", "metric", "output_ber", "interval"}
+
+
+def without_test(step: dict) -> dict:
+    """A step's figures but for what was measured on the test samples."""
+    kept = {key: value for key, value in step.items() if key not in ON_TEST}
+    for key in ("drop", "drop_as_given"):
+        if kept[key] is not None:
+            kept[key] = {part: kept[key][part] for part in ("epochs", "validation")}
+    return kept
+
+
+def saved(design, folder: Path) -> bytes:
+    design.save(folder / "d.swd")
+    return (folder / "d.swd").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("scheme", [SCHEME, "distill:0.5+magnitude:0.5,steps=2+log2x2:4"])
+def test_test_data_of_nan_change_nothing_but_the_final_figures(scheme, tmp_path: Path):
+    model, data = plain(6, 16, 8, 4), blobs()
+    right, wrong = (compress(model, d, scheme, QUICK) for d in (data, spoilt(data)))
+    assert saved(right.design, tmp_path) == saved(wrong.design, tmp_path)
+    for a, b in zip(right.steps, wrong.steps, strict=True):
+        assert without_test(a.to_json()) == without_test(b.to_json())
+    assert right.steps[-1].accuracy != wrong.steps[-1].accuracy, "the test samples are what is reported"
+
+
+def test_a_network_is_trained_and_calibrated_on_training_samples_alone(tmp_path: Path):
+    model, data = plain(6, 16, 8, 4), blobs()
+    seen = saved(compress(model, data, SCHEME, QUICK).design, tmp_path)
+    others = replace(data, x_val=noise(data.x_val), y_val=data.y_val[::-1].copy())
+    assert saved(compress(model, others, SCHEME, QUICK).design, tmp_path) == seen
+    others = replace(data, x_train=noise(data.x_train))
+    assert saved(compress(model, others, SCHEME, QUICK).design, tmp_path) != seen
+
+
+class Sealed(Data):
+    """Data whose test samples nobody may touch."""
+
+    def __getattribute__(self, name: str):
+        if name in ("x_test", "y_test"):
+            raise AssertionError("the test samples were looked at")
+        return super().__getattribute__(name)
+
+
+def sealed(data: Data) -> Sealed:
+    return Sealed(data.x_train, data.y_train, data.x_val, data.y_val, data.x_test, data.y_test, data.notes)
+
+
+def test_without_its_final_figures_a_scheme_never_looks_at_the_test_samples():
+    found = compress(plain(6, 16, 8, 4), sealed(blobs()), SCHEME, QUICK, test=False)
+    last = found.steps[-1]
+    assert last.accuracy is None and last.drop.test is None and 0 < last.quality <= 1
+    with pytest.raises(AssertionError, match="looked at"):
+        compress(plain(6, 16, 8, 4), sealed(blobs()), SCHEME, QUICK)
+
+
+def test_the_trials_of_a_search_never_look_at_the_test_samples(tmp_path: Path):
+    found = [search(plain(6, 12, 4), d, f"sqlite:///{tmp_path}/{i}.db", trials=4, settings=QUICK,
+                    limits=Limits(max_accuracy_drop=5)) for i, d in enumerate((blobs(), sealed(blobs())))]
+    assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_search_ends_with_the_same_choices_whatever_the_test_data(tmp_path: Path):
+    model = plain(6, 12, 4)
+    results = [run_search(model, d, tmp_path / name, trials=5, settings=QUICK, finalists=2, limits=Limits(20, 0.4))
+               for name, d in (("a", blobs()), ("b", spoilt(blobs())))]
+    one, other = results
+    assert one.trials == other.trials and one.volume == other.volume
+    assert [f.number for f in one.front] == [f.number for f in other.front]
+    for a, b in zip(one.finalists, other.finalists, strict=True):
+        assert replace(a, step=None) == replace(b, step=None) and a.step.accuracy != b.step.accuracy
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_best_rows_and_the_pareto_set_are_the_same_whatever_the_test_data(tmp_path: Path):
+    model = plain(6, 16, 8, 4)
+    made = []
+    for name, d in (("a", blobs()), ("b", spoilt(blobs()))):
+        compress_all(model, d, tmp_path / name, schemes=["log2:2", "log2:4", "magnitude:0.7"], reference=False,
+                     settings=QUICK)
+        made.append(json.loads((tmp_path / name / "report.json").read_text()))
+    for key in ("best", "pareto"):
+        assert made[0][key] == made[1][key]
+    for file in (tmp_path / "a" / "rows").glob("*.swd"):
+        assert file.read_bytes() == (tmp_path / "b" / "rows" / file.name).read_bytes()
+
+
+def test_a_callers_training_loop_gets_validation_samples_for_test_samples():
+    seen = []
+    data = blobs()
+    compress(plain(6, 8, 4), data, "log2:4", Settings(epochs=3, trainer=lambda g, d, e: seen.append((d, e))))
+    assert [e for _, e in seen] == [3, 3], "the network, then the original for as long"
+    for d, _ in seen:
+        assert d.x_test is d.x_val and d.y_test is d.y_val and len(d.x_test) == len(data.x_val)
+
+
+def test_training_keeps_the_best_state_not_the_last():
+    data, model = blobs(), plain(6, 16, 4)
+    train(model, data, epochs=20, rate=5e-3, seed=0, what="float")
+    inputs, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    before = whole_loss(model, inputs, labels, inputs)
+    seen = []
+
+    def watched(outputs, targets, taught):
+        if len(outputs) == len(inputs):
+            seen.append(float(plain_loss(outputs, targets, taught)))
+        return plain_loss(outputs, targets, taught)
+
+    train(model, data, epochs=4, rate=3.0, seed=0, what="much too fast", loss=watched)
+    after = whole_loss(model, inputs, labels, inputs)
+    assert len(seen) == 5 and seen[0] == pytest.approx(before) and after == min(seen) < seen[-1]
+
+
+# --- a baseline that is trained as long ------------------------------------------------------------------------------
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """(what, epochs, rate, seed) of every training."""
+    seen = []
+
+    def watched(model, data, **options):
+        seen.append((options["what"], options["epochs"], options["rate"], options["seed"]))
+        train(model, data, **options)
+
+    monkeypatch.setattr(baseline, "train", watched)
+    return seen
+
+
+@pytest.mark.parametrize("scheme", ["log2:4", SCHEME, "structured:0.4,steps=2+log2:3", "magnitude:0.5", "log2:4"])
+def test_the_original_is_trained_for_as_many_epochs_at_the_same_rate(scheme, trainings):
+    found = compress(plain(6, 16, 8, 4), blobs(), scheme, QUICK)
+    *network, (what, epochs, rate, seed) = trainings
+    assert what.startswith("training the original") and sum(part[1] for part in network) == epochs > 0
+    assert {part[2:] for part in network} == {(rate, seed)} == {(QUICK.rate, QUICK.seed)}
+    assert found.steps[-1].epochs == found.baseline.epochs == found.steps[-1].drop.epochs == epochs
+
+
+def test_what_is_not_trained_is_held_against_the_original_as_it_is(trainings):
+    found = compress(plain(6, 16, 8, 4), blobs(), "log2:4", Settings(epochs=0))
+    assert trainings == [] and found.baseline == found.steps[0]
+    assert found.steps[-1].drop == found.steps[-1].drop_as_given and found.steps[-1].epochs == 0
+
+
+def test_a_sweep_trains_one_baseline_for_each_number_of_epochs(trainings, tmp_path: Path):
+    found = compress_all(plain(6, 16, 8, 4), blobs(), tmp_path / "o", reference=False, settings=QUICK,
+                         schemes=["log2:4", "int:4", "magnitude:0.5", "random:0.5", "distill:0.5",
+                                  "magnitude:0.5+log2:4"])
+    assert sorted(e for what, e, *_ in trainings if what.startswith("training the original")) == [2, 3, 5]
+    assert [step.epochs for step in found.baselines] == [2, 3, 5]
+    for row in found.rows:
+        fair = {0: found.original, **{step.epochs: step for step in found.baselines}}[row.step.epochs]
+        assert row.step.drop.test == pytest.approx(100 * (fair.accuracy - row.step.accuracy))
+        assert row.step.drop.validation == pytest.approx(100 * (fair.quality - row.step.quality))
+        assert row.step.drop_as_given.test == pytest.approx(100 * (found.original.accuracy - row.step.accuracy))
+    text = (tmp_path / "o" / "report.txt").read_text()
+    for epochs in (2, 3, 5):
+        assert f"original, trained {epochs} epochs more" in text
+
+
+def test_an_original_that_was_trained_too_little_does_not_make_compression_look_like_a_gain():
+    data, model = blobs(), plain(6, 16, 4)
+    train(model, data, epochs=1, rate=2e-3, seed=0, what="hardly")
+    last = compress(model, data, "log2:4", Settings(epochs=20)).steps[-1]
+    assert last.drop_as_given.test < -40 and abs(last.drop.test) < 8
+
+
+def test_a_baseline_does_not_change_the_original_nor_the_network_that_is_compressed(tmp_path: Path):
+    model, data = plain(6, 16, 4), blobs()
+    baselines = Baselines(model, data, QUICK)
+    before = evaluate(baselines.original, data.x_val)
+    alone = saved(compress(model, data, "log2:4", QUICK).design, tmp_path)
+    baselines.trained(7)
+    assert np.array_equal(evaluate(baselines.original, data.x_val), before)
+    assert saved(compress(model, data, "log2:4", QUICK, baselines=baselines).design, tmp_path) == alone
+
+
+def test_without_labels_the_original_has_nothing_to_learn(trainings):
+    data = Data.of(blobs().x_train, None, blobs().x_test)
+    found = compress(plain(6, 8, 4), data, "log2:3", QUICK)
+    assert not any(what.startswith("training the original") for what, *_ in trainings)
+    last = found.steps[-1]
+    assert found.baseline.disagreement == 0 and last.drop.test == pytest.approx(100 * last.disagreement)
+
+
+def test_baselines_of_other_settings_are_not_shared():
+    baselines = Baselines(plain(6, 8, 4), blobs(), QUICK)
+    with pytest.raises(ValueError, match="other settings"):
+        compress(plain(6, 8, 4), blobs(), "log2:4", replace(QUICK, rate=0.1), baselines=baselines)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+def test_a_limit_of_the_accuracy_drop_is_passed_by_what_is_worse_not_by_what_is_better():
+    limits = Limits(max_accuracy_drop=1.0)
+    assert limits.violated(3.0, 0) == (2.0,) and limits.violated(-3.0, 0) == (-4.0,)
+    assert not limits.kept(1.5, 0) and limits.kept(1.0, 0) and limits.kept(-5.0, 10**9)
+    assert Limits(max_kib=2).violated(0.0, 3 * 1024) == (1.0,) and Limits(1.0, 2.0).violated(2.0, 1024) == (1.0, -1.0)
+    assert Limits().kept(99.0, 10**9)
+
+
+def test_the_sampler_is_told_how_far_each_trial_passes_the_limits(tmp_path: Path):
+    limits = Limits(max_accuracy_drop=3.0, max_kib=0.2)
+    url = f"sqlite:///{tmp_path}/s.db"
+    found = search(plain(6, 16, 4), blobs(), url, trials=5, settings=QUICK, limits=limits)
+    study = optuna.load_study(study_name=STUDY, storage=url)
+    assert any(not f.fits for f in found)
+    for trial, one in zip(study.trials, found, strict=True):
+        told = {key: value for key, value in trial.system_attrs.items() if key.startswith("constraints")}
+        assert sorted(told.values()) == pytest.approx(sorted((one.drop - 3.0, one.bytes / 1024 - 0.2)))
+        assert one.fits == (one.drop <= 3.0 and one.bytes <= 0.2 * 1024)

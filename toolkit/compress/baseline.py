@@ -79,7 +79,7 @@ class Baselines:
         outputs = evaluate(self.original, self.data.x_val[:2])
         if not np.isfinite(outputs).all():
             raise InputError("the model's outputs are not finite on the validation samples")
-        self.data.check_outputs(outputs.shape[1:])
+        (self.data if test else self.data.without_test).check_outputs(outputs.shape[1:])
         self.measure = Measure(self.original, self.data, settings.metric, test=test)
         self._known = {0: self.measure.measured("original", self.original)}
 

@@ -134,7 +134,7 @@ class Data:
     def without_test(self) -> Data:
         """The same with the validation samples in the test samples' place: all that may be looked at while a network
         is made or chosen."""
-        return replace(self, x_test=self.x_val, y_test=self.y_val)
+        return Data(self.x_train, self.y_train, self.x_val, self.y_val, self.x_val, self.y_val, self.notes)
 
     def arranged(self, model: object) -> Data:
         """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
@@ -177,7 +177,8 @@ class Data:
     @property
     def task(self) -> str:
         """`classes`, `bits`, `values` or `none`."""
-        for labels in (self.y_train, self.y_val, self.y_test):
+        for key in ("y_train", "y_val", "y_test"):
+            labels = getattr(self, key)
             if labels is not None:
                 return {"int64": "classes", "uint8": "bits"}.get(labels.dtype.name, "values")
         return "none"

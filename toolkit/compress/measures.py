@@ -326,7 +326,8 @@ def output_ber(outputs: np.ndarray, theirs: np.ndarray, form: FixedPoint | None)
     if form is None:
         patterns = outputs.astype(np.float32).view(np.uint32) ^ theirs.astype(np.float32).view(np.uint32)
         return float(np.bitwise_count(patterns).sum()) / (32 * outputs.size)
-    different = (form.quantise(outputs) ^ form.quantise(theirs)) & ((1 << form.width) - 1)
+    ours, theirs = (form.quantise(np.nan_to_num(values)) for values in (outputs, theirs))
+    different = (ours ^ theirs) & ((1 << form.width) - 1)
     return float(np.bitwise_count(different).sum()) / (form.width * outputs.size)
 
 
