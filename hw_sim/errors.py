@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from printable import printable
+
 
 class SimulationError(Exception):
     """One clear sentence for the user."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(str(message).splitlines())))
 
 
 class BadFolder(SimulationError):

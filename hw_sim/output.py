@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from manifest import Manifest
+from printable import printable
 from results import Check, Mismatch, Outcome
 
 
@@ -99,7 +100,7 @@ def text(result: Result) -> str:
     lines += [f"diagnosis: {o.diagnosis.note}" for o in result.outcomes if o.diagnosis]
     lines.append(f"hardware BER {result.ber:.3g} ({result.wrong_bits:,} of {result.bits:,} bits): "
                  f"{'PASS' if result.ok else 'FAIL'}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def built(outcome: Outcome) -> str:
@@ -146,8 +147,9 @@ def junit(result: Result) -> bytes:
     cases.append(("files as generated", 0.0, result.integrity))
     if result.faults:
         cases.append(("simulation", 0.0, list(result.faults)))
-    name = "".join(c if " " <= c <= "~" else "?" for c in result.manifest.name)  # XML takes no control characters
-    notes = [o.diagnosis.note for o in result.outcomes if o.diagnosis]
+    cases = [(printable(title), seconds, [*map(printable, found)]) for title, seconds, found in cases]
+    name = printable(result.manifest.name)
+    notes = [printable(o.diagnosis.note) for o in result.outcomes if o.diagnosis]
     suite = ElementTree.Element("testsuite", name=name, tests=str(len(cases)),
                                 failures=str(sum(bool(f) for *_, f in cases)),
                                 time=f"{sum(s for _, s, _ in cases):.3f}")

@@ -81,7 +81,8 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
 
     path = tmp_path / "net.swd"
     tiny([[1]], [0]).save(path)
-    monkeypatch.setattr(file, "MAX_BYTES", 100)
+    monkeypatch.setattr(file, "SPARE", 2)
+    monkeypatch.setattr(file, "PER_BYTE", 0)
     with pytest.raises(InputError, match="unpacks to"):
         Design.load(path)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from toolkit.printable import printable
+
+MAX_LENGTH = 2_000
+
 
 class ShiftwrightError(Exception):
     """Base of all errors meant for the user. `exit_code` is what the command line returns."""
 
     exit_code = 2
+    """Names in `message` come from files: what a terminal must not see is taken out here."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).splitlines()))
+        text = printable(" ".join(str(message).splitlines()))
+        super().__init__(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH - 3]}...")
 
 
 class CheckFailed(ShiftwrightError):

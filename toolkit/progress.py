@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from toolkit.printable import printable
+
 _active: list[Progress] = []
 
 
@@ -21,16 +23,16 @@ def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     if own:
         console = Console(stderr=True)
         _active.append(Progress(
-            TextColumn("{task.description:<34}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console, transient=True,
-            disable=not console.is_terminal))
+            TextColumn("{task.description:<34}", markup=False), BarColumn(bar_width=28), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
+            console=console, transient=True, disable=not console.is_terminal))
         _active[0].start()
     progress = _active[0]
-    task = progress.add_task(what[:34], total=total, note="")
+    task = progress.add_task(printable(what[:34]), total=total, note="")
 
     def advance(steps: int = 1, note: str | None = None) -> None:
         if note is not None:
-            progress.update(task, note=note)
+            progress.update(task, note=printable(note))
         progress.advance(task, steps)
 
     try:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from toolkit.limits import SPARE, Budget
+
 ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
           "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard kin, Dropout, Identity, Flatten, "
           "adding two tensors, concatenation, argmax, and a softmax at the end")
@@ -36,6 +38,17 @@ class Builder:
         self.parameters: dict[fx.Node, torch.Tensor] = {}
         self.paths: dict[str, str] = {}
         self.notes: list[str] = []
+        self._named: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._weights = SPARE + 4 * sum(t.numel() for t in self.tensors.values())
+        self.budget = Budget()
+
+    def take(self, elements: int, node: fx.Node) -> None:
+        """Count elements of weights that are about to be copied; refuses more than the model can need."""
+        self._weights -= elements
+        if self._weights < 0:
+            raise self.refuse(node, "its weights are shared by so many layers that they take many times what is "
+                                    "stored")
 
     def place(self, node: fx.Node) -> str:
         """Where `node` stands in the model, for people."""
@@ -64,15 +77,20 @@ class Builder:
     def module(self, node: fx.Node, module: nn.Module, source: fx.Node) -> None:
         """Let `node` be `module` applied to `source`."""
         path = path_of(node)
-        base = re.sub(r"\W+", "_", path).strip("_") or operation(node).strip("_")
+        self.take(sum(p.numel() for p in module.parameters()), node)
+        value = node.meta["val"]
+        self.budget.work(_products(module, tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()), path)
+        base = re.sub(r"[^A-Za-z0-9_]+", "_", path).strip("_") or operation(node).strip("_")
         if not base[0].isalpha():
             base = f"layer_{base}"
-        name, number = base, 2
+        name = base
         while hasattr(self.root, name):
-            name, number = f"{base}_{number}", number + 1
+            self._numbers[base] = number = self._numbers.get(base, 1) + 1
+            name = f"{base}_{number}"
         self.root.add_module(name, module)
-        named = path and not isinstance(module, nn.Flatten | nn.Unflatten) and path not in self.paths.values()
+        named = path and not isinstance(module, nn.Flatten | nn.Unflatten) and path not in self._named
         self.paths[name] = path if named else name
+        self._named.add(self.paths[name])
         self.env[node] = self.graph.call_module(name, (source,))
 
     def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> None:
@@ -121,6 +139,14 @@ def path_of(node: fx.Node) -> str:
 
 def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
     return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
+
+
+def _products(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiplications, or comparisons, that one sample takes to make an output of `shape`."""
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+        return module.weight.numel() * prod(shape[1:])
+    kernel = getattr(module, "kernel_size", 1)
+    return prod(shape) * (kernel if isinstance(kernel, int) else prod(kernel))
 
 
 Handler = Callable[[Builder, fx.Node, str], None]

@@ -13,9 +13,10 @@ from toolkit.capture import images, operations
 from toolkit.capture.builder import Builder, Unsupported
 from toolkit.capture.fold import fold_batch_norms
 from toolkit.capture.onnx import OnnxModule, QuantisedModel
+from toolkit.capture.program import Program
 from toolkit.errors import InputError
 
-Source = nn.Module | torch.export.ExportedProgram
+Source = nn.Module | torch.export.ExportedProgram | Program
 
 
 def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
@@ -28,14 +29,17 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
     if isinstance(model, QuantisedModel):
         raise InputError(f"'{model.file.path}' is quantised already (QONNX) and takes no scheme; `shiftwright build` "
                          "makes hardware of it as it is")
-    if not isinstance(model, nn.Module | torch.export.ExportedProgram):
+    if not isinstance(model, Source):
         raise InputError(f"{type(model).__name__} is no model; give an nn.Module or a .pt2 file")
     if isinstance(model, fx.GraphModule) and "paths" in model.meta:
         return copy.deepcopy(model)
-    program = model if isinstance(model, torch.export.ExportedProgram) else _exported(model, sample_shape)
-    graph = rebuilt(program, sample_shape)
-    if isinstance(model, OnnxModule):
-        graph.meta["notes"] = [*model.notes, *graph.meta["notes"]]
+    if isinstance(model, nn.Module):
+        model, module = _exported(model, sample_shape), model
+    else:
+        module = None
+    graph = rebuilt(model if isinstance(model, Program) else _program(model), sample_shape)
+    if isinstance(module, OnnxModule):
+        graph.meta["notes"] = [*module.notes, *graph.meta["notes"]]
     try:
         with torch.no_grad():
             graph(torch.zeros(2, *sample_shape))
@@ -63,23 +67,30 @@ def _exported(model: nn.Module, sample_shape: tuple[int, ...]) -> torch.export.E
         logging.disable(logging.NOTSET)
 
 
-def rebuilt(program: torch.export.ExportedProgram, sample_shape: tuple[int, ...]) -> fx.GraphModule:
-    """An exported program as a GraphModule of nn modules."""
-    signature = program.graph_signature
-    stored = {**program.state_dict, **program.constants}
+def _program(exported: torch.export.ExportedProgram) -> Program:
+    """What torch.export made, in the form in which a file is read too."""
+    signature = exported.graph_signature
+    stored = {**exported.state_dict, **exported.constants}
     tensors = {spec.arg.name: stored[spec.target] for spec in signature.input_specs
                if spec.target is not None and spec.target in stored}
-    for name, tensor in program.state_dict.items():
+    return Program(exported.graph, tensors, exported.state_dict, tuple(map(str, signature.user_inputs)),
+                   len(signature.user_outputs))
+
+
+def rebuilt(program: Program, sample_shape: tuple[int, ...]) -> fx.GraphModule:
+    """A program as a GraphModule of nn modules."""
+    for name, tensor in program.parameters.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InputError(f"the parameter '{name}' holds values that are not finite")
-    users = list(signature.user_inputs)
-    if len(users) != 1 or len(signature.user_outputs) != 1:
-        raise InputError(f"the model has {len(users)} inputs and {len(signature.user_outputs)} outputs; one of each "
+    if len(program.inputs) != 1 or program.outputs != 1:
+        raise InputError(f"the model has {len(program.inputs)} inputs and {program.outputs} outputs; one of each "
                          "is supported")
-    builder = Builder(tensors, tuple(sample_shape))
+    builder = Builder(program.tensors, tuple(sample_shape))
     for node in program.graph.nodes:
         try:
-            operations.read(builder, node, users[0])
+            operations.read(builder, node, program.inputs[0])
+            if node in builder.env and isinstance(value := node.meta.get("val"), torch.Tensor):
+                builder.budget.tensor(value.shape[1:], builder.place(node))
         except Unsupported as error:
             place = error.path or "the model itself"
             raise InputError(f"the operation '{error.operation}' in '{place}' is not supported: {error.advice}") \

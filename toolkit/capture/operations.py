@@ -35,9 +35,9 @@ def read(b: Builder, node: fx.Node, user_input: str) -> None:
 
 def _constant(b: Builder, node: fx.Node) -> None:
     """Arithmetic of parameters alone, as a transposed weight."""
-    name = operation(node)
-    if name not in ("t", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape"):
+    if operation(node) not in CONSTANT:
         raise b.refuse(node)
+    b.take(sum(b.parameters[a].numel() for a in node.all_input_nodes), node)
     args = [b.parameters[a] if isinstance(a, fx.Node) else a for a in node.args]
     b.parameters[node] = node.target(*args, **node.kwargs)  # type: ignore[operator]
 
@@ -150,6 +150,8 @@ def _item(b: Builder, node: fx.Node, name: str) -> None:
     b.same(node, b.value(node.args[0], node))
 
 
+CONSTANT = ("t", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape")
+"""Of parameters alone."""
 WHY_NOT = {
     "prelu": "its learned slopes are no powers of two; use nn.LeakyReLU with a slope such as 0.125",
     "conv3d": "volumes are not supported; Conv1d and Conv2d are",
@@ -173,3 +175,7 @@ HANDLERS: dict[str, Handler] = {
     "add": _add, **dict.fromkeys(("cat", "concat", "concatenate"), _cat), "getitem": _item,
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax"), _softmax), "argmax": _argmax,
 }
+EVALUATED = frozenset((*HANDLERS, *CONSTANT, "sym_size")) - {"getitem"}
+"""Operations of a file whose shapes are computed by torch: none that makes or reads anything but tensors."""
+ELEMENTWISE = frozenset((*pointwise.HANDLERS, "add", "dropout", "feature_dropout", "detach", "clone", "contiguous"))
+"""Of these, those whose result is of the shape of what they read, where all that they read is of one shape."""

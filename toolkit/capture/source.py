@@ -9,10 +9,11 @@ import torch
 
 from toolkit.capture.archive import load_pt2
 from toolkit.capture.onnx import QuantisedModel, load_onnx
+from toolkit.capture.program import Program
 from toolkit.errors import InputError
 from toolkit.named import named
 
-Loaded = torch.nn.Module | torch.export.ExportedProgram | QuantisedModel
+Loaded = torch.nn.Module | Program | QuantisedModel
 
 
 def load_model(source: str, *, requantise: bool = False) -> Loaded:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.untrusted import Archive
 
-MAX_BYTES = 8 << 30
+SPARE = 1 << 24
+"""Numbers that a file may hold, and PER_BYTE more for each byte of it: deflate can make a thousand out of one."""
+PER_BYTE = 32
 RANDOM = 2048
 """Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
 RANDOM_ELEMENTS = 1 << 24
@@ -91,28 +93,17 @@ class Data:
     def load(cls, path: Path | str, task: str | None = None) -> Data:
         """Read an .npz with x_train, y_train, x_val, y_val, x_test, y_test (the last four may be missing), or x alone,
         as `of`. No pickle is loaded."""
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"the data '{path}' does not exist")
-        if path.stat().st_size == 0:
-            raise InputError(f"the data '{path}' is empty")
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(m.file_size for m in archive.infolist())
-                if size > MAX_BYTES:
-                    raise InputError(f"the data '{path}' unpacks to {size >> 20} MiB; {MAX_BYTES >> 20} is the most")
-            with np.load(path, allow_pickle=False) as file:
-                names = set(file.files)
-                if "x_train" not in names and "x" not in names:
-                    raise InputError(f"the data '{path}' holds {', '.join(sorted(names))[:80] or 'nothing'}; it must "
-                                     "hold x_train, y_train, x_test, y_test, or x alone")
-                found = {key: file[key] for key in ("x", *FILE_KEYS) if key in names}
-        except (zipfile.BadZipFile, EOFError, KeyError) as error:
-            raise InputError(f"the data '{path}' is no .npz file, or a truncated one") from error
-        except ValueError as error:
-            raise InputError(f"the data '{path}' cannot be read: {str(error).splitlines()[0]}") from error
-        except OSError as error:
-            raise InputError(f"the data '{path}' cannot be read: {error.strerror or error}") from error
+        with Archive(Path(path), "the data", SPARE, PER_BYTE) as archive:
+            names = {name.removesuffix(".npy") for name in archive.members}
+            if "x_train" not in names and "x" not in names:
+                raise archive.fail(f"holds {', '.join(sorted(names))[:80] or 'nothing'}; it must hold x_train, "
+                                   "y_train, x_test, y_test, or x alone")
+            try:
+                found = {key: archive.array(f"{key}.npy", "fiub") for key in ("x", *FILE_KEYS) if key in names}
+            except KeyError as error:
+                raise archive.fail(f"has no member {error}; an array is stored under its name and '.npy'") from error
+            except MemoryError as error:
+                raise archive.fail("needs more memory than there is") from error
         return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
                       found.get("y_test"), task, x_val=found.get("x_val"), y_val=found.get("y_val"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,12 @@ from toolkit.design import file, ranges, reference
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.tensors import Tensor
 from toolkit.errors import InputError
+from toolkit.limits import MAX_LAYERS, Budget
+from toolkit.untrusted import encodes
 
 MAX_NAME = 200
+MAX_EDGES = 1 << 16
+"""Inputs of all layers together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +39,13 @@ class Design:
         for name in (self.name, *names):
             if not 0 < len(name) <= MAX_NAME:
                 raise InputError(f"a name of {len(name)} characters is outside 1..{MAX_NAME}: '{name[:40]}'")
+            if not encodes(name):
+                raise InputError(f"the name '{name[:40]}' holds half of a surrogate pair, which no file can hold")
+        if len(self.layers) > MAX_LAYERS or sum(len(layer.inputs) for layer in self.layers) > MAX_EDGES:
+            raise InputError(f"design '{self.name}' has {len(self.layers):,} layers; {MAX_LAYERS:,} with {MAX_EDGES:,} "
+                             "inputs are the most supported")
         if len(set(names)) != len(names):
-            twice = next(n for n in names if names.count(n) > 1)
+            twice = Counter(names).most_common(1)[0][0]
             raise InputError(f"design '{self.name}' has two tensors of the name '{twice}'")
         _ = self.tensors
 
@@ -43,11 +53,18 @@ class Design:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by name: the input first, then each layer's output."""
         found = {self.input.name: self.input}
+        budget = Budget()
+        budget.tensor(self.input.shape, self.input.name)
         for layer in self.layers:
             missing = [n for n in layer.inputs if n not in found]
             if missing:
                 raise layer.fail(f"reads '{missing[0]}', which no layer before it makes")
-            found[layer.name] = layer.output([found[n] for n in layer.inputs])
+            if not layer.inputs:
+                raise layer.fail("reads nothing")
+            inputs = [found[n] for n in layer.inputs]
+            found[layer.name] = made = layer.output(inputs)
+            budget.tensor(made.shape, layer.name)
+            budget.work(layer.products(inputs, made), layer.name)
         return found
 
     @property

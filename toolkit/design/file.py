@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.design.formats import FixedPoint
-from toolkit.design.layers import LAYERS
+from toolkit.design.layers import LAYERS, Layer
 from toolkit.design.tensors import Tensor
 from toolkit.errors import InputError
+from toolkit.limits import MAX_LAYERS
+from toolkit.untrusted import Archive
 
 if TYPE_CHECKING:
     from toolkit.design.design import Design
 
 SCHEMA = 1
-MAX_BYTES = 1 << 30
-"""All arrays of a design together; a file that declares more is refused before any memory is taken."""
-MAX_LAYERS = 10_000
+SPARE = 1 << 23
+"""Elements that all arrays of a design may have, and PER_BYTE more for each byte of the file."""
+PER_BYTE = 8
+MEMBER = re.compile(r"design\.json|arrays/|arrays/(0|[1-9]\d{0,6})_([a-z_]{1,40})\.npy")
 
 
 def save(design: Design, path: Path) -> None:
@@ -71,73 +75,54 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def load(path: Path) -> Design:
     """Read and check a `.swd` file."""
+    try:
+        with Archive(path, "the design", SPARE, PER_BYTE) as archive:
+            return _read(archive)
+    except MemoryError as error:
+        raise InputError(f"the design '{path}' needs more memory than there is") from error
+
+
+def _read(archive: Archive) -> Design:
     from toolkit.design.design import Design
 
+    arrays: dict[str, list[str]] = {}
+    for name in archive.members:
+        match = MEMBER.fullmatch(name)
+        if not match:
+            raise archive.fail(f"holds '{name[:60]}', which is no part of a design; a path that leaves it is none")
+        arrays.setdefault(match[1] or "", []).append(match[2] or "")
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive, path)
-            document = json.loads(archive.read("design.json"))
-            if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-                found = document.get("schema") if isinstance(document, dict) else None
-                raise InputError(f"'{path}' has schema version {found}; this version reads {SCHEMA}")
-            layers = document["layers"]
-            if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
-                raise InputError(f"'{path}' has no list of at most {MAX_LAYERS} layers")
-            made = [_layer(archive, i, entry) for i, entry in enumerate(layers)]
-            head = document["input"]
-            tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]))
-            if not tensor.shape or any(n < 1 for n in tensor.shape) or tensor.size > MAX_BYTES // 8:
-                raise InputError(f"'{path}' has an input of impossible shape {tensor.shape}")
-            design = Design(str(document["name"]), tensor, tuple(made))
-            _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
-            return design
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file '{path}'") from error
-    except InputError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:  # zip, zlib, JSON and numpy each raise their own kinds for a damaged file
-        what = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"'{path}' is no design file, or a damaged one: {what[:200]}") from error
+        if "design.json" not in archive.members:
+            raise archive.fail("is no design file: 'design.json' is missing")
+        document = archive.json("design.json")
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            found = document.get("schema") if isinstance(document, dict) else None
+            raise archive.fail(f"has schema version {str(found)[:40]}; this version reads {SCHEMA}")
+        layers = document["layers"]
+        if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
+            raise archive.fail(f"has no list of at most {MAX_LAYERS:,} layers")
+        head = document["input"]
+        tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]))
+        if not tensor.shape or any(n < 1 for n in tensor.shape):
+            raise archive.fail(f"has an input of impossible shape {str(tensor.shape)[:80]}")
+        made = [_layer(archive, i, entry, arrays.get(str(i), [])) for i, entry in enumerate(layers)]
+        design = Design(str(document["name"]), tensor, tuple(made))
+        _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
+        return design
+    except InputError as error:
+        told = str(error)
+        raise error if told.startswith("the design '") else archive.fail(f"cannot be used: {told}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        what = f"'{str(error.args[0])[:60]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise archive.fail(f"is no design file, or a damaged one: {what[:200]}") from error
 
 
-def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    total = 0
-    for info in archive.infolist():
-        parts = Path(info.filename).parts
-        if info.filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.filename or ":" in info.filename:
-            raise InputError(f"'{path}' holds a path that leaves the archive: '{info.filename[:80]}'")
-        total += info.file_size
-    if total > MAX_BYTES:
-        raise InputError(f"'{path}' unpacks to {total} bytes; {MAX_BYTES} is the most supported")
-
-
-def _layer(archive: zipfile.ZipFile, index: int, entry: dict[str, Any]):
+def _layer(archive: Archive, index: int, entry: dict[str, Any], keys: list[str]) -> Layer:
     kind = entry["kind"]
     if kind not in LAYERS:
         raise InputError(f"layer '{str(entry['name'])[:80]}' is of the unknown kind '{str(kind)[:40]}'")
-    arrays = {}
-    prefix = f"arrays/{index}_"
-    for name in archive.namelist():
-        if name.startswith(prefix) and name.endswith(".npy"):
-            with archive.open(name) as stream:
-                arrays[name[len(prefix):-4]] = _read_array(stream.read(), name)
-    return LAYERS[kind].load(str(entry["name"]), tuple(str(n) for n in entry["inputs"]), entry, arrays)
-
-
-def _read_array(data: bytes, name: str) -> np.ndarray:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"'{name}' has an array header of version {version}")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.hasobject or dtype.kind not in "iu":
-        raise ValueError(f"'{name}' holds {dtype}, not integers")
-    count = 1
-    for n in shape:
-        count *= n
-    if count * dtype.itemsize != len(data) - stream.tell():
-        raise ValueError(f"'{name}' declares {shape} but holds {len(data) - stream.tell()} bytes")
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    arrays = {key: archive.array(f"arrays/{index}_{key}.npy", "iu") for key in keys}
+    inputs = entry["inputs"]
+    if not isinstance(inputs, list):
+        raise InputError(f"layer '{str(entry['name'])[:80]}' has no list of inputs")
+    return LAYERS[kind].load(str(entry["name"]), tuple(str(n) for n in inputs), entry, arrays)

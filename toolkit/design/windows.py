@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.limits import MAX_VALUE
+
+MAX_NUMBER = 1 << 20
+
 
 @dataclass(frozen=True)
 class Window:
@@ -49,6 +53,10 @@ class Window:
             return f"takes an image of {self.rank + 1} axes, channels last, not shape {shape}"
         if min(*self.kernel, *self.stride, *self.dilation) < 1 or min(min(p) for p in self.padding) < 0:
             return "kernel, stride and dilation must be 1 or more, padding 0 or more"
+        padded = shape[-1] * prod(n + sum(p) for n, p in zip(shape, self.padding, strict=False))
+        numbers = (*self.kernel, *self.stride, *self.dilation, *(max(p) for p in self.padding))
+        if max(numbers) > MAX_NUMBER or padded > 4 * MAX_VALUE:
+            return f"its window or padding is larger than what is supported ({4 * MAX_VALUE:,} elements with padding)"
         for size, span, pads in zip(shape, self.span, self.padding, strict=False):
             if size + sum(pads) < span:
                 return f"a window of {span} pixels does not fit an axis of {size} with padding {pads}"

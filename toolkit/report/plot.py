@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from html import escape
+from html import escape as _escape
 
 from toolkit.compress.sweep import Sweep
+from toolkit.printable import printable
 from toolkit.report.choices import pareto
 from toolkit.report.report import Report
+
+
+def escape(text: str) -> str:
+    return _escape(printable(text))
+
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 860, 420, 64, 48, 56
 COLOURS = ("#1f5fa8", "#c2571a", "#2f8f5b", "#8a3fa0", "#a8322f", "#556677")

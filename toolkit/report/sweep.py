@@ -10,6 +10,7 @@ from typing import Any
 import toolkit
 from toolkit.compress.measures import Step
 from toolkit.compress.sweep import Row, Sweep
+from toolkit.printable import printable
 from toolkit.report.choices import WITHIN, analysis, best, pareto, recommendations
 from toolkit.report.differences import between, dropped, quality
 from toolkit.report.tables import size, table
@@ -56,7 +57,7 @@ def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
               *_rows(sweep, pareto(sweep)), "", *_head("RECOMMENDATIONS (from the rows above)"),
               *(f"{i}. {line}" for i, line in enumerate(recommendations(sweep), 1)),
               *(["", *_head("NOTES"), *(f"- {note}" for note in sweep.notes)] if sweep.notes else []), "", LINE, ""]
-    return "\n".join(parts)
+    return "\n".join(map(printable, parts))
 
 
 def to_json(sweep: Sweep) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit.compress.measures import Step
+from toolkit.printable import printable
 from toolkit.report.differences import dropped, quality, share
 from toolkit.report.report import Hardware, Network, Report
 from toolkit.report.tables import size, table
@@ -22,7 +23,7 @@ def text(report: Report) -> str:
         parts += ["", *_hardware(hardware)]
     if report.seconds:
         parts += ["", f"{report.seconds:.1f} s"]
-    return "\n".join([*parts, ""])
+    return "\n".join([*map(printable, parts), ""])
 
 
 def _share(value: float | None, digits: int = 2) -> str:
@@ -92,9 +93,9 @@ def simulation_text(simulation: SimulationResult) -> list[str]:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
     measured = [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in figures.items())}"
                 for target in simulation.data["targets"].values() for machine, figures in target["figures"].items()]
-    return [*table(rows, 3), "", *measured,
+    return [*table(rows, 3), "", *map(printable, measured),
             f"hardware BER {simulation.hardware_ber:.3g} over {simulation.bits:,} bits: {verdict}",
-            *(f"  {line}" for line in simulation.failures)]
+            *(f"  {printable(line)}" for line in simulation.failures)]
 
 
 def _built(target: dict[str, Any]) -> str:

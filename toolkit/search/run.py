@@ -20,6 +20,7 @@ from toolkit.compress.measures import Step
 from toolkit.compress.quantise import Widths
 from toolkit.design.file import write_whole
 from toolkit.errors import InputError
+from toolkit.printable import printable
 from toolkit.progress import bar
 from toolkit.report.differences import between, quality
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
@@ -152,7 +153,7 @@ def search_text(result: SearchResult) -> str:
              "and the limits go by the validation samples."),
              f"hypervolume (validation accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
              "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def search_svg(result: SearchResult) -> str:

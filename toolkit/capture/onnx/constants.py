@@ -16,6 +16,9 @@ BATCH = 0
 SPARE = 1 << 22
 """Elements that all evaluated constants may have beyond four times those that the file stores."""
 
+MOST = 16
+"""How often what a file stores may be evaluated: transposed, scaled, converted, one after the other."""
+
 
 def constant(t: Translator, node: Node) -> None:
     """A Constant node."""
@@ -44,6 +47,8 @@ def evaluate(t: Translator, node: Node) -> bool:
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError) as error:
         raise node.fail(f"its constants do not fit: {str(error)[:120]}") from error
     t.evaluated += np.asarray(found).size
+    if t.evaluated > SPARE + MOST * t.file.stored:
+        raise node.fail("evaluates constants to many times what the file stores; evaluate them when it is exported")
     t.set(node, np.asarray(found))
     return True
 

@@ -15,13 +15,12 @@ from google.protobuf.message import DecodeError
 
 from toolkit.capture.onnx.tensors import declared, shown, to_array, type_name
 from toolkit.errors import InputError
+from toolkit.limits import MAX_AXES, MAX_VALUE
 
 MAX_BYTES = 2 << 30
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 MAX_STORED = 1 << 29
 """Elements of all constants together."""
-MAX_VALUE = 1 << 22
-"""Elements of one sample's tensor."""
 OPSETS = (7, 22)
 DOMAINS = ("", "ai.onnx")
 QONNX_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
@@ -152,6 +151,8 @@ def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
         raise InputError(f"the input {name} is of type {type_name(kind)}; a float32 input is supported, so export the "
                          "model in float32 and convert what feeds it")
     dims = value.type.tensor_type.shape.dim
+    if len(dims) > MAX_AXES + 1:
+        raise InputError(f"the input {name} has {len(dims):,} axes; {MAX_AXES + 1} are the most supported")
     if len(dims) < 2:
         raise InputError(f"the input {name} has {len(dims)} axes; it must be (batch, features) or more")
     for axis, dim in enumerate(dims):

@@ -11,7 +11,7 @@ from toolkit.capture.onnx.values import Value
 
 def gated(t: Translator, gate: Value, x: Value) -> tuple[str, float, Value] | None:
     """(function, factor, argument) where `gate * x` is factor * function(argument); None where it is none known."""
-    made = {s.output: s for s in t.steps}
+    made = t.made
     outer, inside = _unscaled(made, gate.name)
     factor, source = _unscaled(made, x.name)
     found = _known(made, made.get(inside), source)
@@ -47,7 +47,8 @@ def _known(made: dict[str, Step], gate: Step | None, source: str) -> tuple[str, 
 def _unscaled(made: dict[str, Step], name: str) -> tuple[float, str]:
     """(factor, value) such that `name` is the value times the factor."""
     step, factor = made.get(name), 1.0
-    while isinstance(step, Affine) and not step.offset.any() and (step.scale == step.scale[0]).all():
+    most = 8  # scales in a row: more stand in no function that is known
+    while most and isinstance(step, Affine) and not step.offset.any() and (step.scale == step.scale[0]).all():
         factor, name = factor * float(step.scale[0]), step.inputs[0]
-        step = made.get(name)
+        step, most = made.get(name), most - 1
     return factor, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -172,8 +173,17 @@ class Network:
     output: str
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def _readers(self) -> dict[str, list[Step]]:
+        found: dict[str, list[Step]] = {}
+        for step in self.steps:
+            for name in dict.fromkeys(step.inputs):
+                found.setdefault(name, []).append(step)
+        return found
+
     def users(self, value: str) -> list[Step]:
-        return [s for s in self.steps if value in s.inputs]
+        """The steps that read a value."""
+        return self._readers.get(value, [])
 
 
 def name_of(text: str) -> str:

@@ -10,9 +10,12 @@ import onnx
 from onnx import numpy_helper
 
 from toolkit.errors import InputError
+from toolkit.limits import MAX_AXES
 
 MAX_ELEMENTS = 1 << 28
 """Of one constant: 1 GiB of float32."""
+MAX_PATH = 1_000
+"""Characters of the place of external data."""
 TYPES: dict[int, int] = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8, onnx.TensorProto.INT64: 8,
                          onnx.TensorProto.INT32: 4, onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1,
                          onnx.TensorProto.BOOL: 1}
@@ -38,6 +41,8 @@ def shown(name: str) -> str:
 def declared(tensor: onnx.TensorProto) -> int:
     """The elements that a constant says it has."""
     name, dims = shown(tensor.name or "of a Constant node"), tuple(tensor.dims)
+    if len(dims) > MAX_AXES:
+        raise InputError(f"the constant {name} has {len(dims):,} axes; {MAX_AXES} are the most supported")
     if any(d < 0 for d in dims):
         raise InputError(f"the constant {name} has the shape {dims}, which is none")
     if prod(dims) > MAX_ELEMENTS:
@@ -77,8 +82,11 @@ def _external(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
     entries = {e.key: e.value for e in tensor.external_data}
     location = entries.get("location", "")
     inside = folder.resolve()
+    if len(location) > MAX_PATH or "\0" in location:
+        raise InputError(f"the constant {name} lies in external data of the name {shown(location)}, which is none")
     try:
         path = (inside / location).resolve()
+        there = path.is_file()
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", size))
     except (ValueError, OSError) as error:
@@ -86,7 +94,7 @@ def _external(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
     if not location or not path.is_relative_to(inside) or path == inside:
         raise InputError(f"the constant {name} lies in {shown(location)}, outside the model's folder; external data is "
                          "only read from beside the model")
-    if not path.is_file():
+    if not there:
         raise InputError(f"the constant {name} lies in {shown(location)}, which is not beside the model")
     if length != size or offset < 0 or offset + size > path.stat().st_size:
         raise InputError(f"the constant {name} needs {size} bytes at {offset} of {shown(location)}, which holds "

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.capture.onnx.file import MAX_VALUE, File, Node
+from toolkit.capture.onnx.file import File, Node
 from toolkit.capture.onnx.steps import Flat, Permuted, Picked, Reshaped, Step
 from toolkit.capture.onnx.tensors import to_array
 from toolkit.capture.onnx.values import Value
+from toolkit.errors import InputError
+from toolkit.limits import MAX_AXES, MAX_STEPS, MAX_VALUE, SPARE, Budget
 
 
 class Translator:
@@ -25,7 +27,12 @@ class Translator:
         self.steps: list[Step] = []
         self.labels: set[str] = set()
         self.notes: list[str] = []
+        self.made: dict[str, Step] = {}
         self.evaluated = 0  # elements of the constants that were evaluated
+        self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
+        self._numbers: dict[str, int] = {}
+        self._budget = Budget()
+        self._weights = SPARE + 4 * file.stored
 
     def value(self, node: Node, index: int) -> Value:
         """The activation that is input `index` of a node."""
@@ -66,17 +73,26 @@ class Translator:
     def set(self, node: Node, value: Value | np.ndarray) -> None:
         """Let `value` be what the node makes."""
         self.values[node.outputs[0]] = value
+        if isinstance(value, Value):
+            self._names.setdefault(value.name, []).append(node.outputs[0])
 
     def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
              **rest: Any) -> Value:
         """Append a step; returns what it makes, plain."""
-        if prod(shape) > MAX_VALUE or min(shape, default=0) < 1:
-            raise node.fail(f"makes {prod(shape):,} elements a sample, of shape {shape}; 1 to {MAX_VALUE:,} are "
-                            "supported")
+        if prod(shape) > MAX_VALUE or min(shape, default=0) < 1 or len(shape) > MAX_AXES:
+            raise node.fail(f"makes {prod(shape):,} elements a sample, of shape {str(shape)[:80]}; 1 to {MAX_VALUE:,} "
+                            f"in {MAX_AXES} axes are supported")
+        if len(self.steps) >= MAX_STEPS:
+            raise InputError(f"has more than {MAX_STEPS:,} operations on activations, which is the most supported")
+        self._budget.tensor(shape, node.label)
+        self._weights -= sum(v.size for v in rest.values() if isinstance(v, np.ndarray))
+        if self._weights < 0:
+            raise node.fail("its weights are shared by so many nodes that they take many times what is stored")
         label = self._label(node)
         made = kind(output=label, inputs=tuple(v.name for v in inputs), shape=shape, label=label, origin=node.label,
                     **rest)
         self.steps.append(made)
+        self.made[label] = made
         return Value.plain(label, shape)
 
     def like(self, node: Node, kind: type[Step], x: Value, /, **rest: Any) -> Value:
@@ -109,14 +125,18 @@ class Translator:
         """The step that made `x`, if nothing but the node at hand reads it and it was the last one."""
         if not self.steps or self.steps[-1].output != x.name:
             return None
-        names = [n for n, v in self.values.items() if isinstance(v, Value) and v.name == x.name]
+        names = self._names.get(x.name, [])
         readers = {id(u) for n in names for u in self.file.users.get(n, [])}
         makers = sum(1 for n in names if n == self.file.output)
         return self.steps[-1] if len(readers) - (len(names) - 1) <= 1 and not makers else None
 
     def replace(self, step: Step) -> None:
         """Put `step` in the place of the last one."""
-        self.steps[-1] = step
+        self.steps[-1] = self.made[step.output] = step
+
+    def drop(self) -> None:
+        """Take the last step away."""
+        del self.made[self.steps.pop().output]
 
     def _label(self, node: Node) -> str:
         """What the layer is called: after its weights where they tell, else after the node."""
@@ -126,9 +146,10 @@ class Translator:
         text = re.sub(r"(?<![^/])([^/]+)/(?=\1\.)", "", text)  # PyTorch repeats a module's name before its children
         text = re.sub(r"^_class__keras_layers_(core|convolutional)_", "", text)
         base = re.sub(r"\s+", " ", text).strip("/ _")[:120] or node.operator[:40].lower()
-        found, number = base, 2
+        found = base
         while found in self.labels or found == self.file.input:
-            found, number = f"{base}_{number}", number + 1
+            self._numbers[base] = number = self._numbers.get(base, 1) + 1
+            found = f"{base}_{number}"
         self.labels.add(found)
         return found
 

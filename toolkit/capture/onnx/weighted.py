@@ -149,7 +149,7 @@ def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.nd
     if isinstance(before, Affine):
         scale, offset = before.scale * scale, before.offset * scale + offset
         if np.allclose(scale, 1, rtol=1e-6, atol=0) and not offset.any():
-            t.steps.pop()
+            t.drop()
             return Value(before.inputs[0], x.shape, x.axes, x.order)
         t.replace(replace(before, scale=scale, offset=offset))
         return x

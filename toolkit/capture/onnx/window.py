@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from toolkit.capture.onnx.file import MAX_VALUE, Node
+from toolkit.capture.onnx.file import Node
+from toolkit.limits import MAX_VALUE
 
 MOST = 1 << 20
 

@@ -59,6 +59,9 @@ class AvgPool(Layer):
             raise self.fail(f"a factor of {self.factor} / 2**{self.factor_frac} is no mean")
         return Tensor(self.name, (*self.window.output(x.shape), x.shape[-1]), self.requantise.format)
 
+    def products(self, inputs: list[Tensor], made: Tensor) -> int:
+        return made.size * self.window.positions
+
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         bound = fitting(self, intervals[0].bound * self.window.positions * self.factor)
         low, high = (self._sums(side[None])[0] * self.factor for side in (intervals[0].low, intervals[0].high))

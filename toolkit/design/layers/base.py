@@ -58,6 +58,10 @@ class Layer(ABC):
     def output(self, inputs: list[Tensor]) -> Tensor:
         """The shape and format of the output; refuses inputs that do not fit, by name."""
 
+    def products(self, inputs: list[Tensor], made: Tensor) -> int:
+        """Multiplications (of a pool: elements read) that one sample of `made` takes; refuses too many at once."""
+        return 0
+
     @abstractmethod
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         """Exact bounds of the accumulators and of the output."""

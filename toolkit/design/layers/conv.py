@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from toolkit.design.layers.dense import aligned, weighted, weights_from_json, we
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import Weights
 from toolkit.design.windows import Window
+from toolkit.limits import MAX_PATCHES
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,13 @@ class Conv(Layer):
         if self.bias.shape != want[:1] or self.bias.dtype != np.int64:
             raise self.fail(f"bias must be int64 of shape {want[:1]}, not {self.bias.dtype} of {self.bias.shape}")
         return Tensor(self.name, (*self.window.output(x.shape), len(codes)), self.requantise.format)
+
+    def products(self, inputs: list[Tensor], made: Tensor) -> int:
+        windows = prod(made.shape[:-1])
+        if windows * self.window.positions * inputs[0].shape[-1] > MAX_PATCHES:
+            raise self.fail(f"its {windows:,} windows of {self.window.positions:,} pixels hold more than "
+                            f"{MAX_PATCHES:,} elements, which is the most supported")
+        return windows * self.weights.codes.size
 
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         weights, bias, acc_frac = self.matrix(inputs[0])

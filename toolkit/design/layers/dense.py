@@ -88,6 +88,9 @@ class Dense(Layer):
             raise self.fail(f"bias must be int64 of shape ({out},), not {self.bias.dtype} of {self.bias.shape}")
         return Tensor(self.name, (out,), self.requantise.format)
 
+    def products(self, inputs: list[Tensor], made: Tensor) -> int:
+        return self.weights.codes.size
+
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         weights, bias, acc_frac = self.matrix(inputs[0])
         x = intervals[0]

@@ -45,10 +45,8 @@ class Lookup(Layer):
 
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         x, least = intervals[0], inputs[0].format.min_code
-        ends = np.stack([x.low.reshape(-1) - least, x.high.reshape(-1) - least], 1)
-        pairs, where = np.unique(ends, axis=0, return_inverse=True)
-        low = np.array([self.table[a:b + 1].min() for a, b in pairs], np.int64)[where.reshape(-1)]
-        high = np.array([self.table[a:b + 1].max() for a, b in pairs], np.int64)[where.reshape(-1)]
+        first, last = x.low.reshape(-1) - least, x.high.reshape(-1) - least
+        low, high = _extremes(self.table, first, last, np.minimum), _extremes(self.table, first, last, np.maximum)
         found = Interval(low.reshape(x.low.shape), high.reshape(x.low.shape))
         return LayerRange(found, bound=max(found.bound, x.bound, 1 << inputs[0].format.width))
 
@@ -66,3 +64,18 @@ class Lookup(Layer):
     def load(cls, name: str, inputs: tuple[str, ...], attributes: Mapping[str, Any],
              arrays: Mapping[str, np.ndarray]) -> Lookup:
         return cls(name, inputs, arrays["table"], FixedPoint.parse(attributes["format"]), str(attributes["function"]))
+
+
+def _extremes(table: np.ndarray, first: np.ndarray, last: np.ndarray, extreme: np.ufunc) -> np.ndarray:
+    """The least (or largest) entry of each stretch first..last of a table, from those of stretches of powers of two
+    (Bender and Farach-Colton 2000): two that overlap cover any."""
+    size = np.frexp((last - first + 1).astype(np.float64))[1] - 1
+    found = np.empty(len(first), np.int64)
+    stretches = table
+    for power in range(int(size.max()) + 1):
+        if power:
+            half = 1 << (power - 1)
+            stretches = extreme(stretches[:-half], stretches[half:])
+        here = size == power
+        found[here] = extreme(stretches[first[here]], stretches[last[here] - (1 << power) + 1])
+    return found

@@ -27,6 +27,9 @@ class MaxPool(Layer):
             raise self.fail(problem)
         return Tensor(self.name, (*self.window.output(x.shape), x.shape[-1]), x.format)
 
+    def products(self, inputs: list[Tensor], made: Tensor) -> int:
+        return made.size * self.window.positions
+
     def ranges(self, inputs: list[Tensor], intervals: list[Interval]) -> LayerRange:
         least = inputs[0].format.min_code
         low, high = (self._largest(side[None], least)[0] for side in (intervals[0].low, intervals[0].high))
