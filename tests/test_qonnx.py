@@ -207,7 +207,7 @@ def test_a_clip_off_the_grid_of_what_it_clips_is_refused(tmp_path: Path, low: fl
     nodes = [quant("xq", "x", constants, bits=6, scale=0.125), weights("w", (5, 6), constants),
              node("MatMul", "xq w", "m"), node("Clip", "m low high", "y")]
     path = saved(model(nodes, (1, 5), constants, 11), tmp_path)
-    with pytest.raises(InputError, match="a clip at .* that no Quant takes up; quantise behind it"):
+    with pytest.raises(InputError, match=r"a clip at .* that no Quant takes up; quantise behind it"):
         imported(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_no_uniform_width_comes_nearer_to_the_share(hidden, share):
 
     def size(sizes: list[int]) -> int:
         every = [16, *sizes, 5]
-        return sum((a + 1) * b for a, b in zip(every, every[1:], strict=False))
+        return sum((a + 1) * b for a, b in itertools.pairwise(every))
 
     uniform = ([max(round(part / 200 * w), 5) for w in hidden] for part in range(1, 201))
     found = student(teacher, share, seed=0)

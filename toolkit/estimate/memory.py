@@ -17,7 +17,8 @@ EXPONENT_BITS = 8
 @dataclass(frozen=True)
 class LayerMemory:
     """One layer. `parameters`: weights and biases, `weights` and `non_zeros`: weights alone; biases that are all zero
-    are none. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file, a ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
+    are none. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file, a
+    ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
     stands in the RTL; of folded layers the sums of the lanes, and beside them the `buffer_bits` of the input, the
     `lanes`, and the `clocks` that a sample keeps them busy."""
 
