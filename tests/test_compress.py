@@ -344,14 +344,6 @@ def test_quantising_leaves_the_float_graph_alone():
     assert any(n.target is operator.add for n in graph.graph.nodes)
 
 
-def test_the_same_seed_gives_the_same_design(tmp_path):
-    for name in ("a", "b"):
-        found = compress(made(), blobs(), "structured:0.3+log2:4", Settings(epochs=3, tuning=3, seed=7)).design
-        assert found is not None
-        found.save(tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
 @pytest.mark.parametrize("content", [b"", b"no zip", None])
 def test_data_files_that_are_none_are_refused(tmp_path, content):
     path = tmp_path / "d.npz"

@@ -282,15 +282,17 @@ def test_a_sweep_trains_one_baseline_for_each_number_of_epochs(trainings, tmp_pa
     found = compress_all(plain(6, 16, 8, 4), blobs(), tmp_path / "o", reference=False, settings=QUICK,
                          schemes=["log2:4", "int:4", "magnitude:0.5", "random:0.5", "distill:0.5",
                                   "magnitude:0.5+log2:4"])
-    assert sorted(e for what, e, *_ in trainings if what.startswith("training the original")) == [2, 3, 5]
-    assert [step.epochs for step in found.baselines] == [2, 3, 5]
+    counts = sorted({row.step.epochs for row in found.rows} - {0})  # a student's depend on when it stops improving
+    assert {2, 3, 5} < set(counts) and all(count % 3 == 0 for count in set(counts) - {2, 3, 5})
+    assert sorted(e for what, e, *_ in trainings if what.startswith("training the original")) == counts
+    assert [step.epochs for step in found.baselines] == counts
     for row in found.rows:
         fair = {0: found.original, **{step.epochs: step for step in found.baselines}}[row.step.epochs]
         assert row.step.drop.test == pytest.approx(100 * (fair.accuracy - row.step.accuracy))
         assert row.step.drop.validation == pytest.approx(100 * (fair.quality - row.step.quality))
         assert row.step.drop_as_given.test == pytest.approx(100 * (found.original.accuracy - row.step.accuracy))
     text = (tmp_path / "o" / "report.txt").read_text()
-    for epochs in (2, 3, 5):
+    for epochs in counts:
         assert f"original, trained {epochs} epochs more" in text
 
 

@@ -93,7 +93,8 @@ def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Ou
 
 @app.command()
 def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = None,
-             sweep: Annotated[bool, typer.Option("--sweep/--no-sweep", help="The 22 rows of the reference.")] = True,
+             sweep: Annotated[bool, typer.Option(
+                 "--sweep/--no-sweep", help="The 22 rows of the reference, and combinations.")] = True,
              trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,

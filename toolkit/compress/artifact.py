@@ -18,6 +18,7 @@ from toolkit.compress.measures import Step, accuracy, error, task_ber
 from toolkit.compress.train import evaluate
 from toolkit.design import ArgMax, Design
 from toolkit.errors import InputError
+from toolkit.threads import threads
 
 SCHEMA = 1
 
@@ -30,6 +31,7 @@ class Artifact:
     design: Design | None
     graph: fx.GraphModule | None
 
+    @threads()
     def outputs(self, samples: np.ndarray) -> np.ndarray:
         """Real outputs (n, outputs) for real samples (n, *shape)."""
         if self.design is not None:

@@ -17,6 +17,7 @@ from toolkit.compress.quantise import Widths
 from toolkit.compress.scheme import Overrides
 from toolkit.compress.train import Loss, evaluate, keep_pruned, own_loss, pruned, train
 from toolkit.errors import InputError
+from toolkit.threads import threads
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Baselines:
     Raises InputError for a model or data that cannot be used. With `test` off, the test samples are never looked at.
     """
 
+    @threads()
     def __init__(self, model: Source, data: Data, settings: Settings, *, test: bool = True) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.test = settings, test
@@ -81,6 +83,7 @@ class Baselines:
         self.measure = Measure(self.original, self.data, settings.metric, test=test)
         self._known = {0: self.measure.measured("original", self.original)}
 
+    @threads()
     def trained(self, epochs: int) -> Measured:
         """The original after so many epochs more, of one cosine schedule. Without labels it has nothing to learn: what
         it gives is the target."""

@@ -13,7 +13,7 @@ from toolkit.capture.capture import Source
 from toolkit.compress.baseline import Baselines, Settings, train_by
 from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
-from toolkit.compress.distil import distilling, student
+from toolkit.compress.distil import distilling, settle, student
 from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Step
@@ -33,9 +33,10 @@ from toolkit.compress.scheme import (
 )
 from toolkit.compress.scheme import Step as Scheme_step
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.train import Loss, evaluate, gradients, own_loss
+from toolkit.compress.train import Loss, evaluate, gradients, own_loss, validation_loss
 from toolkit.design import Design
 from toolkit.errors import InputError
+from toolkit.threads import threads
 
 CALIBRATION = 2048
 PROBE = 64
@@ -66,6 +67,7 @@ class Compressed:
         return self.design.input.format.quantise(hardware_order(self.graph, self.data.x_test))
 
 
+@threads()
 def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings | None = None, *,
              name: str = "network", test: bool = True, baselines: Baselines | None = None) -> Compressed:
     """Carry out `scheme` on a trained model. The model itself is left as it is.
@@ -117,8 +119,7 @@ class _Chain:
         """One step: as it is, then trained."""
         settings = self.settings
         if isinstance(step, Distill):
-            self.graph = student(self.graph, step.ratio, settings.seed)
-            self._train(step, settings.tuning, distilling(step.temperature, step.mix, self.loss))
+            self._taught(step)
             self._note(str(step))
         elif isinstance(step, Quantise | Coded):
             self.graph = self._quantised(step)
@@ -137,6 +138,17 @@ class _Chain:
                 self._gradually(step, cuts)
             if settings.tuning:
                 self._note(f"{step}, trained")
+
+    def _taught(self, step: Distill) -> None:
+        """A student, trained until validation samples show no gain; with a mix of 0 by the labels alone."""
+        if not step.mix and self.data.y_train is None:
+            raise InputError(f"'{step}' trains without a teacher and needs labels (y_train); with a mix above 0 it "
+                             "needs none")
+        self.graph = student(self.graph, step.share, self.settings.seed)
+        loss = distilling(step.temperature, step.mix, self.loss)
+        if self.settings.tuning:
+            settle(self.graph, lambda number: self._train(step, self.settings.tuning, loss, number),
+                   lambda: validation_loss(self.graph, self.data, self.original, loss))
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
         """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
@@ -170,9 +182,9 @@ class _Chain:
             return coded(self.graph, lambda product, weight, bias: MinifloatLayer(product, weight, bias, form))
         return coded(self.graph, DynamicLayer)
 
-    def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
-        train_by(self.settings, self.graph, self.data, epochs, teacher=self.original, what=f"training {step}",
-                 loss=loss)
+    def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None, number: int = 0) -> None:
+        settings = replace(self.settings, seed=self.settings.seed + number)
+        train_by(settings, self.graph, self.data, epochs, teacher=self.original, what=f"training {step}", loss=loss)
         self.epochs += epochs
 
     def _note(self, name: str) -> None:

@@ -26,6 +26,15 @@ REFERENCE = {
     **{f"student_{ratio}": f"distill:{ratio}" for ratio in (0.25, 0.1, 0.05)},
 }
 """The rows of the reference report by their names there."""
+COMBINATIONS = {
+    f"{first}+{last}": f"{step}+{end}"
+    for first, step in (("magnitude_0.5", "magnitude:0.5"), ("structured_0.5", "structured:0.5"),
+                        ("structured_0.8_steps", "structured:0.8,steps=5"), ("student_0.1", "distill:0.1"))
+    for last, end in (("log2_4bit", "log2:4"), ("minifloat_E4M3", "minifloat:E4M3"))
+}
+"""What the reference report recommends and has no row of: fewer weights, then fewer bits for each."""
+DEFAULT = {**REFERENCE, **COMBINATIONS}
+"""The rows of a sweep that nobody chose."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,14 @@ class Sweep:
         return [row for row in self.rows if row.step is not None]
 
 
+TRAINED = ("distillation", "combination")
+"""Categories whose rows are always trained, and only measured at their end."""
+
+
 def category(scheme: Scheme) -> str:
     """Where a report lists it."""
     if len(scheme.steps) > 1:
-        return "chain"
+        return "combination"
     step = scheme.steps[0]
     return "quantization" if isinstance(step, Quantise | Coded) else \
         "distillation" if isinstance(step, Distill) else "pruning"
@@ -71,7 +84,8 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     """Carry out named schemes and write an artifact of every network into `folder`.
 
     Each scheme gives a row as it is, and with `trained` another one after training; a distillation is always trained,
-    a chain only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
+    and has a row beside it of the same student without its teacher; a combination is only measured at its end. Raises
+    what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
     baselines = Baselines(model, data, settings)
@@ -80,11 +94,14 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     with bar("sweep", len(parsed)) as advance:
         for label, scheme in parsed:
             kind = category(scheme)
-            if kind not in ("distillation", "chain"):
+            if kind not in TRAINED:
                 rows.append(_row(label, kind, baselines, scheme, untrained, folder, name))
-            if trained or kind in ("distillation", "chain"):
-                suffix = "" if kind in ("distillation", "chain") else "+trained"
+            if trained or kind in TRAINED:
+                suffix = "" if kind in TRAINED else "+trained"
                 rows.append(_row(label + suffix, kind, baselines, scheme, settings, folder, name))
+            if kind == "distillation" and data.y_train is not None and rows[-1].step is not None \
+                    and scheme.without_teacher != scheme:
+                rows.append(_row(f"{label}_alone", kind, baselines, scheme.without_teacher, settings, folder, name))
             advance(note=label)
     first, *others = (found.step for found in baselines.all)
     notes = (*baselines.original.meta["notes"], *baselines.data.notes)

@@ -108,6 +108,12 @@ def recommendations(sweep: Sweep) -> list[str]:
         step = step_of(hardware)
         lines.append(f"For hardware: {hardware.name} ({step.size:,} B, {step.non_zero_weights:,} non-zero weights; "
                      f"accuracy drop {dropped(step.drop)}); its design is {hardware.artifact}.")
+    combined, single = (best([r for r in sweep.good if (r.category == "combination") == way]) for way in (True, False))
+    if combined is not None and single is not None:
+        one, other = step_of(combined), step_of(single)
+        lines.append(f"Combined: {combined.name} ({combined.scheme}): {one.size:,} B, {one.ratio:.1f} times smaller; "
+                     f"accuracy drop {dropped(one.drop)}. The best without a combination, {single.name}: "
+                     f"{other.size:,} B, {other.ratio:.1f} times smaller; accuracy drop {dropped(other.drop)}.")
     closest = min(sweep.good, key=lambda r: (drop(r), _size(r)), default=None)
     if closest is not None:
         step = step_of(closest)
@@ -119,6 +125,11 @@ def recommendations(sweep: Sweep) -> list[str]:
         lines.append(f"Training after a step lessened the accuracy drop by {np.mean(gains):.2f} points on average over "
                      f"{len(pairs)} rows, most for {pairs[most][0].name} ({gains[most]:.2f}); the original was trained "
                      "as long.")
+    students = [(r, t) for r in sweep.good for t in sweep.good if t.name == f"{r.name}_alone"]
+    if students:
+        gain = np.mean([shown(alone) - shown(taught) for taught, alone in students])
+        lines.append(f"The teacher was worth {gain:+.2f} points of accuracy on average over {len(students)} students, "
+                     "each beside the same one trained without it.")
     both, rest = len(beaten(sweep)), len(sweep.good) - len(pareto(sweep))
     if rest:
         lines.append(f"{both} of {len(sweep.good)} rows are beaten by another one in bytes and quality both, "

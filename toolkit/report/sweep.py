@@ -16,7 +16,7 @@ from toolkit.report.differences import between, dropped, quality
 from toolkit.report.tables import size, table
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
-              "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}
+              "distillation": "KNOWLEDGE DISTILLATION", "combination": "COMBINATIONS"}
 LINE = "=" * 80
 HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER")
 TAIL = ("drop", "95 % interval", "drop as given", "validation drop", "epochs", "disagreement", "weights", "non-zero",
