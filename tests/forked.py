@@ -30,15 +30,21 @@ class Ending:
 
     @property
     def good(self) -> bool:
-        return self.how in ("read", "refused") and self.memory <= MEMORY and self.seconds <= SECONDS \
+        return (
+            self.how in ("read", "refused")
+            and self.memory <= MEMORY
+            and self.seconds <= SECONDS
             and "\n" not in self.told
+        )
 
 
-def endings(files: Sequence[Path], read: Callable[[Path], object], refusals: tuple[type[Exception], ...]) -> list[Ending]:
+def endings(
+    files: Sequence[Path], read: Callable[[Path], object], refusals: tuple[type[Exception], ...]
+) -> list[Ending]:
     """Run `read` on every file. One process reads many; where a file kills it, the next one goes on behind that file."""
     found: list[Ending] = []
     while len(found) < len(files):
-        rest = files[len(found):]
+        rest = files[len(found) :]
         out, into = os.pipe()
         child = os.fork()
         if not child:
@@ -61,8 +67,9 @@ def ending(file: Path, read: Callable[[Path], object], refusals: tuple[type[Exce
     return endings([file], read, refusals)[0]
 
 
-def _read_all(files: Sequence[Path], read: Callable[[Path], object], refusals: tuple[type[Exception], ...],
-              into: int) -> None:
+def _read_all(
+    files: Sequence[Path], read: Callable[[Path], object], refusals: tuple[type[Exception], ...], into: int
+) -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not outlive a fork

@@ -23,13 +23,24 @@ from toolkit.errors import MAX_LENGTH, InputError
 from toolkit.printable import printable
 from toolkit.report.tables import table
 
-TREES = {"defaultdict": {"type": "collections.defaultdict", "children_spec": [], "context": {
-            "default_factory_module": "beside_model", "default_factory_name": "x", "dict_context": []}},
-         "enum": {"type": "builtins.dict", "children_spec": [], "context": json.dumps(
-             [{"__enum__": True, "fqn": "ctypes:cdll", "name": "/tmp/x.so"}])},
-         "named tuple": {"type": "collections.namedtuple", "children_spec": [], "context": "beside_model.x"},
-         "a leaf with children": {"type": None, "context": None, "children_spec": [
-             {"type": None, "context": None, "children_spec": []}]}}
+TREES = {
+    "defaultdict": {
+        "type": "collections.defaultdict",
+        "children_spec": [],
+        "context": {"default_factory_module": "beside_model", "default_factory_name": "x", "dict_context": []},
+    },
+    "enum": {
+        "type": "builtins.dict",
+        "children_spec": [],
+        "context": json.dumps([{"__enum__": True, "fqn": "ctypes:cdll", "name": "/tmp/x.so"}]),
+    },
+    "named tuple": {"type": "collections.namedtuple", "children_spec": [], "context": "beside_model.x"},
+    "a leaf with children": {
+        "type": None,
+        "context": None,
+        "children_spec": [{"type": None, "context": None, "children_spec": []}],
+    },
+}
 
 
 def read_pt2(path: Path) -> None:
@@ -74,9 +85,21 @@ def test_a_treespec_that_names_more_than_plain_containers_is_refused(plain, tree
 
 def test_the_treespecs_that_torch_writes_for_plain_containers_are_let_through():
     leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
-    check_treespec(json.dumps([1, {"type": "builtins.tuple", "context": "null", "children_spec": [
-        {"type": "builtins.list", "context": "null", "children_spec": [leaf]},
-        {"type": "builtins.dict", "context": "[\"a\"]", "children_spec": [leaf]}]}]))
+    check_treespec(
+        json.dumps(
+            [
+                1,
+                {
+                    "type": "builtins.tuple",
+                    "context": "null",
+                    "children_spec": [
+                        {"type": "builtins.list", "context": "null", "children_spec": [leaf]},
+                        {"type": "builtins.dict", "context": '["a"]', "children_spec": [leaf]},
+                    ],
+                },
+            ]
+        )
+    )
 
 
 def test_a_name_of_a_node_that_is_code_is_refused_and_not_run(plain, tmp_path, monkeypatch):
@@ -95,10 +118,15 @@ def test_a_name_of_a_node_that_is_code_is_refused_and_not_run(plain, tmp_path, m
 
 def test_strings_that_torch_would_look_up_or_evaluate_are_never_read(plain, tmp_path):
     """Guards, verifiers, ranges, opsets and the metadata of nodes: what they hold changes nothing."""
+
     def change(document: Any) -> None:
-        document.update(guards_code=["__import__('os')._exit(9)"], verifiers=["beside_model"],
-                        range_constraints={"u" + "9" * 8: {"min_val": 0, "max_val": None}},
-                        opset_version={"aten": "__import__('os')"}, torch_version="9" * 90)
+        document.update(
+            guards_code=["__import__('os')._exit(9)"],
+            verifiers=["beside_model"],
+            range_constraints={"u" + "9" * 8: {"min_val": 0, "max_val": None}},
+            opset_version={"aten": "__import__('os')"},
+            torch_version="9" * 90,
+        )
         for entry in document["graph_module"]["graph"]["nodes"]:
             entry["metadata"].update(source_fn_stack="a,torch.nn.x", torch_fn="a;b", custom="{", from_node="[")
 
@@ -106,9 +134,18 @@ def test_strings_that_torch_would_look_up_or_evaluate_are_never_read(plain, tmp_
     assert before.code == after.code
 
 
-@pytest.mark.parametrize("target", ["torch.ops.aten.nothing.default", "torch.ops.aten.__class__.mro",
-                                    "torch.ops.aten.relu.__init__", "torch.os.system", "math.sin", "#triton:x",
-                                    "torch.ops.higher_order.cond"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.nothing.default",
+        "torch.ops.aten.__class__.mro",
+        "torch.ops.aten.relu.__init__",
+        "torch.os.system",
+        "math.sin",
+        "#triton:x",
+        "torch.ops.higher_order.cond",
+    ],
+)
 def test_an_operator_that_is_none_of_aten_is_refused(plain, target, tmp_path):
     def change(document: Any) -> None:
         document["graph_module"]["graph"]["nodes"][0]["target"] = target
@@ -190,8 +227,11 @@ def test_the_same_arrays_inside_a_design_are_refused(tmp_path):
         if name in ("token", "bool", "huge", "nested", "minus", "text", "object", "long"):
             with zipfile.ZipFile(path) as archive:
                 array = archive.read("x.npy")
-            files[name] = hostile.rewritten(plain, tmp_path / f"{name}.swd", lambda n, d, array=array: [
-                (n, array if n.endswith("codes.npy") else d)])
+            files[name] = hostile.rewritten(
+                plain,
+                tmp_path / f"{name}.swd",
+                lambda n, d, array=array: [(n, array if n.endswith("codes.npy") else d)],
+            )
     judged(files, Design.load)
 
 
@@ -230,4 +270,4 @@ def test_extremes_of_stretches_are_those_of_a_search(size):
     ends = np.sort(rng.integers(0, size, (200, 2)), axis=1)
     for extreme, search in ((np.minimum, np.min), (np.maximum, np.max)):
         found = _extremes(values, ends[:, 0], ends[:, 1], extreme)
-        assert found.tolist() == [search(values[a:b + 1]) for a, b in ends]
+        assert found.tolist() == [search(values[a : b + 1]) for a, b in ends]

@@ -1,4 +1,4 @@
-"""A seeded fuzzer over every kind of file that a stranger may send: each of 2,400 damaged files ends in success or in one
+"""A seeded fuzzer over every kind of file that a stranger may send: each of 2,400 ends in success or in one
 sentence, within 1 GiB and 5 s. `FUZZ_SEED` starts it elsewhere, `FUZZ_FILES` sets how many of each kind."""
 
 from __future__ import annotations
@@ -26,14 +26,51 @@ from toolkit.compress.data import Data
 from toolkit.design import Design
 from toolkit.errors import InputError
 from toolkit.importing import design_of
-from toolkit.resources import resource
+from toolkit.resources import folder as resource
 
 SEED = int(os.environ.get("FUZZ_SEED", "14"))
 FILES = int(os.environ.get("FUZZ_FILES", "480"))
-VALUES: tuple[Any, ...] = (None, True, False, 0, 1, -1, 2, 7, 255, 1 << 31, 1 << 62, -(1 << 63), 1 << 70, 10**400, 0.5, -0.0,
-                           1e308, float("nan"), float("inf"), "", "x", "a\ud800", "\x1b[2J", "../../x", "\0", "x" * 5_000,
-                           [], {}, [[]], [1 << 40] * 4, [0] * 1000, {"as_int": 1}, {"": None}, "fixed<62,1>",
-                           "fixed<9999,-9999>", "s0 + 1", [1.5], [-1, -1], ["x", "x"])
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    7,
+    255,
+    1 << 31,
+    1 << 62,
+    -(1 << 63),
+    1 << 70,
+    10**400,
+    0.5,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "a\ud800",
+    "\x1b[2J",
+    "../../x",
+    "\0",
+    "x" * 5_000,
+    [],
+    {},
+    [[]],
+    [1 << 40] * 4,
+    [0] * 1000,
+    {"as_int": 1},
+    {"": None},
+    "fixed<62,1>",
+    "fixed<9999,-9999>",
+    "s0 + 1",
+    [1.5],
+    [-1, -1],
+    ["x", "x"],
+)
 
 
 def bytes_changed(data: bytes, rng: random.Random) -> bytes:
@@ -53,9 +90,9 @@ def bytes_changed(data: bytes, rng: random.Random) -> bytes:
                 changed[place:end] = rng.choice((b"\0", b"\xff", b"\x7f", b"\x80")) * (end - place)
             case 4:
                 start = rng.randrange(len(changed) + 1)
-                changed[place:place] = changed[start:start + 40]
+                changed[place:place] = changed[start : start + 40]
             case _:
-                del changed[rng.randrange(len(changed) + 1):]
+                del changed[rng.randrange(len(changed) + 1) :]
         changed = changed or bytearray(b"x")
     return bytes(changed)
 
@@ -90,10 +127,40 @@ def json_changed(document: Any, rng: random.Random) -> Any:
 
 def array_changed(data: bytes, rng: random.Random) -> bytes:
     """An .npy with another shape, type or order, or a header that is none."""
-    shape = rng.choice(("()", "(0,)", "(1,)", "(-1, 4)", "(True,)", "(1099511627776, 4)", "(2.0,)", "4", "(4, 4)", "(1,) * 9",
-                        "(" * 150, "'x'"))
-    kind = rng.choice(("'<f4'", "'|u1'", "'<i8'", "'|O'", "'<U999999'", "'<f8'", "'|b1'", "'<c16'", "[('a', '<i4')]", "None",
-                       "'<i99'", "'>f4'", "'<M8[s]'", "'|V0'"))
+    shape = rng.choice(
+        (
+            "()",
+            "(0,)",
+            "(1,)",
+            "(-1, 4)",
+            "(True,)",
+            "(1099511627776, 4)",
+            "(2.0,)",
+            "4",
+            "(4, 4)",
+            "(1,) * 9",
+            "(" * 150,
+            "'x'",
+        )
+    )
+    kind = rng.choice(
+        (
+            "'<f4'",
+            "'|u1'",
+            "'<i8'",
+            "'|O'",
+            "'<U999999'",
+            "'<f8'",
+            "'|b1'",
+            "'<c16'",
+            "[('a', '<i4')]",
+            "None",
+            "'<i99'",
+            "'>f4'",
+            "'<M8[s]'",
+            "'|V0'",
+        )
+    )
     made = hostile.npy(shape, kind, data[128:])
     return made if rng.random() < 0.7 else bytes_changed(made, rng)
 
@@ -139,7 +206,9 @@ def zip_changed(data: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.15:  # the directory lies
         place = made.rfind(b"PK\1\2")
         if place >= 0:
-            struct.pack_into("<I", made, place + rng.choice((8, 16, 20, 24, 42)), rng.choice((0, 1, 0xFFFFFFFF, 1 << 30)))
+            struct.pack_into(
+                "<I", made, place + rng.choice((8, 16, 20, 24, 42)), rng.choice((0, 1, 0xFFFFFFFF, 1 << 30))
+            )
     return bytes(made)
 
 
@@ -149,9 +218,45 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
     made.ParseFromString(data)
     graph = made.graph
     names = [n for one in graph.node for n in (*one.input, *one.output)] + [t.name for t in graph.initializer]
-    operators = ["Relu", "Add", "Mul", "Concat", "Reshape", "Transpose", "Flatten", "MatMul", "Gemm", "Conv", "MaxPool", "Quant",
-                 "AveragePool", "Softmax", "Pad", "Resize", "Shape", "Gather", "Slice", "Squeeze", "Expand", "Clip", "Cast"]
-    keys = ["axis", "axes", "perm", "pads", "kernel_shape", "strides", "dilations", "group", "transB", "alpha", "to", "shape"]
+    operators = [
+        "Relu",
+        "Add",
+        "Mul",
+        "Concat",
+        "Reshape",
+        "Transpose",
+        "Flatten",
+        "MatMul",
+        "Gemm",
+        "Conv",
+        "MaxPool",
+        "Quant",
+        "AveragePool",
+        "Softmax",
+        "Pad",
+        "Resize",
+        "Shape",
+        "Gather",
+        "Slice",
+        "Squeeze",
+        "Expand",
+        "Clip",
+        "Cast",
+    ]
+    keys = [
+        "axis",
+        "axes",
+        "perm",
+        "pads",
+        "kernel_shape",
+        "strides",
+        "dilations",
+        "group",
+        "transB",
+        "alpha",
+        "to",
+        "shape",
+    ]
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         one, tensor = rng.choice(graph.node), rng.choice(graph.initializer)
         match rng.randrange(11):
@@ -164,8 +269,25 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
             case 3:
                 tensor.data_type = rng.randrange(25)
             case 4:
-                value = rng.choice((0, 1, -1, 2, 99, 1 << 40, -(1 << 62), 0.5, "x", [1], [0, 1], [-1, 1 << 40], [2, 2, 2, 2],
-                                    [1.5], [1] * 900))
+                value = rng.choice(
+                    (
+                        0,
+                        1,
+                        -1,
+                        2,
+                        99,
+                        1 << 40,
+                        -(1 << 62),
+                        0.5,
+                        "x",
+                        [1],
+                        [0, 1],
+                        [-1, 1 << 40],
+                        [2, 2, 2, 2],
+                        [1.5],
+                        [1] * 900,
+                    )
+                )
                 one.attribute.append(onnx.helper.make_attribute(rng.choice(keys), value))
             case 5:
                 dims = graph.input[0].type.tensor_type.shape.dim
@@ -188,14 +310,28 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
 
 def seeds(folder: Path) -> dict[str, list[Path]]:
     """Files of each kind that are good."""
-    image = model([node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"),
-                   node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]), node("Reshape", "p s", "f"),
-                   node("Gemm", "f v b", "y", transB=1)], ("N", 2, 8, 8),
-                  {"w": floats(4, 2, 3, 3), "s": onnx.numpy_helper.to_array(onnx.helper.make_tensor("s", 7, [2], [-1, 64])),
-                   "v": floats(3, 64), "b": floats(3)})
+    image = model(
+        [
+            node("Conv", "x w", "c", pads=[1, 1, 1, 1]),
+            node("Relu", "c", "r"),
+            node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Reshape", "p s", "f"),
+            node("Gemm", "f v b", "y", transB=1),
+        ],
+        ("N", 2, 8, 8),
+        {
+            "w": floats(4, 2, 3, 3),
+            "s": onnx.numpy_helper.to_array(onnx.helper.make_tensor("s", 7, [2], [-1, 64])),
+            "v": floats(3, 64),
+            "b": floats(3),
+        },
+    )
     given: dict[str, Any] = {"w": (floats(4, 3) * 2).round() / 4}
-    quantised = model([quant("q", "x", given), node("MatMul", "q w", "h"), node("Relu", "h", "r"), quant("y", "r", given)],
-                      ("N", 4), given)
+    quantised = model(
+        [quant("q", "x", given), node("MatMul", "q w", "h"), node("Relu", "h", "r"), quant("y", "r", given)],
+        ("N", 4),
+        given,
+    )
     onnxes = []
     for name, made in (("image", image), ("quantised", quantised)):
         onnxes.append(folder / f"{name}.onnx")
@@ -207,9 +343,12 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     from benchmarks.every_layer import every_layer
 
     every_layer().save(folder / "every.swd")
-    return {"onnx": onnxes, "pt2": [hostile.plain_pt2(folder / "plain.pt2"), folder / "resnet.pt2"],
-            "swd": [hostile.plain_swd(folder / "plain.swd"), folder / "every.swd"],
-            "npz": [hostile.plain_npz(folder / "plain.npz")]}
+    return {
+        "onnx": onnxes,
+        "pt2": [hostile.plain_pt2(folder / "plain.pt2"), folder / "resnet.pt2"],
+        "swd": [hostile.plain_swd(folder / "plain.swd"), folder / "every.swd"],
+        "npz": [hostile.plain_npz(folder / "plain.npz")],
+    }
 
 
 def read_pt2(path: Path) -> None:
@@ -224,8 +363,13 @@ def read_onnx(path: Path) -> None:
         capture(loaded, loaded.sample_shape)
 
 
-def fuzzed(kind: str, sources: list[Path], structure: Callable[[bytes, random.Random], bytes],
-           read: Callable[[Path], object], folder: Path) -> None:
+def fuzzed(
+    kind: str,
+    sources: list[Path],
+    structure: Callable[[bytes, random.Random], bytes],
+    read: Callable[[Path], object],
+    folder: Path,
+) -> None:
     rng = random.Random(f"{SEED} {kind}")
     files = []
     for i in range(FILES):
@@ -239,14 +383,22 @@ def fuzzed(kind: str, sources: list[Path], structure: Callable[[bytes, random.Ra
     bad = [(f.name, e) for f, e in found if not e.good]
     assert not bad, f"{len(bad)} of {len(found)} files (FUZZ_SEED={SEED}): {bad[:12]}"
     assert sum(e.how == "refused" for _, e in found) > len(found) // 3
-    print(f"{kind}: {len(found)} files, {sum(e.how == 'read' for _, e in found)} read, largest "
-          f"{max(e.memory for _, e in found) >> 20} MiB, longest {max(e.seconds for _, e in found):.2f} s")
+    print(
+        f"{kind}: {len(found)} files, {sum(e.how == 'read' for _, e in found)} read, largest "
+        f"{max(e.memory for _, e in found) >> 20} MiB, longest {max(e.seconds for _, e in found):.2f} s"
+    )
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind, structure, read", [
-    ("onnx", onnx_changed, read_onnx), ("pt2", zip_changed, read_pt2), ("swd", zip_changed, Design.load),
-    ("npz", zip_changed, Data.load)])
+@pytest.mark.parametrize(
+    "kind, structure, read",
+    [
+        ("onnx", onnx_changed, read_onnx),
+        ("pt2", zip_changed, read_pt2),
+        ("swd", zip_changed, Design.load),
+        ("npz", zip_changed, Data.load),
+    ],
+)
 def test_damaged_files_end_in_success_or_in_one_sentence(kind, structure, read, tmp_path):
     fuzzed(kind, seeds(tmp_path)[kind], structure, read, tmp_path)
 
