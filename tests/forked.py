@@ -41,7 +41,7 @@ class Ending:
 def endings(
     files: Sequence[Path], read: Callable[[Path], object], refusals: tuple[type[Exception], ...]
 ) -> list[Ending]:
-    """Run `read` on every file. One process reads many; where a file kills it, the next one goes on behind that file."""
+    """Run `read` on every file. One process reads many; where a file kills it, another goes on behind that file."""
     found: list[Ending] = []
     while len(found) < len(files):
         rest = files[len(found) :]

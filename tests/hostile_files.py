@@ -148,7 +148,7 @@ def big_swds(folder: Path) -> dict[str, Path]:
     ]
     window = {"kernel": [1000, 1000], "stride": [1, 1], "padding": [[0, 0], [0, 0]], "dilation": [1, 1]}
     far = {**window, "kernel": [2, 2], "dilation": [1 << 30, 1 << 30], "padding": [[1 << 29, 1 << 29]] * 2}
-    made = {
+    return {
         "json": npz(folder / "json.swd", {"design.json": b"[" + b"[]," * 100_000_000 + b"0]"}),
         "deep": npz(folder / "deep.swd", {"design.json": b"[" * 1_000_000}),
         "concat": swd(folder / "concat.swd", design(doubled, [4])),
@@ -181,7 +181,6 @@ def big_swds(folder: Path) -> dict[str, Path]:
         ),
         "surrogate": swd(folder / "surrogate.swd", design([{**same[0], "name": "a\ud800b"}], [4])),
     }
-    return made
 
 
 def big_pt2s(folder: Path) -> dict[str, Path]:

@@ -300,7 +300,7 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
             case 8:
                 tensor.raw_data = rng.randbytes(rng.choice((0, 4, 64, len(tensor.raw_data))))
             case 9:
-                one.name = rng.choice(("", "\x1b[2J", "a" * 5_000, "a/b/c", "ｆｕｌｌ", "forward", "0"))
+                one.name = rng.choice(("", "\x1b[2J", "a" * 5_000, "a/b/c", "\uff46\uff55\uff4c\uff4c", "forward", "0"))
             case _:
                 graph.output[0].name = rng.choice(names)
         if not graph.node:
