@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import InputError
+from toolkit.untrusted import read_json
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 RTL = re.compile(r"rtl/[A-Za-z0-9_]{1,200}\.v")
@@ -30,7 +30,7 @@ def load(folder: Path) -> Project:
     if not path.is_file():
         raise InputError(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
-        targets = json.loads(path.read_text(encoding="utf-8"))["targets"]
+        targets = read_json(path)["targets"]
         if "verilog" not in targets:
             raise InputError(f"'{folder}' holds no RTL to estimate; generate it with --target verilog")
         entry = targets["verilog"]
