@@ -12,6 +12,7 @@ from typing import Any
 import hostile_files as hostile
 import numpy as np
 import pytest
+import torch
 from forked import ending, endings
 
 from toolkit.capture import QuantisedModel, capture, load_onnx, load_pt2
@@ -192,6 +193,7 @@ def test_bytes_before_the_first_entry_are_refused(plain, tmp_path):
 def warm_up(folder: Path) -> None:
     """What torch imports at its first use is no file's fault."""
     read_pt2(hostile.plain_pt2(folder / "warm.pt2"))
+    capture(torch.nn.Linear(4, 2), (4,))
 
 
 def judged(files: dict[str, Path], read: Any) -> None:
