@@ -1,4 +1,4 @@
-"""`verilator --lint-only -Wall` over generated projects of every kind of layer; a warning is a failure."""
+"""`verilator --lint-only -Wall` and slang over generated projects of every kind of layer; a warning is a failure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.every_layer import every_folded_layer, every_image_layer, every_layer
 from benchmarks.networks import mlp
+from benchmarks.slang import told as slang_told
 from toolkit.generate import generate
 from toolkit.hardware import Options
 
@@ -23,11 +24,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         for name, design, options in PROJECTS:
             folder = Path(place) / name
-            generate(design, folder, options=options, vectors=100)
+            rtl = generate(design, folder, options=options, vectors=100).entries["verilog"]
             told = subprocess.run([sys.executable, "-B", str(folder / "sim" / "run.py"), str(folder), "--lint"],
                                   capture_output=True, text=True)
             print(told.stdout.strip(), told.stderr.strip())
-            failed += told.returncode != 0
+            said = slang_told([folder / file for file in rtl["rtl"]], rtl["top"])
+            print(said or f"{name}: slang --std 1364-2005 is clean")
+            failed += told.returncode != 0 or said != ""
     return 1 if failed else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import ClassVar
 
 import native
 import numpy as np
+import processes
 from errors import BadFolder, SimulationError
 from manifest import Port
 from native import Vectors
+from processes import Deadline
 from results import Check
 
 HERE = Path(__file__).resolve().parent / "boards"
@@ -57,7 +58,7 @@ class Board:
     def emulate(self, image: Path) -> list[str]:
         return [native.tool(self.emulator[0], self.packages[self.emulator[0]]), *self.emulator[1:], str(image)]
 
-    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+    def run(self, firmware: Firmware, inputs: np.ndarray, deadline: Deadline) -> tuple[bytes, tuple[str, ...]]:
         """The outputs for inputs (samples, elements), as they lie in memory, and what went wrong."""
         raise NotImplementedError
 
@@ -67,11 +68,11 @@ class Qemu(Board):
 
     simulator = "QEMU"
 
-    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+    def run(self, firmware: Firmware, inputs: np.ndarray, deadline: Deadline) -> tuple[bytes, tuple[str, ...]]:
         work = firmware.image.parent
         (work / "in.bin").write_bytes(inputs.tobytes())
         (work / "out.bin").unlink(missing_ok=True)
-        told = _ended(self, self.emulate(firmware.image), work, timeout)
+        told = processes.run(self.emulate(firmware.image), deadline, cwd=work)
         answer = (work / "out.bin").read_bytes() if (work / "out.bin").is_file() else b""
         return answer, native.failure(told)
 
@@ -81,20 +82,23 @@ class Simavr(Board):
 
     simulator = "simavr"
 
-    def run(self, firmware: Firmware, inputs: np.ndarray, timeout: float) -> tuple[bytes, tuple[str, ...]]:
+    def run(self, firmware: Firmware, inputs: np.ndarray, deadline: Deadline) -> tuple[bytes, tuple[str, ...]]:
         work, answer = firmware.image.parent, bytearray()
         at_once = max(SAMPLE_BYTES // (inputs.shape[1] * inputs.itemsize), 1)
         for first in range(0, len(inputs), at_once):
             (work / "in.bin").write_bytes(inputs[first:first + at_once].tobytes())
             image = work / "samples.elf"
-            native.build(image, [*firmware.link, "-DSAMPLES", "-o", str(image)], [work / "in.bin"], True, timeout, work)
-            told = _ended(self, self.emulate(image), work, timeout)
+            command = [*firmware.link, "-DSAMPLES", "-o", str(image)]
+            native.build(image, command, [work / "in.bin"], deadline, True, work)
+            told = processes.run(self.emulate(image), deadline, cwd=work)
             answer += b"".join(bytes.fromhex(line.decode()) for line in PRINTED.findall(told.stdout + told.stderr))
             if told.returncode:
                 return bytes(answer), native.failure(told)
         return bytes(answer), ()
 
 
+LISTING_BYTES = 1 << 28
+"""Of a disassembly."""
 SAMPLE_BYTES = 60_000
 """Of a run's inputs in the flash of an AVR."""
 PRINTED = re.compile(rb":((?:[0-9a-f]{2})+);")
@@ -164,29 +168,29 @@ def chosen(names: list[str] | None) -> list[Board]:
     return [b for b in BOARDS.values() if names and (b.name in names or "all" in names)]
 
 
-def build(board: Board, source: Path, main: Path, folder: Path, rebuild: bool, timeout: float) -> Firmware:
+def build(board: Board, source: Path, main: Path, folder: Path, rebuild: bool, deadline: Deadline) -> Firmware:
     """Compile a network with the board's start-up code, and measure it."""
     start = time.perf_counter()
     gcc = board.program("gcc")
     flags = [*board.flags, "-std=c99", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections"]
     part, image = folder / "network.o", folder / "firmware.elf"
     command = [gcc, *flags, *board.defines, "-c", str(source), "-o", str(part)]
-    native.build(part, command, [source, source.with_suffix(".h")], rebuild, timeout)
+    native.build(part, command, [source, source.with_suffix(".h")], deadline, rebuild)
     link = [gcc, *flags, f'-DNET_IO="{board.header}"', "-I", str(HERE), "-I", str(source.parent), str(main),
             *board.linked, str(part), *board.after]
-    native.build(image, [*link, "-o", str(image)], [main, part, *sorted(HERE.iterdir())], rebuild, timeout)
+    native.build(image, [*link, "-o", str(image)], [main, part, *sorted(HERE.iterdir())], deadline, rebuild)
     seconds = time.perf_counter() - start
-    whole, network = (size(_told(board.program("size"), path)) for path in (image, part))
-    return Firmware(image, link, seconds, whole, network, symbols(_told(board.program("nm"), "-S", part)),
-                    _told(board.program("objdump"), "-d", image))
+    whole, network = (size(_told(board.program("size"), deadline, path)) for path in (image, part))
+    return Firmware(image, link, seconds, whole, network, symbols(_told(board.program("nm"), deadline, "-S", part)),
+                    _told(board.program("objdump"), deadline, "-d", image))
 
 
-def play(board: Board, firmware: Firmware, sets: list[Vectors], output: Port, timeout: float) -> list[Check]:
+def play(board: Board, firmware: Firmware, sets: list[Vectors], output: Port, deadline: Deadline) -> list[Check]:
     """Every sample through the emulated board."""
     checks = []
     for one in sets:
         start = time.perf_counter()
-        answer, faults = board.run(firmware, one.inputs, timeout)
+        answer, faults = board.run(firmware, one.inputs, deadline)
         checks.append(native.compare(board.title, one, answer, output, time.perf_counter() - start, faults))
     return checks
 
@@ -224,15 +228,8 @@ def multiplications(listing: str) -> list[str]:
     return [" ".join(line.split()) for line in listing.splitlines() if MULTIPLY.search(line)]
 
 
-def _ended(board: Board, command: list[str], work: Path, timeout: float) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(command, cwd=work, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise SimulationError(f"{board.title} did not end within {timeout:g} s") from error
-
-
-def _told(program: str, *arguments: str | Path) -> str:
-    told = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+def _told(program: str, deadline: Deadline, *arguments: str | Path) -> str:
+    told = processes.run([program, *map(str, arguments)], deadline, most=LISTING_BYTES)
     if told.returncode:
-        raise SimulationError(f"{Path(program).name} failed: {told.stderr.strip()[:200]}")
-    return told.stdout
+        raise SimulationError(f"{Path(program).name} failed: {told.stderr.decode(errors='replace').strip()[:200]}")
+    return told.stdout.decode(errors="replace")

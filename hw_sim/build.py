@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import NoTool, SimulationError
+import processes
+import runtime
+from errors import SimulationError
+from processes import Deadline
 from rtl import Rtl
+from seal import sealed
 from tools import Verilator
+from workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
 MAX_MEMORY_BITS = 1 << 31
-RUNTIME = ("verilated", "verilated_vpi", "verilated_timing", "verilated_threads", "verilated_random",
-           "verilated_dpi", "verilated_vcd_c")
 OPTIMISE = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1", "OPT_SLOW=-O0")
 PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast", "m_axis_tdata",
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast")
@@ -43,8 +44,8 @@ def depth(rtl: Rtl) -> int:
     return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16)
 
 
-def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = False,
-          rebuild: bool = False, jobs: int | None = None) -> Build:
+def build(rtl: Rtl, verilator: Verilator, work: Workspace, deadline: Deadline, *, waves: bool = False,
+          probe: bool = False, rebuild: bool = False, jobs: int | None = None) -> Build:
     """Build (or find built) the simulation. With `waves` it can write a VCD; with `probe` every layer's output can be
     read. Raises SimulationError with the tool's own words where it refuses."""
     start = time.perf_counter()
@@ -61,20 +62,20 @@ def build(rtl: Rtl, verilator: Verilator, *, waves: bool = False, probe: bool = 
         control += "".join(f'public_flat_rd -module "{rtl.top}" -var "{layer.net}{part}"\n'
                            for layer in rtl.layers for part in parts)
     key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
-    if not rebuild and (target / "bench").is_file() and _read(target / "key") == key:
+    work.take(target)
+    if not rebuild and _read(target / "key") == sealed(key, target / "bench") != "":
         return Build(target, words, time.perf_counter() - start, True)
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    work.fresh(target)
     (target / "public.vlt").write_text(control)
-    cache = _cache(verilator, waves)
-    _run(rtl, verilator, target, args, defines, waves, jobs, cache)
-    _keep(cache, target)
-    (target / "key").write_text(key)
+    cache = _cache(verilator, waves, deadline)
+    _run(rtl, verilator, target, args, defines, waves, jobs, cache, deadline)
+    runtime.keep(cache, target)
+    (target / "key").write_text(sealed(key, target / "bench"))
     return Build(target, words, time.perf_counter() - start, False)
 
 
 def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],
-         waves: bool, jobs: int | None, cache: Path | None) -> None:
+         waves: bool, jobs: int | None, cache: Path | None, deadline: Deadline) -> None:
     import cocotb_tools.config
 
     libs = cocotb_tools.config.libs_dir
@@ -88,28 +89,23 @@ def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines:
             f"VM_TRACE={int(waves)}", *OPTIMISE]
     log = target / "build.log"
     for step in (command, make):
-        if step is make and cache is not None:
-            # Only now: an object that is older than the Makefile is compiled again.
-            for kept in cache.glob("*.o"):
-                shutil.copyfile(kept, target / kept.name)
-        with log.open("a") as file:
-            try:
-                code = subprocess.run(step, stdout=file, stderr=subprocess.STDOUT, env=verilator.environment(),
-                                      stdin=subprocess.DEVNULL).returncode
-            except OSError as error:
-                raise NoTool(f"{step[0]} cannot be run: {error.strerror}") from error
+        if step is make:
+            runtime.bring(cache, target)  # only now: an object that is older than the Makefile is compiled again
+        with log.open("ab") as file:
+            code = processes.run(step, deadline, environment=verilator.environment(), output=file).returncode
         if code:
             lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
             raise SimulationError(f"{Path(step[0]).name} could not build the simulation: "
                                   f"{lines[0].strip() if lines else f'exit code {code}'} (see {log})")
 
 
-def lint(rtl: Rtl, verilator: Verilator) -> str:
+def lint(rtl: Rtl, verilator: Verilator, deadline: Deadline) -> str:
     """What `verilator --lint-only -Wall` says about the RTL: nothing where it is clean."""
     command = [verilator.executable, "--lint-only", "-Wall", "--top-module", rtl.top, *map(str, rtl.files)]
-    told = subprocess.run(command, capture_output=True, text=True, env=verilator.environment())
+    told = processes.run(command, deadline, environment=verilator.environment())
     # Lines that begin with a dash are Verilator's own statistics.
-    text = "\n".join(line for line in (told.stdout + told.stderr).splitlines() if line and not line.startswith("- "))
+    said = (told.stdout + told.stderr).decode(errors="replace")
+    text = "\n".join(line for line in said.splitlines() if line and not line.startswith("- "))
     return text or ("" if told.returncode == 0 else f"exit code {told.returncode}")
 
 
@@ -126,36 +122,14 @@ def _key(rtl: Rtl, verilator: Verilator, more: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _cache(verilator: Verilator, waves: bool) -> Path | None:
+def _cache(verilator: Verilator, waves: bool, deadline: Deadline) -> Path | None:
     """Where compiled objects of Verilator's own runtime are kept: they are the same for every design."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     compiler = shutil.which("g++")
     if compiler is None:
         return None
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    digest = hashlib.sha256("\0".join([str(verilator.root), version, str(waves), *verilator.flags, *OPTIMISE,
-                                       (verilator.root / "include" / "verilated.mk").read_text()]).encode())
-    folder = Path(home) / "shiftwright" / f"verilator-{digest.hexdigest()[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Objects from here are linked and run: they must be nobody's but ours.
-        return folder if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o022 else None
-    except OSError:
-        return None
-
-
-def _keep(cache: Path | None, target: Path) -> None:
-    if cache is None:
-        return
-    for name in RUNTIME:
-        made, kept = target / f"{name}.o", cache / f"{name}.o"
-        if made.is_file() and not kept.is_file():
-            try:
-                with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-                    file.write(made.read_bytes())
-                Path(file.name).replace(kept)
-            except OSError:
-                return
+    version = processes.run([compiler, "--version"], deadline).stdout.decode(errors="replace")
+    return runtime.folder("\0".join([str(verilator.root), version, str(waves), *verilator.flags, *OPTIMISE,
+                                     (verilator.root / "include" / "verilated.mk").read_text()]))
 
 
 def _read(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,10 @@ import numpy as np
 from beats import read_hex, words, write_hex, wrong_bits
 from build import Build
 from launch import Running
+from processes import Deadline
 from results import Check, Mismatch, shares
 from rtl import Rtl
+from workspace import Workspace
 
 AXI_CLOCKS = 60_000
 """Clocks that the samples of the AXI4-Stream bench take at the most, were there no stalls."""
@@ -47,19 +48,18 @@ def load(rtl: Rtl, most: int | None) -> Loaded:
 
 
 def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int, seed: int,
-         timeout: float) -> list[Check]:
+         deadline: Deadline, work: Workspace) -> list[Check]:
     """All vectors from memory inside the simulation, in as many processes as there are cores."""
     inputs = np.concatenate(loaded.inputs)
     size = min(built.depth, -(-len(inputs) // processes))
     parts = [(i, min(i + size, len(inputs))) for i in range(0, len(inputs), size)]
     name = "player, stalls" if stalls else "player"
-    work = built.folder / ("stalled" if stalls else "played")
-    shutil.rmtree(work, ignore_errors=True)
+    place = work.fresh(built.folder / ("stalled" if stalls else "played"))
     got = np.zeros((len(inputs), rtl.output.octets), np.uint8)
     valid = np.zeros(len(inputs), bool)
     counts: list[dict[str, Any]] = []
     for number, (begin, end) in enumerate(parts):
-        folder = work / str(number)
+        folder = place / str(number)
         folder.mkdir(parents=True)
         write_hex(folder / "inputs.hex", inputs[begin:end], rtl.input)
     start = time.perf_counter()
@@ -72,18 +72,18 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
                     f"+verilator+seed+{(seed + number) % 2**30 + 1}"]
             if stalls:
                 args += [f"+stall_in={STALLS[0]}", f"+stall_out={STALLS[1]}"]
-            running.append(Running(built.folder, "player", work / str(number), args, seed))
+            running.append(Running(built.folder, "player", place / str(number), args, seed))
         try:
             for one in running:
-                one.wait(timeout)
+                one.wait(deadline)
         finally:
             for one in running:
                 one.stop()
     seconds = time.perf_counter() - start
     for number, (begin, end) in enumerate(parts):
-        counts.append(json.loads((work / str(number) / "result.json").read_text()))
+        counts.append(json.loads((place / str(number) / "result.json").read_text()))
         came = counts[-1]["got"] // rtl.output.beats
-        got[begin:begin + came] = read_hex(work / str(number) / "outputs.hex", rtl.output, end - begin)[:came]
+        got[begin:begin + came] = read_hex(place / str(number) / "outputs.hex", rtl.output, end - begin)[:came]
         valid[begin:begin + came] = True
     faults = _faults(rtl, counts, parts)
     # Parts of one round run side by side; rounds follow each other.
@@ -130,7 +130,8 @@ def _timing(rtl: Rtl, samples: int, first: int, last: int) -> list[str]:
     return found
 
 
-def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, timeout: float) -> Check:
+def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, deadline: Deadline,
+           work: Workspace) -> Check:
     """A random choice of the vectors through cocotbext-axi, without stalls and with."""
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
     rng = np.random.default_rng(seed)
@@ -142,12 +143,10 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, t
     if len(chosen) < count:
         chosen = rng.integers(0, len(inputs), count)
     source, due = inputs[chosen], expected[chosen]
-    work = built.folder / "streamed"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    write_hex(work / "beats.hex", source, rtl.input)
+    place = work.fresh(built.folder / "streamed")
+    write_hex(place / "beats.hex", source, rtl.input)
     calm = max(min(CALM, len(source) // 2), 2)
-    (work / "job.json").write_text(json.dumps({
+    (place / "job.json").write_text(json.dumps({
         "calm": calm, "latency": rtl.latency, "settle": rtl.schedule.settle + SETTLED,
         "in_beats": rtl.input.beats, "out_beats": rtl.output.beats,
         "folded": rtl.folded, "patience": 20 * rtl.latency + 1000,
@@ -156,15 +155,15 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, t
     args = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
     if built.folder.name == "waves":
         args += ["--trace", "--trace-file", str(built.folder.parent / "waves.vcd")]
-    running = Running(built.folder, "stream", work, args, seed)
+    running = Running(built.folder, "stream", place, args, seed)
     try:
-        running.wait(timeout)
+        running.wait(deadline)
     finally:
         running.stop()
     seconds = time.perf_counter() - start
-    result = json.loads((work / "result.json").read_text())
+    result = json.loads((place / "result.json").read_text())
     octets, beats = rtl.output.bits // 8, rtl.output.beats
-    lines = (work / "received.hex").read_text().split()
+    lines = (place / "received.hex").read_text().split()
     whole = b"".join(int(line, 16).to_bytes(octets, "little") for line in lines[:len(due) * beats])
     came = len(whole) // rtl.output.octets
     got = np.zeros_like(due)

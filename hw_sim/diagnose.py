@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
+import npy
 import numpy as np
 from beats import from_words, read_hex, write_hex
 from build import build
 from launch import Running
+from native import word_type
+from processes import Deadline
 from results import Diagnosis, Mismatch
 from rtl import LayerNet, Rtl
 from tools import Verilator
+from workspace import Workspace
 
 PROBED = 256
 PROBED_CLOCKS = 200_000
 """Traced inputs that are tried where the one that failed has no trace; fewer where they take more clocks than that."""
 
 
-def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, timeout: float) -> Diagnosis:
+def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismatch, seed: int,
+             deadline: Deadline) -> Diagnosis:
     """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer."""
-    built = build(rtl, verilator, probe=True)
+    built = build(rtl, verilator, folder, deadline, probe=True)
     first = rtl.vectors[0]
     traced = read_hex(first.inputs, rtl.input, first.samples)[:rtl.trace_samples]
     own = mismatch.set == first.name and mismatch.sample < len(traced)
@@ -33,9 +36,7 @@ def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, time
         index = mismatch.sample
     samples = [index] if own else list(range(min(len(traced), PROBED, 1 + PROBED_CLOCKS // rtl.latency)))
     beats = np.concatenate([failing[None], traced[samples]])
-    work = built.folder / "probed"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work = folder.fresh(built.folder / "probed")
     write_hex(work / "beats.hex", beats, rtl.input)
     (work / "job.json").write_text(json.dumps({"latency": rtl.latency, "folded": rtl.folded,
                                                "in_beats": rtl.input.beats,
@@ -44,13 +45,13 @@ def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, time
                                                "nets": [layer.net for layer in rtl.layers]}))
     running = Running(built.folder, "probe", work, [], seed)
     try:
-        running.wait(timeout)
+        running.wait(deadline)
     finally:
         running.stop()
     found = json.loads((work / "result.json").read_text())
     outputs = {layer.info.name: text for layer, text in zip(rtl.layers, found[0], strict=True)}
     for i, layer in enumerate(rtl.layers):
-        due = _trace(layer, samples)
+        due = _trace(layer, rtl.trace_samples, samples)
         got = [int(row[i], 16).to_bytes(due.shape[1], "little") for row in found[1:]]
         if any(a != b.tobytes() for a, b in zip(got, due, strict=True)):
             name = layer.info.name
@@ -61,7 +62,7 @@ def diagnose(rtl: Rtl, verilator: Verilator, mismatch: Mismatch, seed: int, time
     return Diagnosis(None, "none of the traced inputs shows the layer at fault", outputs)
 
 
-def _trace(layer: LayerNet, samples: list[int]) -> np.ndarray:
+def _trace(layer: LayerNet, traced: int, samples: list[int]) -> np.ndarray:
     """The reference's output beats of a layer, uint8 (samples, bytes)."""
-    codes = np.load(Path(layer.info.trace), allow_pickle=False, mmap_mode="r")[samples].astype(np.int64)
+    codes = npy.read(layer.info.trace, word_type(layer.info), traced, layer.info.elements)[samples].astype(np.int64)
     return from_words(codes, layer.info.elements, layer.info.width)

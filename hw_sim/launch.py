@@ -5,14 +5,13 @@ A process of its own, so that a simulation that never ends can be ended. The arg
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 from errors import SimulationError
+from processes import Deadline, end, start
 
 HERE = Path(__file__).resolve().parent
 
@@ -23,21 +22,18 @@ class Running:
     def __init__(self, build: Path, module: str, work: Path, args: list[str], seed: int) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.work, self.module = work, module
-        command = [sys.executable, str(HERE / "launch.py"), str(build), module, str(work), str(seed), *args]
+        command = [sys.executable, "-B", str(HERE / "launch.py"), str(build), module, str(work), str(seed), *args]
         self.output = (work / "output.txt").open("w+")
-        self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
+        self.process = start(command, stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, deadline: Deadline) -> None:
         """Wait for its end; SimulationError if it takes longer or did not end well."""
         try:
-            code = self.process.wait(seconds)
+            code = self.process.wait(deadline.left())
         except subprocess.TimeoutExpired:
-            self.stop()
-            raise SimulationError(f"the simulation ({self.module}) did not end within {seconds:.0f} s; a longer "
-                                  "--timeout may help, if the network is large") from None
+            raise deadline.passed(f"the simulation ({self.module})") from None
         finally:
-            self.output.close()
+            self.stop()
         if code or not (self.work / "result.json").is_file():
             text = "".join(p.read_text(errors="replace") for p in (self.work / "output.txt", self.work / "log.txt")
                            if p.is_file())
@@ -47,10 +43,9 @@ class Running:
 
     def stop(self) -> None:
         """End it at once, whatever it is doing; nothing if it has ended."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.output.close()
+        if not self.output.closed:
+            end(self.process)
+            self.output.close()
 
 
 def _main(build: str, module: str, work: str, seed: str, *args: str) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import plainly
 from errors import BadFolder
 
-SCHEMA = 2
+SCHEMA = 3
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 MAX_BITS = 1 << 22
 """Of one beat."""
 MAX_SAMPLES = 1 << 26
+MAX_TEXT = 1 << 25
+"""Bytes of a manifest."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Manifest:
         return [name for name, digest in self.files.items() if _digest(self.folder / name) != digest]
 
     def inside(self, name: Any) -> Path:
-        """A path that an entry names: relative, of plain characters, inside the folder, links followed."""
+        """A path that an entry names: relative, of plain characters, inside the folder, no link on the way."""
         return _inside(self.folder, name)
 
 
@@ -89,16 +93,35 @@ def load(folder: Path) -> Manifest:
     if not path.is_file():
         raise BadFolder(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = plainly.read(path, MAX_TEXT).decode("utf-8")
+        data = json.loads(text, parse_constant=_number, parse_float=_number)
+        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate is no character, and cannot be printed
         if not isinstance(data, dict):
             raise BadFolder(f"'{path}' holds no JSON object")
         if data.get("schema") != SCHEMA:
-            raise BadFolder(f"'{path}' has schema {data.get('schema')!r}; these benches read schema {SCHEMA}")
-        return _manifest(folder, data)
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BadFolder(f"'{path}' cannot be read: {error}") from error
+            raise BadFolder(f"'{path}' has schema {ascii(data.get('schema'))[:40]}; these benches read schema {SCHEMA}")
+        found = _manifest(folder, data)
+    except (OSError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else _shown(error)
+        raise BadFolder(f"'{path}' cannot be read: {why}") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise BadFolder(f"'{path}' is damaged: {type(error).__name__} at {error}") from error
+        raise BadFolder(f"'{path}' is damaged: {type(error).__name__} at {_shown(error)}") from error
+    for place in sorted({name.split("/")[0] for name in found.files}):
+        for _ in plainly.walk(folder / place) if (folder / place).is_dir() else ():
+            pass  # a link anywhere in the folders that we use is refused
+    return found
+
+
+def _number(text: str) -> float:
+    """A finite number; JSON's writers know no other."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is not finite")
+    return value
+
+
+def _shown(error: Exception) -> str:
+    return ascii(str(error))[1:-1][:200]
 
 
 def _manifest(folder: Path, data: dict[str, Any]) -> Manifest:
@@ -115,8 +138,8 @@ def _manifest(folder: Path, data: dict[str, Any]) -> Manifest:
     if not targets:
         raise BadFolder("the manifest names no targets")
     return Manifest(folder, str(data["name"]), _port(data["input"]), _port(data["output"]), layers, sets,
-                    int(data["trace_samples"]), {str(k): str(v) for k, v in data["files"].items()
-                                                 if _inside(folder, k)}, targets)
+                    count(data["trace_samples"], "trace_samples", MAX_SAMPLES),
+                    {str(k): str(v) for k, v in data["files"].items() if _inside(folder, k)}, targets)
 
 
 def _port(entry: dict[str, Any]) -> Port:
@@ -127,29 +150,29 @@ def _port(entry: dict[str, Any]) -> Port:
 def count(value: Any, what: str, most: int, least: int = 1) -> int:
     """An integer of an entry, from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadFolder(f"the manifest's {what} is {value!r}, outside {least}..{most}")
+        raise BadFolder(f"the manifest's {what} is {ascii(value)[:60]}, outside {least}..{most}")
     return value
 
 
 def identifier(value: Any) -> str:
     """A name of an entry that goes into commands or code."""
     if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
-        raise BadFolder(f"the manifest names {str(value)[:60]!r}, which is no identifier")
+        raise BadFolder(f"the manifest names {ascii(value)[:60]}, which is no identifier")
     return value
 
 
 def _inside(folder: Path, name: Any) -> Path:
-    """A path of the manifest: relative, of plain characters, inside the folder, links followed."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", name):
-        raise BadFolder(f"the manifest names the file {str(name)[:60]!r}, which is no plain relative path")
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder):
+    """A path of the manifest: relative, of plain characters, inside the folder, no link on the way."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,1000}", name):
+        raise BadFolder(f"the manifest names the file {ascii(name)[:60]}, which is no plain relative path")
+    if ".." in name.split("/"):
         raise BadFolder(f"the manifest names the file '{name[:60]}', which lies outside the folder")
-    return path
+    plainly.check(folder, folder / name)
+    return folder / name
 
 
 def _digest(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(plainly.read(path)).hexdigest()
+    except BadFolder:
         return None

@@ -7,17 +7,21 @@ the smallest integer type that holds its format (1, 2, 4 or 8 bytes, little-endi
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import npy
 import numpy as np
-from errors import BadFolder, NoTool, SimulationError
-from manifest import Manifest, Port
+import plainly
+import processes
+from errors import NoTool, SimulationError
+from manifest import LayerInfo, Manifest, Port
+from processes import SPARE_BYTES, Deadline
 from results import Check, Mismatch, shares
+from seal import sealed
 
 
 @dataclass(frozen=True)
@@ -46,22 +50,23 @@ def tool(name: str, package: str) -> str:
     return found
 
 
-def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = False, timeout: float = 1200,
+def build(path: Path, command: list[str], depends: list[Path], deadline: Deadline, rebuild: bool = False,
           cwd: Path | None = None) -> Built:
     """Run `command` in `cwd`, which writes the executable `path` from the files `depends`, unless the same was done
-    before.
+    before, by this user.
 
     Raises SimulationError with the compiler's own words where it refuses.
     """
     start = time.perf_counter()
-    key = _key(command, depends)
+    key = _key(command, depends, deadline)
     note = path.with_name(path.name + ".key")
-    if not rebuild and path.is_file() and note.is_file() and note.read_text() == key:
+    if not rebuild and path.is_file() and _text(note) == sealed(key, path) != "":
         return Built(path, time.perf_counter() - start, True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
+    for old in (note, path):
+        old.unlink(missing_ok=True)
     log = path.with_name(path.name + ".log")
-    told = _run(command, timeout, cwd=cwd)
+    told = processes.run(command, deadline, cwd=cwd)
     log.write_bytes(told.stdout + told.stderr)
     if told.returncode:
         said = log.read_text(errors="replace").splitlines()
@@ -70,7 +75,7 @@ def build(path: Path, command: list[str], depends: list[Path], rebuild: bool = F
             [line for line in said if "ld: " in line]
         raise SimulationError(f"{Path(command[0]).name} could not build {path.name}: "
                               f"{lines[0].strip() if lines else f'exit code {told.returncode}'} (see {log})")
-    note.write_text(key)
+    note.write_text(sealed(key, path))
     return Built(path, time.perf_counter() - start, False)
 
 
@@ -82,13 +87,12 @@ def load(manifest: Manifest, most: int | None = None) -> list[Vectors]:
             for s, n in zip(manifest.vectors, kept, strict=True)]
 
 
-def play(command: list[str], sets: list[Vectors], output: Port, *, bench: str, timeout: float = 1200,
-         environment: dict[str, str] | None = None) -> list[Check]:
+def play(command: list[str], sets: list[Vectors], output: Port, deadline: Deadline, *, bench: str) -> list[Check]:
     """One run of the program a set."""
     checks = []
     for one in sets:
         start = time.perf_counter()
-        told = _run(command, timeout, one.inputs.tobytes(), environment)
+        told = processes.run(command, deadline, one.inputs.tobytes(), most=one.expected.nbytes + SPARE_BYTES)
         seconds = time.perf_counter() - start
         checks.append(compare(bench, one, told.stdout, output, seconds, faults=failure(told)))
     return checks
@@ -123,49 +127,28 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
                  len(due) / max(seconds, 1e-9), mismatch=mismatch, faults=faults)
 
 
-def word_type(port: Port) -> np.dtype:
+def word_type(port: Port | LayerInfo) -> np.dtype:
     """The smallest integer type that holds every code of a port, little-endian."""
     size = next(n for n in (1, 2, 4, 8) if port.width <= 8 * n)
     return np.dtype(f"<{'i' if port.signed else 'u'}{size}") if size < 8 else np.dtype("<i8")
 
 
 def _words(path: Path, samples: int, port: Port) -> np.ndarray:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadFolder(f"'{path}' cannot be read: {error}") from error
-    if found.dtype != word_type(port) or found.shape != (samples, port.elements):
-        raise BadFolder(f"'{path}' holds {found.dtype} of shape {found.shape}; {word_type(port)} of "
-                        f"{(samples, port.elements)} was expected")
-    return found
+    return npy.read(path, word_type(port), samples, port.elements)
 
 
 def _unsigned(words: np.ndarray) -> np.ndarray:
     return words.view(np.dtype(f"<u{words.dtype.itemsize}"))
 
 
-def _run(command: list[str], timeout: float, data: bytes = b"",
-         environment: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(command, input=data, capture_output=True, timeout=timeout, cwd=cwd,
-                              env={**os.environ, **(environment or {})})
-    except OSError as error:
-        raise NoTool(f"{command[0]} cannot be run: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise SimulationError(f"{Path(command[0]).name} did not end within {timeout:g} s") from error
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
 
 
-def _key(command: list[str], depends: list[Path]) -> str:
+def _key(command: list[str], depends: list[Path], deadline: Deadline) -> str:
     """A digest of everything that the executable depends on."""
     digest = hashlib.sha256("\0".join(command).encode())
-    try:
-        told = subprocess.run([command[0], "--version"], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
-        digest.update(told.stdout)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NoTool(f"{command[0]} cannot be run: {error}") from error
+    digest.update(processes.run([command[0], "--version"], deadline).stdout)
     for path in depends:
-        try:
-            digest.update(b"\0" + path.read_bytes())
-        except OSError as error:
-            raise BadFolder(f"'{path}' cannot be read: {error.strerror}") from error
+        digest.update(b"\0" + plainly.read(path))
     return digest.hexdigest()

@@ -71,14 +71,14 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
     built, checks, faults, figures = None, list[Check](), list[str](), {}
     try:
         say(f"compiling {entry.base} with gcc")
-        path = manifest.folder / "build" / "c" / entry.base
+        path = args.work.take(manifest.folder / "build" / "c") / entry.base
         sources = [entry.source, entry.main]
         command = [native.tool("gcc", "gcc"), *FLAGS, "-I", str(entry.header.parent), *map(str, sources),
                    "-o", str(path)]
-        built = native.build(path, command, [*sources, entry.header], rebuild=args.rebuild, timeout=args.timeout)
+        built = native.build(path, command, [*sources, entry.header], args.deadline, args.rebuild)
         sets = native.load(manifest, args.vectors)
         say(f"playing {sum(len(s.inputs) for s in sets):,} vectors through {entry.base}")
-        checks += native.play([str(path)], sets, manifest.output, bench="host (gcc)", timeout=args.timeout)
+        checks += native.play([str(path)], sets, manifest.output, args.deadline, bench="host (gcc)")
         for board in boards.chosen(args.board):
             say(f"compiling {entry.base} for {board.title}, and running it")
             found, figures[board.name] = _board(board, entry, manifest, args)
@@ -95,9 +95,9 @@ def _board(board: boards.Board, entry: Entry, manifest: Manifest,
            args: argparse.Namespace) -> tuple[list[Check], dict[str, int]]:
     """Some vectors through an emulated board; and its sizes, which must be what the manifest promised."""
     folder = manifest.folder / "build" / "c" / board.name
-    firmware = boards.build(board, entry.source, entry.main, folder, args.rebuild, args.timeout)
+    firmware = boards.build(board, entry.source, entry.main, folder, args.rebuild, args.deadline)
     checks = boards.play(board, firmware, native.load(manifest, args.vectors or BOARD_VECTORS), manifest.output,
-                         args.timeout)
+                         args.deadline)
     faults = boards.surprises(board, firmware, entry.tables, entry.ram_bytes(board.alignment))
     checks.append(Check(board.title, "sizes", 0, 0, 0, firmware.seconds, 0.0, faults=faults))
     return checks, {"flash": firmware.all.flash, "ram": firmware.all.ram, "network_flash": firmware.network.flash,

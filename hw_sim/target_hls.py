@@ -80,13 +80,13 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
     faults: list[str] = []
     try:
         say(f"compiling the HLS C++ (headers of {include})")
-        program = manifest.folder / "build" / "hls" / "csim"
+        program = args.work.take(manifest.folder / "build" / "hls") / "csim"
         level = "-O1" if sources.terms > MUCH_WIRING else "-O2"
         command = [native.tool("g++", "g++"), *FLAGS, level, "-isystem", str(include),
                    *map(str, sources.compiled), "-o", str(program)]
-        built = native.build(program, command, list(sources.files), rebuild=args.rebuild, timeout=args.timeout)
+        built = native.build(program, command, list(sources.files), args.deadline, args.rebuild)
         say(f"running {sum(len(s.inputs) for s in sets):,} vectors in C simulation")
-        checks = native.play([str(program), "--raw"], sets, manifest.output, bench="csim", timeout=args.timeout)
+        checks = native.play([str(program), "--raw"], sets, manifest.output, args.deadline, bench="csim")
     except SimulationError as error:
         if error.exit_code != 1:
             raise

@@ -51,15 +51,15 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
     built, checks, faults = None, list[Check](), list[str]()
     try:
         say(f"compiling the hls4ml project {entry.top} ({entry.backend}) with g++")
-        path = manifest.folder / "build" / "hls4ml" / entry.top
+        path = args.work.take(manifest.folder / "build" / "hls4ml") / entry.top
         weights = str(entry.folder / "firmware" / "weights").replace("\\", "\\\\").replace('"', '\\"')
         command = [native.tool("g++", "g++"), *FLAGS, "-I", str(entry.folder), "-I", str(entry.include),
                    f'-DWEIGHTS_DIR="{weights}"', str(entry.source), "-o", str(path)]
-        built = native.build(path, command, entry.files, rebuild=args.rebuild, timeout=args.timeout)
+        built = native.build(path, command, entry.files, args.deadline, args.rebuild)
         sets = native.load(manifest, args.vectors)
         say(f"playing {sum(len(s.inputs) for s in sets):,} vectors through hls4ml's firmware")
-        checks += native.play([str(path)], sets, manifest.output, bench=f"csim (g++, {entry.backend})",
-                              timeout=args.timeout)
+        checks += native.play([str(path)], sets, manifest.output, args.deadline,
+                              bench=f"csim (g++, {entry.backend})")
     except SimulationError as error:
         if error.exit_code != 1:
             raise

@@ -9,19 +9,20 @@ import rtl as entry
 import tools
 from errors import SimulationError
 from manifest import Manifest
+from processes import Deadline
 from results import Check, Outcome
 
 
 def require(args: argparse.Namespace) -> None:
     """Raise NoTool, before any work is done, where something that the simulation needs is missing."""
-    tools.require()
+    tools.require(args.deadline)
 
 
-def lint(manifest: Manifest) -> str:
+def lint(manifest: Manifest, deadline: Deadline) -> str:
     """What `verilator --lint-only -Wall` says about the RTL: nothing where it is clean."""
     from build import lint as run_lint
 
-    return run_lint(entry.parse(manifest), tools.require(build=False))
+    return run_lint(entry.parse(manifest), tools.require(deadline, build=False), deadline)
 
 
 def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
@@ -30,16 +31,17 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
     from checks import load, play, stream
     from diagnose import diagnose
 
-    verilator = tools.require()
+    work, deadline = args.work, args.deadline
+    verilator = tools.require(deadline)
     rtl = entry.parse(manifest)
     loaded = load(rtl, args.vectors)
     built, diagnosis = None, None
     checks: list[Check] = []
     faults: list[str] = []
-    options = {"seed": args.seed, "timeout": args.timeout}
+    options = {"seed": args.seed, "deadline": deadline, "work": work}
     try:
         say(f"building the simulation of {rtl.top} (Verilator: {verilator.origin})")
-        built = build(rtl, verilator, rebuild=args.rebuild)
+        built = build(rtl, verilator, work, deadline, rebuild=args.rebuild)
         if args.bench != "axi":
             say(f"playing {sum(map(len, loaded.inputs)):,} vectors from memory")
             checks += play(rtl, built, loaded, stalls=False, processes=args.processes, **options)
@@ -51,11 +53,12 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
             checks.append(stream(rtl, built, loaded, samples=args.axi_samples, **options))
         if args.waves:
             say("recording build/waves.vcd")
-            stream(rtl, build(rtl, verilator, waves=True), loaded, samples=256, **options)
+            work.file(manifest.folder / "build" / "waves.vcd")
+            stream(rtl, build(rtl, verilator, work, deadline, waves=True), loaded, samples=256, **options)
         first = next((c.mismatch for c in checks if c.mismatch), None)
         if first is not None:
             say("looking for the layer at fault")
-            diagnosis = diagnose(rtl, verilator, first, args.seed, args.timeout)
+            diagnosis = diagnose(rtl, verilator, work, first, args.seed, deadline)
     except SimulationError as error:
         if error.exit_code != 1:
             raise

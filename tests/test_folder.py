@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,11 +73,176 @@ def test_our_folder_is_replaced_and_none_of_its_old_files_stay(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_what_running_our_project_left_goes_with_it(tmp_path):
+def project(out: Path, place: str = ".") -> Path:
+    """A folder of ours with a project in it that was simulated."""
+    with output_folder(out) as fresh:
+        (fresh / place / "sim").mkdir(parents=True)
+        (fresh / place / "manifest.json").write_text("{}")
+        (fresh / place / "sim" / "run.py").touch()
+    build = out / place / "build"
+    (build / "sim" / "deep").mkdir(parents=True)
+    for name in (MARKER, ".lock", "junit.xml", "sim/bench", "sim/deep/log.txt"):
+        (build / name).touch()
+    (build / MARKER).write_text(".lock\njunit.xml\nsim/bench\nsim/deep/log.txt\n")
+    return out
+
+
+@pytest.mark.parametrize("place", [".", "hardware", "a/b"])
+def test_what_simulating_our_project_left_goes_with_it(tmp_path, place):
+    out = project(tmp_path / "out", place)
+    (out / place / "sim" / "__pycache__").mkdir()
+    for name in ("run.cpython-311.pyc", "run.cpython-312.opt-1.pyc"):
+        (out / place / "sim" / "__pycache__" / name).touch()
+    assert contents(write(out, f="x")) == {"f": "x", MARKER: "f\n"}
+
+
+def test_what_a_killed_simulation_left_goes_with_it(tmp_path):
+    out = project(tmp_path / "out")
+    (out / "build" / MARKER).write_text(".lock\njunit.xml\nsim/\n")
+    assert contents(write(out, f="x")) == {"f": "x", MARKER: "f\n"}
+
+
+@pytest.mark.parametrize("name", [
+    "build/notes", "build/sim/notes", "build/sim/deep/log.txt/x", "sim/build/notes", "build/build/notes",
+    "hardware/build/notes", "__pycache__/notes", "sim/__pycache__/notes.pyc", "sim/__pycache__/mine.cpython-311.pyc",
+    "sim/__pycache__/run.cpython-311.pyc.bak", "build/__pycache__/x.pyc", ".hidden", "build/.hidden"])
+def test_a_users_file_below_ours_is_never_lost(tmp_path, name):
+    out = project(tmp_path / "out")
+    if "log.txt/" in name:
+        (out / "build/sim/deep/log.txt").unlink()
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("mine")
+    before = contents(out)
+    assert f"'{name}'" in refused(out)
+    assert contents(out) == before and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_list_in_a_folder_called_build_that_belongs_to_no_project_counts_for_nothing(tmp_path):
+    out = write(tmp_path / "out", f="x")
+    (out / "build").mkdir()
+    (out / "build" / MARKER).write_text("notes\n")
+    (out / "build" / "notes").write_text("mine")
+    refused(out)
+
+
+@pytest.mark.parametrize("place", ["f", "sub/link", "build"])
+@pytest.mark.parametrize("to", ["a file", "a folder", "nothing"])
+def test_a_link_is_a_users_and_is_neither_followed_nor_removed(tmp_path, place, to):
+    out = project(tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    if place == "build":
+        import shutil
+
+        shutil.rmtree(out / "build")
+    (out / place).parent.mkdir(exist_ok=True)
+    (out / place).symlink_to({"a file": tmp_path / "mine" / "file", "a folder": tmp_path / "mine",
+                              "nothing": tmp_path / "nowhere"}[to])
+    refused(out)
+    assert (out / place).is_symlink() and contents(tmp_path / "mine") == {"file": "mine"}
+
+
+def test_an_output_that_is_a_link_to_a_folder_of_ours_is_written_where_it_points(tmp_path):
+    there = write(tmp_path / "disk" / "there", f="old")
+    (tmp_path / "out").symlink_to(there, target_is_directory=True)
+    write(tmp_path / "out", f="new")
+    assert (tmp_path / "out").is_symlink() and contents(there)["f"] == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "out"]
+
+
+@pytest.mark.parametrize("before", ["missing", "empty", "ours"])
+def test_a_file_that_is_put_there_meanwhile_is_kept_and_so_is_what_was_made(tmp_path, before):
+    out = tmp_path / "out"
+    if before == "ours":
+        write(out, f="old")
+    elif before == "empty":
+        out.mkdir()
+    with pytest.raises(InputError, match=r"'notes'.*meanwhile.*is in '.*out\.1'|not empty.*meanwhile"), \
+            output_folder(out) as fresh:
+        (fresh / "f").write_text("new")
+        out.mkdir(exist_ok=True)
+        (out / "notes").write_text("mine")
+    assert contents(out)["notes"] == "mine" and contents(tmp_path / "out.1") == {"f": "new", MARKER: "f\n"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out.1"]
+
+
+def test_a_file_that_is_put_there_at_the_last_moment_is_kept(tmp_path, monkeypatch):
+    """After the folder was looked at, before it is moved away."""
+    out, rename = write(tmp_path / "out", f="old"), Path.rename
+
+    def late(self, target):
+        if self == out:
+            (out / "notes").write_text("mine")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert "out.1" in refused(out)
+    assert contents(out) == {"f": "old", "notes": "mine", MARKER: "f\n"}
+    assert contents(tmp_path / "out.1")["new"] == "new"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from toolkit.folder import output_folder
+with output_folder(sys.argv[1]) as fresh:
+    (fresh / "half").write_text("written")
+    if sys.argv[2:] == ["moved"]:  # killed between the two moves
+        Path(sys.argv[1]).rename(fresh.parent / "was")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def holding(out: Path, *more: str) -> subprocess.Popen:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(out), *more], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one_of_the_same_output(tmp_path):
+    out = write(tmp_path / "out", f="old")
+    for other in (out, tmp_path / "other"):
+        process = holding(other)
+        process.kill()
+        process.wait()
+    (tmp_path / ".out.mine").mkdir()
+    (tmp_path / ".out.mine" / "notes").write_text("mine")
+    assert len(list(tmp_path.glob(".out.*"))) == 2
+    write(out, f="new")
+    assert [p.name for p in tmp_path.glob(".out.*")] == [".out.mine"]
+    assert len(list(tmp_path.glob(".other.*"))) == 1
+
+
+def test_a_run_that_lives_keeps_its_folder_when_another_one_of_the_same_output_ends(tmp_path):
+    process = holding(tmp_path / "out")
+    try:
+        left = next(tmp_path.glob(".out.*"))
+        write(tmp_path / "out", f="new")
+        assert (left / "new" / "half").read_text() == "written"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_folder_that_a_killed_run_had_moved_away_comes_back(tmp_path):
+    out = write(tmp_path / "out", f="old")
+    process = holding(out, "moved")
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    with pytest.raises(ValueError), output_folder(out):
+        assert contents(out)["f"] == "old"
+        raise ValueError
+    assert contents(out)["f"] == "old" and list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"output": 5}', '{"output": "zz"}', "[" * 4000])
+def test_a_folder_that_only_looks_like_ours_stays(tmp_path, text):
+    (tmp_path / ".out.mine").mkdir()
+    (tmp_path / ".out.mine" / "lock").write_text(text)
     write(tmp_path / "out", f="x")
-    (tmp_path / "out" / "build").mkdir()
-    (tmp_path / "out" / "build" / "sim.o").touch()
-    assert "build/sim.o" not in contents(write(tmp_path / "out", f="x"))
+    assert (tmp_path / ".out.mine" / "lock").read_text() == text
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from icarus import circuit, play
 from strategies import designs
 
-from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Requantise, Reshape, Tensor, Weights
+from toolkit.design import (
+    Clamp,
+    Dense,
+    Design,
+    FixedPoint,
+    IntegerFormat,
+    Requantise,
+    Reshape,
+    Rounding,
+    Tensor,
+    Weights,
+)
 from toolkit.emit.names import RESERVED, identifiers
 from toolkit.emit.verilog import verilog
 from toolkit.errors import InputError
 from toolkit.estimate.memory import memory
-from toolkit.hardware import plan
+from toolkit.hardware import Options, plan
 
 
 def tiny(matrix: list[list[int]], bias: list[int], name: str = "fc", design: str = "net", source: str = "x") -> Design:
@@ -87,3 +100,15 @@ def test_a_network_without_arithmetic_is_refused():
 def test_a_sum_that_saturates_below_zero_keeps_its_sign():
     design = tiny([[127, 127]], [0])
     assert design.reference(np.array([[-8, -8], [7, 7]])).tolist() == [[-128], [127]]
+
+
+@pytest.mark.parametrize("arch", ["unrolled", "folded"])
+@pytest.mark.parametrize("width, shift", [(1, 1), (3, 2), (3, 3), (4, 4), (3, 5)])
+def test_half_of_a_shift_as_wide_as_its_sum_goes_to_even(width: int, shift: int, arch: str, tmp_path: Path):
+    clamp = Clamp("even", ("x",), Requantise.to(FixedPoint(True, 3, 0), Rounding.HALF_EVEN))
+    design = Design("ties", Tensor("x", (1,), FixedPoint(True, width, shift)), (clamp,))
+    made = circuit(design, Options(arch=arch))
+    every = np.arange(-1 << width - 1, 1 << width - 1).reshape(-1, 1)
+    assert made is not None
+    told = play(made, tmp_path, every)
+    assert told.startswith("PASS"), told

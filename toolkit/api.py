@@ -11,7 +11,8 @@ from toolkit.generate import generate
 from toolkit.hardware import Options
 from toolkit.search import Limits, build_trial, run_search
 from toolkit.simulation import simulate
+from toolkit.verify import Verified, verify
 
-__all__ = ["Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "build", "build_trial",
-           "capture", "compress", "compress_all", "demo", "doctor", "estimate", "generate", "load_model", "run_search",
-           "simulate"]
+__all__ = ["Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "Verified", "build",
+           "build_trial", "capture", "compress", "compress_all", "demo", "doctor", "estimate", "generate", "load_model",
+           "run_search", "simulate", "verify"]

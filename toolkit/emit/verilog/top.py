@@ -48,6 +48,10 @@ def verilog(plan: Plan) -> Verilog:
 
 def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], nets: dict[str, str]) -> str:
     design = plan.design
+    holds = {name: {"name": comment(name), "bits": design.tensors[name].bits, "clocks": clocks,
+                    "chain": [{"to": f"{nets[name]}_d{k}", "from": nets[name] if k == 1 else f"{nets[name]}_d{k - 1}"}
+                              for k in range(1, clocks + 1)]}
+             for name, clocks in plan.holds.items()}
     instances = []
     for p in plan.layers:
         sources = [nets[n] if not d else f"{nets[n]}_d{d}" for n, d in zip(p.layer.inputs, p.delays, strict=True)]
@@ -56,20 +60,18 @@ def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], n
             "net": nets[p.layer.name], "bits": design.tensors[p.layer.name].bits, "ready": p.ready,
             "about": describe(design.tensors[p.layer.name]), "clocked": p.datapath.stages > 0,
             "inputs": [{"port": port, "net": net} for port, net in zip(port_names(len(sources)), sources, strict=True)],
+            "hold": holds.get(p.layer.name),
         })
-    holds = [{"name": comment(name), "net": nets[name], "bits": design.tensors[name].bits, "clocks": clocks,
-              "chain": [{"to": f"{nets[name]}_d{k}", "from": nets[name] if k == 1 else f"{nets[name]}_d{k - 1}"}
-                        for k in range(1, clocks + 1)]}
-             for name, clocks in plan.holds.items()]
     output = design.output
     n = plan.latency
     valid, last = "s_axis_tvalid", "s_axis_tlast"
     return render(
-        "verilog/top.v.j2", top=top, design=comment(design.name), latency=n, instances=instances, holds=holds,
+        "verilog/top.v.j2", top=top, design=comment(design.name), latency=n, instances=instances,
         valid_next=valid if n == 1 else f"{{valid[{n - 2}:0], {valid}}}",
         last_next=last if n == 1 else f"{{last[{n - 2}:0], {last}}}",
         input_part="" if design.input.bits == beat_bits(design.input) else f"[{design.input.bits - 1}:0]",
         input={"net": nets[design.input.name], "bits": design.input.bits, "bus": beat_bits(design.input),
-                            "width": design.input.format.width, "about": describe(design.input)},
+               "width": design.input.format.width, "about": describe(design.input),
+               "hold": holds.get(design.input.name)},
         output={"net": nets[output.name], "bits": output.bits, "bus": beat_bits(output),
                 "padding": beat_bits(output) - output.bits, "width": output.format.width, "about": describe(output)})

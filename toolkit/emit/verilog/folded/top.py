@@ -62,14 +62,12 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             return
         width = design.tensors[name].format.width
         branches = [f"{net}_to{i}" for i in range(len(readers))]
-        lines = []
+        lines = [f"wire {branch}_ready;" for branch in branches]
         for i, branch in enumerate(branches):
             others = " && ".join(f"{b}_ready" for j, b in enumerate(branches) if j != i)
-            lines += [f"wire [{width - 1}:0] {branch}_data = {net}_data;", f"wire {branch}_ready;",
+            lines += [f"wire [{width - 1}:0] {branch}_data = {net}_data;",
                       f"wire {branch}_valid = {net}_valid && {others};"]
             sources[readers[i]] = branch
-        # All ready wires stand before the first use.
-        lines.sort(key=lambda line: not line.endswith("_ready;"))
         lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
         items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take an element in the same "
                                  "clock.", "lines": lines})
