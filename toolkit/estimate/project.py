@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import InputError
+from toolkit.untrusted import read_json
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 RTL = re.compile(r"rtl/[A-Za-z0-9_]{1,200}\.v")
-MAX_MANIFEST = 1 << 25
 COUNTS = ("rom_bits", "buffer_bits", "register_bits", "hold_bits")
 
 
@@ -31,9 +30,9 @@ def load(folder: Path) -> Project:
     if not path.is_file():
         raise InputError(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
-        if any(p.is_symlink() for p in (path, folder / "rtl")) or path.stat().st_size > MAX_MANIFEST:
-            raise InputError(f"'{path}' or rtl/ is a link, or larger than any that shiftwright writes")
-        targets = json.loads(path.read_text(encoding="utf-8"))["targets"]
+        if any(p.is_symlink() for p in (path, folder / "rtl")):
+            raise InputError(f"'{path}' or rtl/ is a link, which shiftwright does not write")
+        targets = read_json(path)["targets"]
         if "verilog" not in targets:
             raise InputError(f"'{folder}' holds no RTL to estimate; generate it with --target verilog")
         entry = targets["verilog"]
