@@ -16,6 +16,9 @@ from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Log2Format,
 from toolkit.hardware import Options
 
 
+pytestmark = pytest.mark.needs("iverilog")
+
+
 def lanes(outputs: int, levels: int, width: int = 7, signed: bool = True) -> tuple[Design, Options]:
     """One dense layer of five inputs with a lane for each output, its weights log2 with so many levels."""
     rng = np.random.default_rng(outputs * 100 + levels)
