@@ -15,7 +15,6 @@ from benchmarks.every_layer import SMALL, WIDE, conv, every_folded_layer
 from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Log2Format, Requantise, Tensor, Weights, Window
 from toolkit.hardware import Options
 
-
 pytestmark = pytest.mark.needs("iverilog")
 
 
