@@ -58,6 +58,7 @@ def test_random_networks_in_c_equal_the_reference_and_do_nothing_undefined(tmp_p
     print(f"\nsoak of c, part {part + 1} of {PARTS}: {2 * count} random networks, 500 vectors each: 0 wrong")
 
 
+@pytest.mark.needs("iverilog")
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):

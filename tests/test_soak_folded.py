@@ -53,6 +53,7 @@ def test_random_networks_are_the_same_in_verilog_c_and_hls(tmp_path_factory, par
     print(f"\nsoak of three targets, part {part + 1} of {PARTS}: {len(seeds)} networks, {bits:,} bits: 0 wrong")
 
 
+@pytest.mark.needs("iverilog")
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_folded_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):
