@@ -56,7 +56,9 @@ def collect(root: Path, slots: child.Slots, store: Path, files: Iterable[str], s
         answer = scratch / f"map-{Path(file).stem}.json"
 
         def done(status: int, place: Path, file: str = file, answer: Path = answer, mark: str = mark) -> None:
-            made = json.loads(answer.read_text()) if status == 0 else {"tests": {}, "failed": [f"{file} (stopped)"]}
+            made: dict[str, Any] = {"tests": {}, "failed": [f"{file} (stopped)"]}
+            if status == 0:
+                made = json.loads(answer.read_text())
             found[file] = {"test": mark, "program": program, **made}
             store.write_text(json.dumps({**known, **found}))
             say(f"map: {file}: {len(made['tests'])} tests, {sum(t[0] for t in made['tests'].values()):.0f} s")
