@@ -90,10 +90,10 @@ def _mapped(place: Path, file: str, temp: Path) -> dict:
         name = Path(path).relative_to(place).as_posix()
         inside = [(f, *span) for f, span in bodies((place / name).read_text()).items()]
         for line, contexts in data.contexts_by_lineno(path).items():
-            for function, first, last in inside:
-                if first <= line <= last:
-                    for context in contexts:
-                        ran.setdefault(context, set()).add(f"{name}::{function}")
+            # A line in no function is of the module: in a table of lambdas it runs when a test calls one of them.
+            for function in [f for f, first, last in inside if first <= line <= last] or [""]:
+                for context in contexts:
+                    ran.setdefault(context, set()).add(f"{name}::{function}")
     tests = {}
     for test, fixtures in watch.fixtures.items():
         own = ran.get(test, set()).union(*(ran.get(f"fixture {f}", set()) for f in fixtures))
