@@ -36,6 +36,7 @@ from toolkit.design import (
     Upsample,
     Weights,
     Window,
+    reference,
 )
 from toolkit.design.layers import LAYERS
 from toolkit.errors import InputError
@@ -210,3 +211,28 @@ def test_minus_one_and_zero_are_one_bit():
     pairs = [(-1, 0), (0, 0), (0, 1), (-1, 1), (-2, 1), (-2, 2), (-3, 0), (1, 4)]
     low, high = (np.array(side) for side in zip(*pairs, strict=True))
     assert Interval(low, high).widths().tolist() == [1, 1, 1, 2, 2, 3, 3, 3]
+
+
+def test_samples_are_computed_together_and_not_one_by_one(monkeypatch):
+    sizes = []
+    kernel = Clamp.kernel
+
+    def counted(self, *args):
+        run = kernel(self, *args)
+        return lambda xs: sizes.append(len(xs[0])) or run(xs)
+
+    monkeypatch.setattr(Clamp, "kernel", counted)
+    assert single(Clamp("l", ("x",), WIDE), (2,)).reference(np.zeros((1000, 2), int)).shape == (1000, 2)
+    assert sizes == [1000]
+    monkeypatch.setattr(reference, "CACHE_BYTES", 0)
+    sizes.clear()
+    single(Clamp("l", ("x",), WIDE), (2,)).reference(np.zeros((40, 2), int))
+    assert sizes == [16, 16, 8]
+
+
+@pytest.mark.parametrize("form, largest", [(Log2Format(4, 3), 3), (TwoTermFormat(4, 5), 5), (IntegerFormat(3), 7)])
+def test_one_code_that_is_none_among_good_ones_is_refused(form, largest):
+    Weights(form, np.array([[0, largest]], np.uint8), np.array([0]))
+    for bad in (largest + 1, 255):
+        with pytest.raises(InputError, match=f"a weight code is outside {form}"):
+            Weights(form, np.array([[0, bad]], np.uint8), np.array([0]))
