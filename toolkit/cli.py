@@ -111,7 +111,7 @@ def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = Non
     found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
                          name=name, input_range=_range(input_range))
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
-    if len(found.good) < len(found.rows):
+    if found.failed:
         raise typer.Exit(1)
 
 
