@@ -18,6 +18,7 @@ from toolkit.compress.measures import Step, accuracy, error, task_ber
 from toolkit.compress.train import evaluate
 from toolkit.design import ArgMax, Design
 from toolkit.errors import InputError
+from toolkit.threads import threads
 from toolkit.untrusted import Archive, read_json
 
 SCHEMA = 1
@@ -33,6 +34,7 @@ class Artifact:
     design: Design | None
     graph: fx.GraphModule | None
 
+    @threads()
     def outputs(self, samples: np.ndarray) -> np.ndarray:
         """Real outputs (n, outputs) for real samples (n, *shape)."""
         if self.design is not None:
@@ -48,12 +50,13 @@ class Artifact:
         found = self.outputs(data.x_test)
         if self.design is not None and isinstance(self.design.layers[-1], ArgMax):
             return None if data.y_test is None else float((found[:, 0] == data.y_test).mean())
-        return accuracy(found, data)
+        return accuracy(found, data.y_test, data.task)
 
     def measured(self, data: Data) -> dict[str, float | None]:
         """Accuracy, task BER and error as the row says them."""
         found = self.outputs(data.x_test)
-        return {"accuracy": self.accuracy(data), "task_ber": task_ber(found, data), "error": error(found, data)}
+        return {"accuracy": self.accuracy(data), "task_ber": task_ber(found, data.y_test, data.task),
+                "error": error(found, data.y_test, data.task)}
 
 
 def save(folder: Path, name: str, scheme: str, step: Step, graph: fx.GraphModule, design: Design | None) -> Path:

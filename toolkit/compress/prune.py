@@ -47,8 +47,7 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
         origin = graph.meta.get("origin", {}).get(name)
         ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
         parameter.data = ids.double().reshape(parameter.shape)
-    # Each group of a grouped convolution must lose as many channels as the others.
-    whole = lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not _depthwise(m)))
+    whole = whole_channels(graph)
     cuts = {}
     for name, module in graph.named_modules():
         if isinstance(module, WEIGHTED) and module not in last:
@@ -76,6 +75,11 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
     return graph
 
 
+def whole_channels(graph: fx.GraphModule) -> int:
+    """Channels that only go together: each group of a grouped convolution must lose as many as the others."""
+    return lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not depthwise(m)))
+
+
 def outputs(graph: fx.GraphModule) -> list[nn.Module]:
     """The layers whose neurons or channels are the network's own outputs."""
     return _makers(graph, next(n for n in graph.graph.nodes if n.op == "output"))
@@ -90,7 +94,7 @@ def _makers(graph: fx.GraphModule, reader: fx.Node) -> list[nn.Module]:
         module = module_of(graph, node)
         if isinstance(module, WEIGHTED):
             found.append(module)
-        if not isinstance(module, WEIGHTED) or _depthwise(module):
+        if not isinstance(module, WEIGHTED) or depthwise(module):
             stack.extend(node.all_input_nodes)
     return found
 
@@ -112,7 +116,7 @@ def together(graph: fx.GraphModule) -> list[set[nn.Module]]:
     found: list[set[nn.Module]] = []
     for node in graph.graph.nodes:
         module = module_of(graph, node)
-        if node.target is not operator.add and not _depthwise(module):
+        if node.target is not operator.add and not depthwise(module):
             continue
         members = {*_makers(graph, node), *([module] if module is not None else [])}
         touching = [group for group in found if group & members]
@@ -137,12 +141,12 @@ def _tied(graph: fx.GraphModule) -> list[nn.Module]:
         module = module_of(graph, node)
         if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
             found.append(module)
-        if not isinstance(module, WEIGHTED) or _depthwise(module):
+        if not isinstance(module, WEIGHTED) or depthwise(module):
             raw.add(node)
             found += _makers(graph, node)
     return found
 
 
-def _depthwise(module: nn.Module | None) -> bool:
+def depthwise(module: nn.Module | None) -> bool:
     """Whether a layer's channels are those of the layer before it."""
     return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == module.in_channels == module.out_channels

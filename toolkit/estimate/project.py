@@ -30,6 +30,8 @@ def load(folder: Path) -> Project:
     if not path.is_file():
         raise InputError(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
+        if any(p.is_symlink() for p in (path, folder / "rtl")):
+            raise InputError(f"'{path}' or rtl/ is a link, which shiftwright does not write")
         targets = read_json(path)["targets"]
         if "verilog" not in targets:
             raise InputError(f"'{folder}' holds no RTL to estimate; generate it with --target verilog")
@@ -40,7 +42,8 @@ def load(folder: Path) -> Project:
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged: {type(error).__name__} at {error}") from error
     good = isinstance(top, str) and IDENTIFIER.fullmatch(top) and isinstance(files, list) and files
-    if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file() for f in files):
+    if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file()
+                           and not (folder / f).is_symlink() for f in files):
         raise InputError(f"'{path}' names a top module or an RTL file that is not there, or is none of ours")
     if not all(type(n) is int and n >= 0 for n in counts.values()):
         raise InputError(f"'{path}' counts bits that are no whole numbers")
