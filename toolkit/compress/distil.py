@@ -16,7 +16,7 @@ from toolkit.errors import InputError
 
 def student(teacher: fx.GraphModule, ratio: float, seed: int) -> fx.GraphModule:
     """A fresh network in which every hidden layer has `ratio` of the teacher's neurons; residuals and concatenations
-    fit because torch-pruning's dependency groups made the cut."""
+    fit because what depends on a neuron goes with it."""
     last = outputs(teacher)
     for name, module in teacher.named_modules():
         if isinstance(module, WEIGHTED) and module not in last and len(module.weight) * ratio < 1:
