@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 # https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak mutate clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/main
@@ -28,8 +28,12 @@ bench: tools-bench $(VENV)/bench
 soak: tools-soak $(VENV)/test
 	$(BIN)/pytest -n $(JOBS) --dist load -m soak -rP
 
+# A sample of each room; ALL=1 tries every mutant. Stopped at any time, it goes on from mutate-out/.
+mutate: tools-test $(VENV)/test
+	$(BIN)/python -m benchmarks.mutation -o mutate-out --jobs $(JOBS) $(if $(ALL),--all)
+
 clean:
-	rm -rf demo-out bench-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo-out bench-out mutate-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # What pip does not bring: looked at in every run, which takes no time where nothing is missing.
 tools-%:

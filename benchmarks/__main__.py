@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched
+from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched, students
 from benchmarks.results import Figure
 from benchmarks.tools import missing
 from toolkit.errors import InputError, ToolMissing
@@ -49,6 +49,7 @@ PARTS = {
                                                  "riscv64-unknown-elf-gcc", "qemu-system-riscv32"), ("emlearn",)),
     "accuracy": Part(lambda args: accuracy.measure()),
     "compression": Part(lambda args: compression.measure()),
+    "students": Part(lambda args: students.measure()),
     "reference": Part(lambda args: reference.measure()),
     "search": Part(lambda args: searched.measure()),
     "mnist": Part(lambda args: mnist.measure(args.mnist), on_mnist=True),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from toolkit.compress.train import train
 from toolkit.design import Design
 from toolkit.generate import generate
 from toolkit.hardware import Options
+from toolkit.report.differences import dropped, quality
 from toolkit.simulation import simulate
 
 SIDE = 28
@@ -38,10 +40,10 @@ SLACK = 1.05
 
 
 def images(folder: Path) -> Data:
-    """MNIST as (1, 28, 28), the first 8,000 images to train on and the last 2,000 to test on."""
+    """MNIST as (1, 28, 28), split as `mnist_data` does."""
     data = mnist_data(folder)
-    return Data.of(data.x_train.reshape(-1, 1, SIDE, SIDE), data.y_train, data.x_test.reshape(-1, 1, SIDE, SIDE),
-                   data.y_test)
+    shaped = {key: getattr(data, key).reshape(-1, 1, SIDE, SIDE) for key in ("x_train", "x_val", "x_test")}
+    return replace(data, **shaped)
 
 
 def compressed(name: str, data: Data, epochs: int = EPOCHS) -> Compressed:
@@ -60,9 +62,12 @@ def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
         found = compressed(name, data, epochs)
         assert found.design is not None
         found.design.save(out / f"{name}.swd")
-        before, plain, after = (100 * (step.accuracy or 0.0) for step in found.steps)
-        figures.append(Figure(f"{name} on MNIST, {SCHEME}: accuracy", f"{after:.2f} % (untrained {plain:.2f})",
-                              f"{before:.2f} % float", f"at most {POINTS:g} point lost", before - after <= POINTS))
+        _, plain, after = found.steps
+        assert after.drop is not None and after.drop.test is not None
+        figures.append(Figure(f"{name} on MNIST, {SCHEME}: accuracy drop", dropped(after.drop),
+                              f"{quality(after, test=True)} (untrained {quality(plain, test=True)}), float "
+                              f"{quality(found.baseline, test=True)}, {after.epochs} epochs more on both sides",
+                              f"at most {POINTS:g}", after.drop.test <= POINTS))
         figures += simulated(name, found.design, found.test_codes[:IMAGES], out / f"cnn_{name}")
     return figures
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.compression import Network
-from benchmarks.results import Figure
+from benchmarks.results import Figure, spread
 from toolkit.compress import Settings, compress
+from toolkit.compress.intervals import mean
 from toolkit.progress import bar
+from toolkit.report.differences import between
 
 
 def compared(name: str, network: Network, schemes: tuple[str, ...], seeds: int) -> list[Figure]:
-    """For each scheme the accuracies of both and their difference, seed by seed; the goal is a mean difference above
-    its spread."""
+    """For each scheme the accuracies of both and their difference, seed by seed; the goal is that the interval of
+    the mean difference lies above 0."""
     pairs: dict[str, list[tuple[float, float]]] = {scheme: [] for scheme in schemes}
     with bar(f"rounding on {name}", seeds * len(schemes)) as advance:
         for seed in range(seeds):
             model, data = network(seed)
             for scheme in schemes:
-                ours, plain = (100 * compress(model, data, scheme, Settings(epochs=0, compensate=way)).steps[-1].quality
-                               for way in (True, False))
+                made = [compress(model, data, scheme, Settings(epochs=0, compensate=way)) for way in (True, False)]
+                ours, plain = (100 * one.steps[-1].reported for one in made)
                 pairs[scheme].append((ours, plain))
                 advance(note=f"{scheme}, seed {seed}")
     figures = []
@@ -27,7 +29,7 @@ def compared(name: str, network: Network, schemes: tuple[str, ...], seeds: int) 
         both = np.array(found)
         gain = both[:, 0] - both[:, 1]
         figures.append(Figure(
-            f"{name}, untrained {scheme}", f"{both[:, 0].mean():.2f} ± {both[:, 0].std():.2f} %",
-            f"plain {both[:, 1].mean():.2f} ± {both[:, 1].std():.2f} %; gain {gain.mean():.2f} ± {gain.std():.2f}",
-            "a gain above its spread", bool(gain.mean() > gain.std())))
+            f"{name}, untrained {scheme}", spread([a for a, _ in found]),
+            f"plain {spread([b for _, b in found])}; gain {gain.mean():.2f} ({between(*mean(gain))})",
+            "a gain whose interval is above 0", mean(gain)[0] > 0))
     return figures

@@ -33,7 +33,8 @@ def digits(size: str, seed: int) -> tuple[nn.Module, Data]:
 
 @cache
 def mnist_data(folder: Path) -> Data:
-    """The 10,000 MNIST test images in `folder`: the first 8,000 to train on, the last 2,000 to test on."""
+    """The 10,000 MNIST test images in `folder`: the first 8,000 to train on, of which a fifth validates, the last 2,000
+    to test on."""
     images = _idx(folder / IMAGES, 16).reshape(-1, MNIST_SIZES[0]).astype(np.float32) / 255
     labels = _idx(folder / LABELS, 8).astype(np.int64)
     return Data.of(images[:MNIST_TRAIN], labels[:MNIST_TRAIN], images[MNIST_TRAIN:], labels[MNIST_TRAIN:])

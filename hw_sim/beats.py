@@ -60,6 +60,31 @@ def from_words(codes: np.ndarray, elements: int, width: int) -> np.ndarray:
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def wrong_bits(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """int64 (samples,): bits that differ, sample by sample."""
-    return np.bitwise_count(got ^ expected).sum(axis=1, dtype=np.int64)
+def of_words(codes: np.ndarray, stream: Stream) -> np.ndarray:
+    """Codes (n, elements of a sample), integers of any type, to beats uint8 (n, bytes): the inverse of `words`."""
+    beats, size = stream.beats, codes.dtype.itemsize
+    found = np.zeros((len(codes), stream.octets), np.uint8)
+    step = max(CHUNK // (8 * size * beats * stream.elements), 1)
+    for start in range(0, len(codes), step):
+        part = codes[start:start + step]
+        whole = np.zeros((len(part), beats * stream.elements), codes.dtype.newbyteorder("<"))
+        whole[:, :stream.total] = part
+        octets = whole.view(np.uint8)
+        if stream.width != 8 * size:
+            bits = np.unpackbits(octets.reshape(len(part) * beats, stream.elements, size), axis=2, bitorder="little")
+            octets = np.packbits(bits[:, :, :stream.width].reshape(len(part) * beats, -1), axis=1, bitorder="little")
+        found[start:start + step] = octets.reshape(len(part), stream.octets)
+    return found
+
+
+def carried(stream: Stream) -> np.ndarray:
+    """uint8 (bytes of a sample,): ones where its beats carry words, zeros where they are padded."""
+    bits = np.zeros((stream.beats, stream.bits), np.uint8)
+    bits[:, :stream.elements * stream.width] = 1
+    bits[-1, (stream.total - (stream.beats - 1) * stream.elements) * stream.width:] = 0
+    return np.packbits(bits.reshape(-1), bitorder="little")
+
+
+def wrong_bits(got: np.ndarray, expected: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """int64 (samples,): bits of `mask` that differ, sample by sample."""
+    return np.bitwise_count((got ^ expected) & mask).sum(axis=1, dtype=np.int64)

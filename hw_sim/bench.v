@@ -6,7 +6,15 @@
 //  - as it is: aclk, aresetn and both streams are ports, for cocotb to drive;
 //  - with +play: a clock of its own feeds inputs.hex into the network, beat by beat, writes outputs.hex and the
 //    counters below, and raises `done` once. Python wakes only then. +stall_in=N and +stall_out=N make the source and
-//    the sink pause in N of 256 clocks.
+//    the sink pause in N of 256 clocks. The last +tail=N of the samples come after the others have gone out: first
+//    +resets=N times a reset in the midst of them, then once more from the first of them, in four parts of +quarter=N
+//    samples, the last part with all that are left:
+//      0  tready comes only after tvalid;
+//      1  the same, with a gap in the input after every beat;
+//      2  both sides pause at random;
+//      3  the sink waits until nothing has moved for +full=N clocks, then takes a beat every clock.
+// Both ways, a monitor counts every AXI4-Stream rule that the network breaks. While s_axis_tvalid is low, s_axis_tdata
+// and s_axis_tlast carry the inverse of what they would, so that who reads them too early reads what is wrong.
 `timescale 1ns/1ps
 `default_nettype none
 
@@ -22,27 +30,60 @@ module bench (
     input  wire m_axis_tready,
     output wire m_axis_tlast
 );
-    // What the player counts. All 32 bits: a run is at most DEPTH samples. `got` counts beats.
+    localparam STALL_IN = 8'd90, STALL_OUT = 8'd140;  // of 256 clocks, in part 2 and before a reset
+    localparam RESET = 4;  // clocks
+    localparam PLAY = 2'd0, CUT = 2'd1, TRY = 2'd2;
+
+    // What the monitor counts: rules that are broken.
+    reg [31:0] dropped = 0;        // tvalid fell before tready came
+    reg [31:0] data_changed = 0;   // tdata changed while tvalid waited for tready
+    reg [31:0] last_changed = 0;   // tlast did
+    reg [31:0] reset_valid = 0;    // clocks of a reset, after its first, with tvalid
+    reg [31:0] early = 0;          // samples that came out before their first beat went in
+    // And what the bench did, so that one that never stalls is found out.
+    reg [31:0] waits = 0;          // outputs that stood before tready came
+    reg [31:0] longest = 0;        // clocks that one of them waited at the most
+    reg [31:0] gaps = 0;           // times the input paused between two beats
+    reg [31:0] in_flight = 0;      // resets with samples under way
+    reg [31:0] beats_in = 0;       // since the last reset
+    reg [31:0] beats_out = 0;
+    reg [31:0] due_from = 0;       // beats of the samples that have come out, as inputs
+
+    // What the player counts. `got` counts beats.
+    reg played = 0;             // all but the tail have gone out
     reg done = 0;
     reg hung = 0;
+    reg obliged = 0;            // no output came before tready rose, and then one did: tvalid waits for tready
+    reg ahead = 0;              // outputs stood before there was an input
     reg [31:0] got = 0;
     reg [31:0] first_in = 0;
-    reg [31:0] first_out = 0;  // when the first sample had gone out
+    reg [31:0] first_out = 0;   // when the first sample had gone out
     reg [31:0] last_out = 0;
+    reg [31:0] first_valid = 0; // clocks from the first input beat to the first tvalid
+    reg [31:0] tried_valid = 0; // the same with tready low
     reg [31:0] wrong_last = 0;  // beats with a wrong tlast
-    reg [31:0] unstable = 0;    // clocks in which an output that waited for tready changed
     reg [31:0] surplus = 0;     // beats after the last that was due
+    reg [31:0] after_valid = 0; // beats of parts 0 and 1 that stood before tready rose
+    reg [31:0] gapped = 0;      // gaps in the input in part 1
+    reg [31:0] stalled_in = 0;  // gaps in part 2
+    reg [31:0] stalled_out = 0; // outputs that had to wait in part 2
 
     reg play = 0;
     reg tick = 0;
     reg [`IN_BITS-1:0] inputs [0:`DEPTH*`IN_BEATS-1];
     reg [`OUT_BITS-1:0] outputs [0:`DEPTH*`OUT_BEATS-1];
     reg [31:0] samples = 0;
+    reg [31:0] tail = 0;
+    reg [31:0] quarter = 0;
+    reg [31:0] resets = 0;
+    reg [31:0] full = 0;
     reg [31:0] due_in = 0;
     reg [31:0] due_out = 0;
+    reg [31:0] tail_in = 0;     // the first beat of the tail
+    reg [31:0] tail_out = 0;
     reg [31:0] patience = 0;    // clocks without a transfer after which the network counts as hung
     reg [31:0] drain = 0;       // clocks to wait for surplus beats
-    reg [31:0] settle = 0;      // clocks after the reset before the first sample: what can run ahead has done so
+    reg [31:0] settle = 0;      // clocks after a reset before the first sample: what can run ahead has done so
     reg [31:0] stall_in = 0;
     reg [31:0] stall_out = 0;
     reg [31:0] random = 32'h2545f491;
@@ -50,6 +91,10 @@ module bench (
     initial begin
         if ($test$plusargs("play") != 0) begin
             if ($value$plusargs("samples=%d", samples) == 0) samples = 0;
+            if ($value$plusargs("tail=%d", tail) == 0) tail = 0;
+            if ($value$plusargs("quarter=%d", quarter) == 0) quarter = 0;
+            if ($value$plusargs("resets=%d", resets) == 0) resets = 0;
+            if ($value$plusargs("full=%d", full) == 0) full = 0;
             if ($value$plusargs("patience=%d", patience) == 0) patience = 10000;
             if ($value$plusargs("drain=%d", drain) == 0) drain = 64;
             if ($value$plusargs("settle=%d", settle) == 0) settle = 0;
@@ -58,16 +103,17 @@ module bench (
             if ($value$plusargs("stall_seed=%d", random) == 0) random = 32'h2545f491;
             due_in = samples * `IN_BEATS;
             due_out = samples * `OUT_BEATS;
+            tail_in = (samples - tail) * `IN_BEATS;
+            tail_out = (samples - tail) * `OUT_BEATS;
             $readmemh("inputs.hex", inputs, 0, due_in - 1);
             play = 1;
             while (!done) #1 tick = ~tick;
         end
     end
 
-    // tlast of the player's beat i, which is beat `n` of a sample of `beats`: where it passes through the network, frames
-    // of irregular length.
-    function last_of(input [31:0] i, input [31:0] n, input [31:0] beats);
-        last_of = `SAMPLE_LAST ? n == beats - 1 : (i % 5 == 4) || (i % 7 == 3);
+    // The player's frames where tlast passes through the network, and where nobody reads it: of irregular length.
+    function irregular(input [31:0] i);
+        irregular = (i % 5 == 4) || (i % 7 == 3);
     endfunction
 
     function [31:0] next_random(input [31:0] x);
@@ -79,71 +125,246 @@ module bench (
         end
     endfunction
 
+    reg [1:0] state = PLAY;
+    reg [31:0] asleep = RESET;  // clocks of the reset that are left
+    reg [31:0] awake = 0;       // clocks since the reset
     reg [31:0] clocks = 0;
     reg [31:0] idle = 0;
     reg [31:0] sent = 0;
     reg [31:0] in_beat = 0;
     reg [31:0] out_beat = 0;
+    reg [31:0] cut = 0;         // clocks until a reset
+    reg [31:0] try_in = 0;
+    reg [2:0] pause = 0;        // clocks that tready still waits in parts 0 and 1
+    reg [1:0] part = 0;
     reg started = 0;
+    reg seen = 0;
+    reg tried = 0;
+    reg tried_seen = 0;
+    reg filling = 0;
+    reg forced = 0;
     reg valid = 0;
     reg ready = 0;
-    reg held = 0;
-    reg held_last = 0;
-    reg [`OUT_BITS-1:0] held_data = 0;
-    wire resetn = clocks > 4;
 
     wire clk = play ? tick : aclk;
-    wire taken = valid && s_axis_tready;
-    wire given = m_axis_tvalid && ready;
-    wire [31:0] next = sent + {31'b0, taken};
+    wire resetn = play ? asleep == 0 : aresetn;
+    wire in_valid = play ? valid : s_axis_tvalid;
+    wire in_last = play ? (`SAMPLE_LAST && state == PLAY ? in_beat == `IN_BEATS - 1 : irregular(sent)) : s_axis_tlast;
+    wire [`IN_BITS-1:0] in_data = play ? inputs[sent] : s_axis_tdata;
+    wire out_ready = play ? ready : m_axis_tready;
+    wire taken = in_valid && s_axis_tready;
+    wire given = m_axis_tvalid && out_ready;
+    wire out_last = `SAMPLE_LAST ? out_beat == `OUT_BEATS - 1 : irregular(got);
 
     `DUT dut (
         .aclk(clk),
-        .aresetn(play ? resetn : aresetn),
-        .s_axis_tdata(play ? inputs[sent] : s_axis_tdata),
-        .s_axis_tvalid(play ? valid : s_axis_tvalid),
+        .aresetn(resetn),
+        .s_axis_tdata(in_valid ? in_data : ~in_data),
+        .s_axis_tvalid(in_valid),
         .s_axis_tready(s_axis_tready),
-        .s_axis_tlast(play ? last_of(sent, in_beat, `IN_BEATS) : s_axis_tlast),
+        .s_axis_tlast(in_valid ? in_last : !in_last),
         .m_axis_tdata(m_axis_tdata),
         .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(play ? ready : m_axis_tready),
+        .m_axis_tready(out_ready),
         .m_axis_tlast(m_axis_tlast)
     );
 
-    always @(posedge tick) begin
-        clocks <= clocks + 1;
-        if (resetn) begin
-            random <= next_random(random);
-            sent <= next;
-            if (`IN_BEATS > 1 && taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
-            if (!valid || taken) valid <= clocks > settle && next < due_in && random[7:0] >= stall_in[7:0];
-            ready <= random[15:8] >= stall_out[7:0];
-            idle <= (taken || given || clocks <= settle) ? 0 : idle + 1;
-            if (taken && !started) begin
-                started <= 1;
-                first_in <= clocks;
+    // The monitor.
+    reg was_reset = 0;
+    reg held = 0;
+    reg held_last = 0;
+    reg [`OUT_BITS-1:0] held_data = 0;
+    reg paused = 0;
+    reg [31:0] wait_clocks = 0;
+    reg [31:0] place = 0;
+
+    always @(posedge clk) begin
+        was_reset <= !resetn;
+        if (was_reset && m_axis_tvalid) reset_valid <= reset_valid + 1;
+        if (!resetn) begin
+            if (!was_reset && beats_in > due_from) in_flight <= in_flight + 1;
+            held <= 0;
+            paused <= 0;
+            beats_in <= 0;
+            beats_out <= 0;
+            due_from <= 0;
+            place <= 0;
+        end else begin
+            if (held) begin
+                if (!m_axis_tvalid) dropped <= dropped + 1;
+                else if (m_axis_tdata != held_data) data_changed <= data_changed + 1;
+                if (m_axis_tvalid && m_axis_tlast != held_last) last_changed <= last_changed + 1;
             end
-            held <= m_axis_tvalid && !ready;
-            if (m_axis_tvalid && !ready) begin
+            held <= m_axis_tvalid && !out_ready;
+            if (m_axis_tvalid && !out_ready) begin
                 held_data <= m_axis_tdata;
                 held_last <= m_axis_tlast;
+                wait_clocks <= held ? wait_clocks + 1 : 1;
+                if (held && wait_clocks >= longest) longest <= wait_clocks + 1;
+                if (!held) waits <= waits + 1;
             end
-            if (held && (!m_axis_tvalid || m_axis_tdata != held_data || m_axis_tlast != held_last))
-                unstable <= unstable + 1;
-            if (given && got < due_out) begin
+            paused <= !in_valid && beats_in != 0;
+            if (paused && in_valid) gaps <= gaps + 1;
+            if (taken) beats_in <= beats_in + 1;
+            if (given) begin
+                beats_out <= beats_out + 1;
+                if (place == `OUT_BEATS - 1) begin
+                    place <= 0;
+                    due_from <= due_from + `IN_BEATS;
+                    if (beats_in + {31'b0, taken} <= due_from) early <= early + 1;
+                end else begin
+                    place <= place + 1;
+                end
+            end
+        end
+    end
+
+    // The player.
+    wire [31:0] next = sent + {31'b0, taken};
+    wire [31:0] had = got + {31'b0, given};
+    wire [31:0] bound_in = state == PLAY ? tail_in : due_in;
+    wire [31:0] bound_out = state == PLAY ? tail_out : due_out;
+    // At the next edge too, whatever goes out at this one.
+    wire under_way = beats_in + {31'b0, taken} > due_from + (given ? `IN_BEATS : 0);
+    wire settled = awake >= settle;
+    wire [1:0] sending = part_of(sent - tail_in, quarter * `IN_BEATS);
+    wire [1:0] sends_next = state == CUT ? 2'd2 : part_of(next - tail_in, quarter * `IN_BEATS);
+    wire [1:0] reads_next = part_of(had - tail_out, quarter * `OUT_BEATS);
+
+    function [1:0] part_of(input [31:0] beat, input [31:0] beats);
+        part_of = beat < beats ? 2'd0 : beat < 2 * beats ? 2'd1 : beat < 3 * beats ? 2'd2 : 2'd3;
+    endfunction
+
+    task start_reset;
+        begin
+            asleep <= RESET;
+            awake <= 0;
+            valid <= 0;
+            ready <= 0;
+            idle <= 0;
+            sent <= tail_in;
+            got <= tail_out;
+            in_beat <= 0;
+            out_beat <= 0;
+        end
+    endtask
+
+    task finish;
+        begin
+            played <= 1;
+            $writememh("outputs.hex", outputs, 0, due_out - 1);
+            hung <= got != due_out;
+            done <= 1;
+        end
+    endtask
+
+    always @(posedge tick) begin
+        clocks <= clocks + 1;
+        if (asleep != 0) begin
+            asleep <= asleep - 1;
+        end else begin
+            awake <= awake + 1;
+            random <= next_random(random);
+            idle <= (taken || given || !settled) ? 0 : idle + 1;
+
+            // The source.
+            sent <= next;
+            if (`IN_BEATS > 1 && taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
+            if (!valid || taken) begin
+                valid <= settled && next < bound_in;
+                if (state == PLAY) begin
+                    if (random[7:0] < stall_in[7:0]) valid <= 0;
+                end else if (sends_next == 1) begin
+                    if (taken || random[7:0] < STALL_IN) valid <= 0;
+                end else if (sends_next == 2) begin
+                    if (random[7:0] < STALL_IN) valid <= 0;
+                end
+            end
+
+            // The sink.
+            ready <= random[15:8] >= stall_out[7:0];
+            if (state == CUT) ready <= random[15:8] >= STALL_OUT;
+            if (state == TRY) begin
+                part <= reads_next;
+                case (reads_next)
+                    2'd2: ready <= random[15:8] >= STALL_OUT;
+                    2'd3: ready <= !filling;
+                    default: begin
+                        if (given || !m_axis_tvalid) begin
+                            ready <= ready && !given;
+                            pause <= {1'b0, random[17:16]};
+                        end else begin
+                            ready <= pause == 0;
+                            if (pause != 0) pause <= pause - 1;
+                        end
+                    end
+                endcase
+                if (part == 3 && idle > full) filling <= 0;
+                if (forced) ready <= 1;
+                if (given && forced) obliged <= 1;
+                if (given && !part[1] && held) after_valid <= after_valid + 1;
+                if (part == 2 && m_axis_tvalid && !ready && !held) stalled_out <= stalled_out + 1;
+                if (paused && valid) begin
+                    if (sending == 1) gapped <= gapped + 1;
+                    if (sending == 2) stalled_in <= stalled_in + 1;
+                end
+            end
+            if (given && got < bound_out) begin
                 outputs[got] <= m_axis_tdata;
                 got <= got + 1;
-                last_out <= clocks;
                 if (`OUT_BEATS > 1) out_beat <= out_beat == `OUT_BEATS - 1 ? 0 : out_beat + 1;
-                if (got == `OUT_BEATS - 1) first_out <= clocks;
-                if (m_axis_tlast != last_of(got, out_beat, `OUT_BEATS)) wrong_last <= wrong_last + 1;
+                if (m_axis_tlast != out_last) wrong_last <= wrong_last + 1;
             end else if (given) begin
                 surplus <= surplus + 1;
             end
-            if (got == due_out ? idle > drain || surplus > drain : idle > patience) begin
-                $writememh("outputs.hex", outputs, 0, due_out - 1);
-                hung <= got != due_out;
-                done <= 1;
+
+            // When it happened.
+            if (state == PLAY) begin
+                if (taken && !started) begin
+                    started <= 1;
+                    first_in <= clocks;
+                    ahead <= m_axis_tvalid || beats_out != 0;
+                end
+                if (started && !seen && m_axis_tvalid) begin
+                    seen <= 1;
+                    first_valid <= clocks - first_in;
+                end
+                if (given && got < bound_out) begin
+                    last_out <= clocks;
+                    if (got == `OUT_BEATS - 1) first_out <= clocks;
+                end
+            end else if (state == TRY) begin
+                if (taken && !tried) begin
+                    tried <= 1;
+                    try_in <= clocks;
+                end
+                if (tried && !tried_seen && m_axis_tvalid) begin
+                    tried_seen <= 1;
+                    tried_valid <= clocks - try_in;
+                end
+            end
+
+            // What comes next.
+            if (state == CUT) begin
+                if (settled && cut != 0) cut <= cut - 1;
+                if ((cut == 0 && under_way) || idle > patience) begin
+                    start_reset;
+                    resets <= resets - 1;
+                    cut <= random % full;
+                    state <= resets == 1 ? TRY : CUT;
+                end
+            end else if (got == bound_out ? idle > drain || surplus > drain : idle > patience) begin
+                if (state == TRY && got != due_out && !forced) begin
+                    forced <= 1;
+                    idle <= 0;
+                end else if (state == TRY || got != tail_out || tail == 0) begin
+                    finish;
+                end else begin
+                    played <= 1;
+                    state <= CUT;
+                    filling <= 1;
+                    cut <= random % full;
+                end
             end
         end
     end

@@ -15,7 +15,9 @@ import runtime
 from errors import SimulationError
 from processes import Deadline
 from rtl import Rtl
+from rules import COUNTERS
 from seal import sealed
+from tail import tail_of
 from tools import Verilator
 from workspace import Workspace
 
@@ -24,12 +26,11 @@ MAX_MEMORY_BITS = 1 << 31
 OPTIMISE = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1", "OPT_SLOW=-O0")
 PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast", "m_axis_tdata",
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast")
-COUNTERS = ("done", "hung", "got", "first_in", "first_out", "last_out", "wrong_last", "unstable", "surplus")
 
 
 @dataclass(frozen=True)
 class Build:
-    """An executable simulation. `depth` samples fit into its memory at once."""
+    """An executable simulation. `depth` samples fit into its memory at once, and the tail after them."""
 
     folder: Path
     depth: int
@@ -38,10 +39,11 @@ class Build:
 
 
 def depth(rtl: Rtl) -> int:
-    """Samples that the player's memory holds: half of all vectors, since two processes share them."""
-    wanted = max((rtl.samples + 1) // 2, 1024)
+    """Samples that the player's memory holds: half of all vectors, since two processes share them, and the tail."""
+    tail = tail_of(rtl).samples
+    wanted = max((rtl.samples + 1) // 2, 1024) + tail
     sample = 8 * (rtl.input.octets + rtl.output.octets)
-    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16)
+    return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16 + tail)
 
 
 def build(rtl: Rtl, verilator: Verilator, work: Workspace, deadline: Deadline, *, waves: bool = False,
@@ -64,14 +66,14 @@ def build(rtl: Rtl, verilator: Verilator, work: Workspace, deadline: Deadline, *
     key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     work.take(target)
     if not rebuild and _read(target / "key") == sealed(key, target / "bench") != "":
-        return Build(target, words, time.perf_counter() - start, True)
+        return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, True)
     work.fresh(target)
     (target / "public.vlt").write_text(control)
     cache = _cache(verilator, waves, deadline)
     _run(rtl, verilator, target, args, defines, waves, jobs, cache, deadline)
     runtime.keep(cache, target)
     (target / "key").write_text(sealed(key, target / "bench"))
-    return Build(target, words, time.perf_counter() - start, False)
+    return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, False)
 
 
 def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],

@@ -22,8 +22,9 @@ PROBED_CLOCKS = 200_000
 
 
 def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismatch, seed: int,
-             deadline: Deadline) -> Diagnosis:
-    """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer."""
+             deadline: Deadline, untold: frozenset[str] = frozenset()) -> Diagnosis:
+    """Build a simulation in which every layer can be read, hold the failing input, and compare layer by layer.
+    `untold`: layers whose trace is not what was generated, which cannot be blamed."""
     built = build(rtl, verilator, folder, deadline, probe=True)
     first = rtl.vectors[0]
     traced = read_hex(first.inputs, rtl.input, first.samples)[:rtl.trace_samples]
@@ -51,15 +52,29 @@ def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismat
     found = json.loads((work / "result.json").read_text())
     outputs = {layer.info.name: text for layer, text in zip(rtl.layers, found[0], strict=True)}
     for i, layer in enumerate(rtl.layers):
+        if layer.info.name in untold:
+            continue
         due = _trace(layer, rtl.trace_samples, samples)
         got = [int(row[i], 16).to_bytes(due.shape[1], "little") for row in found[1:]]
         if any(a != b.tobytes() for a, b in zip(got, due, strict=True)):
             name = layer.info.name
             return Diagnosis(name, f"the first layer whose output differs is '{name}' (module {layer.module})", outputs)
+    if untold:
+        return Diagnosis(None, f"the traces of {', '.join(map(repr, sorted(untold)))} differ from what was generated; "
+                               "of the other layers none differs", {})
+    if own and _expects(rtl, mismatch, index) != mismatch.expected:
+        return Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is right, and the "
+                               f"expected outputs of '{mismatch.set}' disagree with the trace of the last layer", {})
     if own:
         return Diagnosis(None, "with this input held still every layer's output is right: look at the registers "
                                "between layers and at the handshake", outputs)
     return Diagnosis(None, "none of the traced inputs shows the layer at fault", outputs)
+
+
+def _expects(rtl: Rtl, mismatch: Mismatch, sample: int) -> int:
+    """What the last layer's trace holds in the place of the word that differs."""
+    last = rtl.layers[-1].info
+    return int(npy.read(last.trace, word_type(last), rtl.trace_samples, last.elements)[sample, mismatch.element])
 
 
 def _trace(layer: LayerNet, traced: int, samples: list[int]) -> np.ndarray:

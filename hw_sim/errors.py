@@ -11,7 +11,7 @@ class SimulationError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(" ".join(str(message).splitlines())))
+        super().__init__("\n".join(map(printable, str(message).splitlines())))  # a compiler's words keep their lines
 
 
 class BadFolder(SimulationError):

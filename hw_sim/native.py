@@ -17,7 +17,7 @@ import npy
 import numpy as np
 import plainly
 import processes
-from errors import NoTool, SimulationError
+from errors import BadFolder, NoTool, SimulationError
 from manifest import LayerInfo, Manifest, Port
 from processes import SPARE_BYTES, Deadline
 from results import Check, Mismatch, shares
@@ -115,16 +115,29 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
     got = np.frombuffer(answer[:came * size], due.dtype).reshape(came, due.shape[1])
     if len(answer) != len(due) * size:
         faults = (*faults, f"{len(answer)} bytes came; {len(due)} outputs take {len(due) * size}")
-    # All bits of a word count, those above the format's width too: they must be its sign.
-    wrong = np.bitwise_count(_unsigned(got) ^ _unsigned(due[:came])).astype(np.int64)
+    # The format's bits count; those of a word above them are its sign, or what came is no code at all.
+    low, high = _range(output)
+    strange = ((got < low) | (got > high)).any(axis=1)
+    if strange.any():
+        first = int(np.flatnonzero(strange)[0])
+        told = (f"{int(strange.sum())} samples hold words that are no codes of {output.format}; the first is sample "
+                f"{first} of '{one.name}'")
+        faults = (*faults, told)
+    mask = np.array((1 << output.width) - 1, f"<u{due.dtype.itemsize}")
+    wrong = np.bitwise_count((_unsigned(got) ^ _unsigned(due[:came])) & mask).astype(np.int64)
     mismatch = None
     if wrong.any():
         sample = int(np.flatnonzero(wrong.any(axis=1))[0])
         element = int(np.flatnonzero(wrong[sample])[0])
         mismatch = Mismatch(one.name, sample, element, int(got[sample, element]), int(due[sample, element]),
-                            8 * due.dtype.itemsize, one.inputs[sample].tobytes(), int(wrong.any(axis=1).sum()))
+                            output.width, one.inputs[sample].tobytes(), int(wrong.any(axis=1).sum()))
     return Check(bench, one.name, len(due), came * output.elements * output.width, int(wrong.sum()), seconds,
                  len(due) / max(seconds, 1e-9), mismatch=mismatch, faults=faults)
+
+
+def _range(port: Port) -> tuple[int, int]:
+    """The least and the greatest code of a port's format."""
+    return (-(1 << (port.width - 1)), (1 << (port.width - 1)) - 1) if port.signed else (0, (1 << port.width) - 1)
 
 
 def word_type(port: Port | LayerInfo) -> np.dtype:
@@ -134,7 +147,12 @@ def word_type(port: Port | LayerInfo) -> np.dtype:
 
 
 def _words(path: Path, samples: int, port: Port) -> np.ndarray:
-    return npy.read(path, word_type(port), samples, port.elements)
+    found = npy.read(path, word_type(port), samples, port.elements)
+    low, high = _range(port)
+    if found.size and not low <= int(found.min()) <= int(found.max()) <= high:
+        raise BadFolder(f"'{path}' holds codes from {found.min()} to {found.max()}; {port.format} has those from {low} "
+                        f"to {high}")
+    return found
 
 
 def _unsigned(words: np.ndarray) -> np.ndarray:

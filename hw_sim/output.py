@@ -47,8 +47,8 @@ class Result:
         found = []
         for name in () if self.edited else self.changed:
             layer = self._layer_of(name)
-            found.append(f"'{name}'{f', layer {layer!r},' if layer else ''} is not the file that was generated; "
-                         "--edited allows it")
+            found.append(f"'{name}'{f', layer {layer!r},' if layer else ''} differs from what was generated; --edited "
+                         "allows it")
         return found
 
     def _layer_of(self, file: str) -> str | None:

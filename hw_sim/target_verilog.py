@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+import native
 import rtl as entry
 import tools
 from errors import SimulationError
@@ -27,17 +28,20 @@ def lint(manifest: Manifest, deadline: Deadline) -> str:
 
 def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Build the simulation, play the vectors, stream a part of them, and find the layer at fault."""
+    from agree import altered, blame_vectors, disagreements
+    from axi import stream
     from build import build
-    from checks import load, play, stream
+    from checks import load, play
     from diagnose import diagnose
 
     work, deadline = args.work, args.deadline
     verilator = tools.require(deadline)
     rtl = entry.parse(manifest)
     loaded = load(rtl, args.vectors)
+    told = disagreements(manifest, rtl, loaded, native.load(manifest, args.vectors))
     built, diagnosis = None, None
     checks: list[Check] = []
-    faults: list[str] = []
+    faults = [line for lines in told.values() for line in lines]
     options = {"seed": args.seed, "deadline": deadline, "work": work}
     try:
         say(f"building the simulation of {rtl.top} (Verilator: {verilator.origin})")
@@ -57,8 +61,12 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
             stream(rtl, build(rtl, verilator, work, deadline, waves=True), loaded, samples=256, **options)
         first = next((c.mismatch for c in checks if c.mismatch), None)
         if first is not None:
+            diagnosis = blame_vectors(manifest, first.set, told)
+        if first is not None and diagnosis is None:
             say("looking for the layer at fault")
-            diagnosis = diagnose(rtl, verilator, work, first, args.seed, deadline)
+            traces = {layer.info.trace.relative_to(manifest.folder).as_posix(): layer.info.name for layer in rtl.layers}
+            wrong = frozenset(traces[name] for name in altered(manifest, list(traces)))
+            diagnosis = diagnose(rtl, verilator, work, first, args.seed, deadline, untold=wrong)
     except SimulationError as error:
         if error.exit_code != 1:
             raise

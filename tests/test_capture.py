@@ -85,6 +85,35 @@ def test_a_batch_norm_before_a_linear_is_folded_into_it():
     assert kinds(graph) == ["Linear"] and close(graph, made, torch.randn(9, 4))
 
 
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("place", ["after", "before", "alone"])
+def test_the_eps_of_a_batch_norm_counts(tmp_path, place, saved):
+    """Its definition in numpy, where eps outweighs the variance; a channel of variance 0 among them."""
+    norm = nn.BatchNorm1d(3, eps=0.25) if place != "alone" else nn.BatchNorm2d(3, eps=0.25)
+    norm.running_var.copy_(torch.tensor([0.0, 0.0625, 2.0]))
+    norm.running_mean.copy_(torch.tensor([1.0, -2.0, 0.5]))
+    torch.manual_seed(1)
+    linear = nn.Linear(3, 3)
+    made = nn.Sequential(*{"after": [linear, norm], "before": [norm, linear], "alone": [nn.ReLU(), norm, nn.ReLU()]}[
+        place]).eval()
+    shape = (3, 2, 2) if place == "alone" else (3,)
+    x = np.random.default_rng(0).normal(0, 2, (7, *shape))
+    weight, bias = (p.detach().double().numpy() for p in linear.parameters())
+
+    def normed(v: np.ndarray) -> np.ndarray:
+        along = (1, 3, *(1,) * (v.ndim - 2))
+        mean, root = np.array([1.0, -2.0, 0.5]).reshape(along), np.array([0.5, 0.3125**0.5, 1.5]).reshape(along)
+        return (v - mean) / root
+
+    expected = {"after": lambda: normed(x @ weight.T + bias), "before": lambda: normed(x) @ weight.T + bias,
+                "alone": lambda: np.maximum(normed(np.maximum(x, 0)), 0)}[place]()
+    if saved:
+        save_pt2(made, shape, tmp_path / "m.pt2")
+    graph = capture(load_pt2(tmp_path / "m.pt2") if saved else made, shape)
+    with torch.no_grad():
+        assert graph(torch.from_numpy(x).float()).numpy() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
 def test_a_batch_norm_that_no_linear_can_take_is_named():
     with pytest.raises(InputError, match="'1'"):
         capture(model(lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU())), (4,))

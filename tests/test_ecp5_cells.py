@@ -15,6 +15,8 @@ from benchmarks.every_layer import SMALL, WIDE, conv, every_folded_layer
 from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Log2Format, Requantise, Tensor, Weights, Window
 from toolkit.hardware import Options
 
+pytestmark = pytest.mark.needs("iverilog")
+
 
 def lanes(outputs: int, levels: int, width: int = 7, signed: bool = True) -> tuple[Design, Options]:
     """One dense layer of five inputs with a lane for each output, its weights log2 with so many levels."""

@@ -191,11 +191,6 @@ def test_no_weight_is_multiplied(arch):
                 assert re.search(r"WIDTH|bits", rest), line
 
 
-def test_the_same_design_gives_the_same_bytes():
-    first, second = (emit(Job(every_image_layer(), Options(arch="folded"))) for _ in range(2))
-    assert first == second
-
-
 def test_the_rom_holds_the_bits_that_the_codes_need():
     design = mlp((64, 32, 8))
     made = emit(Job(design, Options(arch="folded", lanes=(("fc1", 16), ("fc2", 3)))))

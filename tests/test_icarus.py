@@ -21,6 +21,7 @@ from benchmarks.every_layer import WIDE, dense, every_folded_layer, every_image_
 from toolkit.design import Add, Design, FixedPoint, Requantise, Tensor
 from toolkit.hardware import Options
 
+pytestmark = pytest.mark.needs("iverilog")
 FOLDED = Options(arch="folded")
 EVERY = {"unrolled": (every_layer(), Options(2), 200), "folded": (every_layer(), FOLDED, 30),
          "images": (every_image_layer(), FOLDED, 4), "branches": (every_folded_layer(), FOLDED, 4)}

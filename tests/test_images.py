@@ -310,7 +310,8 @@ def test_labels_beside_an_output_of_images_are_refused():
 
 
 def test_a_network_without_labels_may_give_images():
-    data = Data.of(np.random.default_rng(0).normal(size=(20, *IMAGE)))
+    samples = np.random.default_rng(0).normal(size=(40, *IMAGE))
+    data = Data.of(samples[:20], None, samples[20:])
     found = compress(chain(nn.Conv2d(3, 2, 3), nn.ReLU()), data, "log2:4", Settings(epochs=1))
     assert found.design.output.shape == (4, 4, 2) and found.test_codes.shape == (20, 6, 6, 3)
 

@@ -57,6 +57,10 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
+MAKES_A_FILE = 'for a; do [ "$last" = -o ] && out=$a; last=$a; done\n[ -z "$out" ] && exit 0\n'
+"""A compiler of shell: $out is the file that it is to make."""
+
+
 def environment(path: str) -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
@@ -79,10 +83,13 @@ def test_a_build_that_never_ends_is_ended_with_all_that_it_started(project: Path
 
 
 def test_an_emulator_that_never_ends_is_ended(project: Path, tmp_path: Path, mark: str):
+    for tool, script in {"gcc": MAKES_A_FILE + 'touch "$out"', "nm": "", "objdump": "",
+                         "size": "printf ' text data bss dec hex filename\\n 1 2 3 6 6 x\\n'"}.items():
+        fake(tmp_path / "bin", f"arm-none-eabi-{tool}", script)
     path = fake(tmp_path / "bin", "qemu-system-arm", f"sleep {mark} & sleep {mark}")
     done = subprocess.run([*RUN, str(project), "--target", "c", "--board", "cortex-m0", "--timeout", "8"],
                           capture_output=True, text=True, env=environment(path), timeout=SLOW)
-    assert done.returncode == 1 and "qemu-system-arm did not end within the 8 s" in done.stdout
+    assert done.returncode == 1 and "qemu-system-arm did not end within the 8 s" in done.stdout, done.stdout
 
 
 def test_a_simulation_that_never_ends_is_ended(tmp_path: Path, mark: str):
@@ -106,18 +113,16 @@ finally:
 
 def test_the_networks_own_program_is_ended(project: Path, tmp_path: Path, mark: str):
     """What gcc makes here is a program that sleeps."""
-    script = ('for a; do [ "$last" = -o ] && out=$a; last=$a; done\n'
-              f'[ -z "$out" ] && exit 0\nprintf "#!/bin/sh\\nsleep {mark} & sleep {mark}\\n" > "$out"; chmod +x "$out"')
-    path = fake(tmp_path / "bin", "gcc", script)
+    script = f'printf "#!/bin/sh\\nsleep {mark} & sleep {mark}\\n" > "$out"; chmod +x "$out"'
+    path = fake(tmp_path / "bin", "gcc", MAKES_A_FILE + script)
     done = subprocess.run([*RUN, str(project), "--target", "c", "--timeout", "4"], capture_output=True, text=True,
                           env=environment(path), timeout=SLOW)
     assert done.returncode == 1 and "did not end within the 4 s" in done.stdout
 
 
 def test_a_program_that_prints_without_end_is_ended(project: Path, tmp_path: Path, mark: str):
-    script = ('for a; do [ "$last" = -o ] && out=$a; last=$a; done\n'
-              f'[ -z "$out" ] && exit 0\nprintf "#!/bin/sh\\nsleep {mark} & yes\\n" > "$out"; chmod +x "$out"')
-    path = fake(tmp_path / "bin", "gcc", script)
+    script = f'printf "#!/bin/sh\\nsleep {mark} & yes\\n" > "$out"; chmod +x "$out"'
+    path = fake(tmp_path / "bin", "gcc", MAKES_A_FILE + script)
     done = subprocess.run([*RUN, str(project), "--target", "c", "--timeout", "50"], capture_output=True, text=True,
                           env=environment(path), timeout=SLOW)
     assert done.returncode == 1 and "was ended: it printed more than" in done.stdout

@@ -15,6 +15,7 @@ from test_formats import limited, rounded
 from toolkit.design import (
     Add,
     ArgMax,
+    AvgPool,
     Clamp,
     Concat,
     Dense,
@@ -134,3 +135,13 @@ def test_a_layer_that_does_not_fit_its_input_is_named():
 def test_an_input_that_no_layer_makes_is_named():
     with pytest.raises(InputError, match="ghost"):
         Design("d", Tensor("x", (4,), FixedPoint(True, 8, 0)), (ArgMax("a", ("ghost",)),))
+
+
+def test_a_means_constant_is_the_nearest_of_its_bits():
+    """1 / 3 and 1 / 5 are the magic numbers of every compiler's division; all others are within half a last place."""
+    assert AvgPool.constant(3) == (43691, 17) and AvgPool.constant(5) == (52429, 18)
+    for bits in (3, 8, 16):
+        for count in range(2, 200):
+            factor, frac = AvgPool.constant(count, bits)
+            assert factor < 1 << (bits + 1)
+            assert abs(Fraction(factor * count, 1 << frac) - 1) <= Fraction(1, 1 << bits), (count, bits)

@@ -200,6 +200,26 @@ def test_concatenation_clips_and_a_value_that_two_layers_read(tmp_path: Path):
     exact(nodes, (5,), constants, tmp_path)
 
 
+@pytest.mark.parametrize("low, high", [(-0.5, 0.7), (-0.3, 0.75), (-0.5, 0.7500001)])
+def test_a_clip_off_the_grid_of_what_it_clips_is_refused(tmp_path: Path, low: float, high: float):
+    """Products here are whole 1/32: no code stands for such a bound, and no Quant behind it rounds it to one."""
+    constants: dict[str, Any] = {"low": np.float32(low), "high": np.float32(high)}
+    nodes = [quant("xq", "x", constants, bits=6, scale=0.125), weights("w", (5, 6), constants),
+             node("MatMul", "xq w", "m"), node("Clip", "m low high", "y")]
+    path = saved(model(nodes, (1, 5), constants, 11), tmp_path)
+    with pytest.raises(InputError, match=r"a clip at .* that no Quant takes up; quantise behind it"):
+        imported(path)
+
+
+def test_a_clip_on_the_grid_of_what_it_clips_is_exact(tmp_path: Path):
+    constants: dict[str, Any] = {"low": np.float32(-0.46875), "high": np.float32(0.75)}
+    nodes = [quant("xq", "x", constants, bits=6, scale=0.125), weights("w", (5, 6), constants),
+             node("MatMul", "xq w", "m"), node("Clip", "m low high", "y")]
+    design = exact(nodes, (5,), constants, tmp_path)
+    codes = design.reference(samples(design, (5,), 400)[0])
+    assert (codes.min(), codes.max()) == (-15, 24) and design.output.format.frac == 5
+
+
 def test_a_batch_norm_of_powers_of_two_goes_into_the_weights(tmp_path: Path):
     constants: dict[str, Any] = {"g": np.array([2, 0.5, 1, 4, 1, 1], np.float32), "o": floats(6).round(),
                                  "e": np.zeros(6, np.float32), "n": np.ones(6, np.float32)}

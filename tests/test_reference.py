@@ -187,3 +187,18 @@ def test_codes_at_the_edge_of_a_float_pass_unchanged(form):
     design = of(form, (1,), Clamp("c", ("x",), Requantise.to(form)))
     codes = np.array([form.min_code, form.min_code + 1, -1, form.max_code - 1, form.max_code])[:, None]
     assert design.reference(codes).tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize("count, weight, form", [
+    (2000, 51, FixedPoint(False, 8, 0)), (2000, 65, FixedPoint(False, 8, 0)), (600, 127, FixedPoint(False, 37, 0))])
+def test_sums_that_pass_a_floats_integers_on_their_way_are_exact(count, weight, form):
+    """A bias brings the result back to where a float32 (a float64) would hold it; the sum before it is twice as large,
+    and odd."""
+    top = form.max_code
+    bias = -weight * count * top // 2
+    fits = Requantise(FixedPoint(True, abs(bias).bit_length() + 1, 0), bias, -bias)
+    design = of(form, (count,), integers([[weight] * count], [bias], fits))
+    codes = np.random.default_rng(0).integers(top - 56, top, (20, count), endpoint=True)
+    codes[:, 0] = top - (codes[:, 1:].sum(axis=1) + top + 1) % 2
+    assert all(sum(row) % 2 for row in codes.tolist())
+    assert design.reference(codes).ravel().tolist() == [weight * sum(row) + bias for row in codes.tolist()]

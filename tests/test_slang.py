@@ -9,7 +9,8 @@ import pytest
 from c_code import drawn
 from ecp5 import cell_models
 from folded_networks import network
-from icarus import Circuit, circuit
+from icarus import circuit
+from slang_check import said
 from strategies import designs
 
 from benchmarks.every_layer import every_folded_layer, every_image_layer, every_layer
@@ -19,13 +20,6 @@ from toolkit.hardware import Options
 
 FOLDED = Options(arch="folded")
 NETWORKS = 50
-
-
-def said(made: Circuit, place: Path, *options: str) -> str:
-    place.mkdir(parents=True, exist_ok=True)
-    for name, text in made.made.files.items():
-        (place / name).write_text(text)
-    return told([place / name for name in made.made.files], made.made.top, *options)
 
 
 @pytest.mark.parametrize("design, options", [

@@ -9,7 +9,9 @@ import pytest
 from c_code import differences, drawn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from icarus import circuit, codes_of, play
 from images import image_designs
+from slang_check import said
 from strategies import designs
 
 from toolkit.api import Options, generate, simulate
@@ -54,3 +56,24 @@ def test_random_networks_in_c_equal_the_reference_and_do_nothing_undefined(tmp_p
     for strategy in (designs(widest=14, deepest=5), image_designs(deepest=7)):
         differences(tmp_path_factory.mktemp("c"), drawn(strategy, count, 1000 + part), samples=500)
     print(f"\nsoak of c, part {part + 1} of {PARTS}: {2 * count} random networks, 500 vectors each: 0 wrong")
+
+
+@pytest.mark.needs("iverilog")
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):
+    networks = beats = 0
+    for i, design in enumerate(drawn(designs(widest=14, deepest=5), -(-2 * NETWORKS // PARTS), 3000 + part)):
+        made = circuit(design, Options(1 + i % 6, 2)) if networks < NETWORKS // PARTS else None
+        if made is None:
+            continue
+        place = tmp_path_factory.mktemp("icarus")
+        assert said(made, place) == "", (part, i)
+        told = play(made, place, codes_of(design, 200, i), seed=i + 1, pause=(0, 40, 150, 220)[i % 4],
+                    patient_sink=i % 3 == 0, resets=i % 4)
+        assert told.startswith("PASS"), (part, i, told)
+        shutil.rmtree(place)
+        networks, beats = networks + 1, beats + 200
+    print(f"\nsoak under Icarus, part {part + 1} of {PARTS}: {networks} random networks, {beats:,} samples, resets and "
+          "X on idle data: 0 wrong; slang: nothing")
+    assert networks == NETWORKS // PARTS

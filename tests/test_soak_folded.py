@@ -7,7 +7,10 @@ import os
 import shutil
 
 import pytest
+from ecp5 import cell_models
 from folded_networks import network
+from icarus import circuit, codes_of, play
+from slang_check import said
 
 from toolkit.api import Options, generate, simulate
 
@@ -48,6 +51,28 @@ def test_random_networks_are_the_same_in_verilog_c_and_hls(tmp_path_factory, par
         shutil.rmtree(folder)
         bits += found.bits
     print(f"\nsoak of three targets, part {part + 1} of {PARTS}: {len(seeds)} networks, {bits:,} bits: 0 wrong")
+
+
+@pytest.mark.needs("iverilog")
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_folded_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):
+    samples, seeds = 0, range(part, NETWORKS, PARTS)
+    for seed in seeds:
+        design, options = network(9000 + seed)
+        made = circuit(design, options)
+        assert made is not None
+        place = tmp_path_factory.mktemp("icarus")
+        assert said(made, place) == "", seed
+        ecp5 = seed // PARTS % 2 == 0
+        told = play(made, place, codes_of(design, 12, seed), seed=seed + 1, pause=(0, 40, 150, 220)[seed // 2 % 4],
+                    patient_sink=seed % 3 == 0, resets=seed % 3, defines=("ECP5",) if ecp5 else (),
+                    more=cell_models() if ecp5 else "")
+        assert told.startswith("PASS"), (seed, told)
+        shutil.rmtree(place)
+        samples += 12
+    print(f"\nsoak of folded networks under Icarus, part {part + 1} of {PARTS}: {len(seeds)} networks, half of them on "
+          f"ECP5 cells, {samples:,} samples, resets and X on idle data: 0 wrong; slang: nothing")
 
 
 def test_the_random_networks_hold_every_kind_of_layer():

@@ -16,15 +16,14 @@ from torch import nn
 
 from toolkit.api import compress_all
 from toolkit.capture import capture
-from toolkit.compress import Data, Settings, compress
+from toolkit.compress import Data, Settings, baseline, compress
 from toolkit.compress.artifact import load
 from toolkit.compress.coded import DynamicLayer
-from toolkit.compress.distil import student
 from toolkit.compress.minifloat import KINDS, Minifloat
 from toolkit.compress.product import Product
-from toolkit.compress.scheme import Overrides, Scheme
+from toolkit.compress.scheme import Overrides, Scheme, Structured
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.sweep import REFERENCE
+from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category
 from toolkit.errors import InputError
 from toolkit.report import sweep as report
 
@@ -132,32 +131,26 @@ def test_dynamic_int8_weights_are_integers_times_a_scale():
     assert (codes.astype(np.float32) * np.float32(layer.scale) == layer.quantised_weight().detach().numpy()).all()
 
 
-@pytest.mark.parametrize("ratio", [0.25, 0.5])
-def test_a_student_has_the_teachers_shape_at_a_fraction_of_its_width(ratio):
-    teacher = capture(made(), (6,))
-    found = student(teacher, ratio, seed=0)
-    assert [type(m) for m in found.children()] == [type(m) for m in teacher.children()]
-    assert found.get_submodule("a").weight.shape == (round(8 * ratio), 6)
-    assert found(torch.randn(3, 6)).shape == (3, 4)
-
-
 def test_a_student_learns_from_the_teacher_and_has_no_weight_ber():
-    found = compress(plain(6, 40, 4), blobs(), "distill:0.2,temperature=2,mix=0.9", Settings(tuning=30))
+    found = compress(plain(6, 40, 4), blobs(), "distill:0.21,temperature=2,mix=0.8", Settings(tuning=30))
     assert found.steps[-1].weight_ber is None and found.steps[-1].parameters == 6 * 8 + 8 + 8 * 4 + 4
     assert found.steps[-1].disagreement is not None and found.steps[-1].disagreement < 0.5
 
 
-def test_a_student_of_less_than_one_neuron_is_refused_by_layer():
-    with pytest.raises(InputError, match=r"'0'.*less than one neuron"):
-        compress(plain(6, 8, 4), blobs(), "distill:0.1")
-
-
-def test_pruning_that_empties_a_layer_is_refused_with_a_way_out():
+@pytest.mark.parametrize("dead", [(0, 1, 2, 3), (1, 3, 5, 7), (0, 3, 4, 6)])
+def test_an_importance_by_loss_removes_the_neurons_that_the_loss_does_not_feel(dead):
+    """Neurons that never fire change no output, however large their weights, which l1 and l2 would keep them for."""
     model = plain(6, 8, 4)
     with torch.no_grad():
-        model[2].weight.mul_(1e-6)
-    with pytest.raises(InputError, match=r"layer '2'.*keep"):
-        compress(model, blobs(), "magnitude:0.6", QUICK)
+        for neuron in dead:
+            model[0].weight[neuron] *= 50
+            model[0].bias[neuron] = -1e4
+            model[2].weight[:, neuron] *= 50
+    live = [i for i in range(8) if i not in dead]
+    found = compress(model, blobs(), "structured:0.5,importance=taylor", Settings(epochs=0, tuning=0))
+    assert torch.equal(linears(found.graph)[0].weight, model[0].weight[live])
+    by_size = compress(model, blobs(), "structured:0.5,importance=l2", Settings(epochs=0, tuning=0))
+    assert torch.equal(linears(by_size.graph)[0].weight, model[0].weight[list(dead)])
 
 
 def test_an_importance_by_loss_needs_labels():
@@ -220,8 +213,8 @@ def test_scale_and_domain_are_as_asked(option):
 
 def test_labels_that_are_bits_are_measured_as_bits():
     data = blobs()
-    bits = np.stack([data.y_train & 1, data.y_train >> 1, data.y_train > 0], 1)
-    found = compress(plain(6, 16, 3), Data.of(data.x_train, bits, data.x_test, bits), "log2:4", QUICK)
+    train, test = (np.stack([y & 1, y >> 1, y > 0], 1) for y in (data.y_train, data.y_test))
+    found = compress(plain(6, 16, 3), Data.of(data.x_train, train, data.x_test, test), "log2:4", QUICK)
     assert found.data.task == "bits" and found.steps[-1].accuracy is not None
 
 
@@ -272,7 +265,7 @@ def test_the_report_has_every_section_and_every_row(tried):
     _, _, found = tried
     text = report.text(found)
     for heading in ("ORIGINAL MODEL", "BEST RESULTS PER CATEGORY", "PRUNING TECHNIQUES", "QUANTIZATION TECHNIQUES",
-                    "KNOWLEDGE DISTILLATION", "CHAINS", "BER ANALYSIS", "PARETO SET", "RECOMMENDATIONS"):
+                    "KNOWLEDGE DISTILLATION", "COMBINATIONS", "BER ANALYSIS", "PARETO SET", "RECOMMENDATIONS"):
         assert heading in text
     assert all(row.name in text for row in found.rows)
     assert len(report.to_csv(found).splitlines()) == len(found.rows) + 1
@@ -282,11 +275,9 @@ def test_no_row_of_the_pareto_set_is_beaten(tried):
     _, _, found = tried
     front = set(report.to_json(found)["pareto"])
     for row in found.rows:
-        beaten = any(o.step.size <= row.step.size and o.step.accuracy >= row.step.accuracy
-                     and (o.step.size, o.step.accuracy) != (row.step.size, row.step.accuracy) for o in found.rows)
-        assert (row.name in front) <= (not beaten)
-        twins = [o.name for o in found.rows if (o.step.size, o.step.accuracy) == (row.step.size, row.step.accuracy)]
-        assert beaten or front & set(twins)
+        beaten = any(o.step.size <= row.step.size and o.step.quality >= row.step.quality
+                     and (o.step.size, o.step.quality) != (row.step.size, row.step.quality) for o in found.rows)
+        assert (row.name in front) == (not beaten)
 
 
 def test_a_row_that_fails_does_not_lose_the_others(tmp_path):
@@ -296,20 +287,61 @@ def test_a_row_that_fails_does_not_lose_the_others(tmp_path):
     assert "FAILED" in (tmp_path / "o" / "report.txt").read_text()
 
 
-def test_two_runs_with_one_seed_are_the_same_to_the_byte(tmp_path):
-    for name in ("a", "b"):
-        compress_all(made(), blobs(), tmp_path / name, schemes=["random:0.5+log2:4", "distill:0.5"], reference=False,
-                     settings=QUICK)
-    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert len(files) == 5 + 2 * 2
-    for file in files:
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
-
-
 def test_the_reference_sweep_has_its_22_rows():
     assert len(REFERENCE) == 22
     assert {"magnitude_0.1", "dynamic_int8", "log2_4bit", "minifloat_E3M4", "student_0.05"} <= set(REFERENCE)
-    assert all(Scheme.parse(text) for text in REFERENCE.values())
+    assert all(len(Scheme.parse(text).steps) == 1 for text in REFERENCE.values())
+
+
+def test_the_default_sweep_combines_what_the_reference_recommends_to_combine():
+    kinds = {tuple(type(step).__name__ for step in Scheme.parse(text).steps) for text in COMBINATIONS.values()}
+    assert kinds == {(first, last) for first in ("Magnitude", "Structured", "Distill")
+                     for last in ("Quantise", "Coded")}
+    steps = [step for text in COMBINATIONS.values() for step in Scheme.parse(text).steps]
+    assert [step.steps for step in steps if isinstance(step, Structured)] == [1, 1, 5, 5]
+    assert list(DEFAULT.items()) == [*REFERENCE.items(), *COMBINATIONS.items()]
+    assert {category(Scheme.parse(text)) for text in COMBINATIONS.values()} == {"combination"}
+
+
+def test_a_sweep_that_nobody_chose_has_every_row_and_students_alone(tmp_path):
+    """Every step replaced by nothing that takes long: the rows' names and categories are what counts."""
+    found = compress_all(plain(6, 60, 30, 4), blobs(count=80), tmp_path / "o", settings=QUICK)
+    names = {row.name for row in found.rows}
+    students = {f"student_{share}" for share in (0.25, 0.1, 0.05)}
+    assert set(DEFAULT) <= names and {name for name in DEFAULT if f"{name}_alone" in names} <= students
+    assert {row.name for row in found.rows if row.name.startswith("student") and row.error is None} >= {
+        "student_0.25", "student_0.25_alone", "student_0.1+log2_4bit"}
+    assert "COMBINATIONS" in report.text(found)
+    assert report.to_json(found)["best"]["combination"] in COMBINATIONS
+
+
+def test_a_student_alone_differs_from_the_student_in_its_teacher_only(tmp_path, monkeypatch):
+    """Same seed, shape, first weights and number of epochs in a round; nothing of the teacher in its loss."""
+    seen = []
+    real = baseline.train
+
+    def spy(model, data, **options):
+        seen.append((float(sum(p.detach().abs().sum() for p in model.parameters())), options["seed"],
+                     options["epochs"], options["loss"]))
+        return real(model, data, **options)
+
+    monkeypatch.setattr(baseline, "train", spy)
+    found = compress_all(plain(6, 40, 4), blobs(), tmp_path / "o", schemes=["distill:0.3"], reference=False,
+                         settings=Settings(epochs=1, tuning=2))
+    assert [(row.name, row.scheme, row.category) for row in found.rows] == [
+        ("distill:0.3", "distill:0.3", "distillation"), ("distill:0.3_alone", "distill:0.3,mix=0", "distillation")]
+    assert found.rows[0].step.parameters == found.rows[1].step.parameters
+    firsts = [one for one in seen if one[0] == seen[0][0]]
+    assert len(firsts) == 2 and firsts[0][1:3] == firsts[1][1:3]
+    outputs, labels = torch.randn(5, 4), torch.arange(5) % 4
+    hard = nn.functional.cross_entropy(outputs, labels)
+    values = [one[3](outputs, labels, torch.randn(5, 4)) for one in firsts]
+    assert not torch.isclose(values[0], hard) and torch.isclose(values[1], hard)
+
+
+def test_a_student_alone_needs_labels():
+    with pytest.raises(InputError, match="needs labels"):
+        compress(plain(6, 40, 4), Data.of(blobs().x_train), "distill:0.3,mix=0", QUICK)
 
 
 @pytest.mark.parametrize("change", [{"schema": 9}, {"arrays": "../x.npz"}, {"arrays": "none.npz"},
@@ -335,7 +367,7 @@ def test_a_wrong_scheme_says_where_and_what_would_be_right(text, word):
 
 
 @pytest.mark.parametrize("text", ["magnitude:0.5,scope=layer,steps=3", "random:0.5", "nm:2:4", "minifloat:E3M4",
-                                  "dynamic:int8", "distill:0.25,temperature=2,mix=0.9",
+                                  "dynamic:int8", "distill:0.25,temperature=2,mix=0.5",
                                   "log2:4,scale=tensor,domain=log"])
 def test_a_step_prints_as_it_was_written(text):
     assert str(Scheme.parse(text)) == text

@@ -102,6 +102,7 @@ def test_a_sum_that_saturates_below_zero_keeps_its_sign():
     assert design.reference(np.array([[-8, -8], [7, 7]])).tolist() == [[-128], [127]]
 
 
+@pytest.mark.needs("iverilog")
 @pytest.mark.parametrize("arch", ["unrolled", "folded"])
 @pytest.mark.parametrize("width, shift", [(1, 1), (3, 2), (3, 3), (4, 4), (3, 5)])
 def test_half_of_a_shift_as_wide_as_its_sum_goes_to_even(width: int, shift: int, arch: str, tmp_path: Path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from toolkit.capture import QuantisedModel
 from toolkit.capture.capture import Source
 from toolkit.compress import Compressed, Data, Scheme, Settings, compress
-from toolkit.compress.sweep import REFERENCE, Sweep, sweep
+from toolkit.compress.sweep import DEFAULT, Sweep, sweep
 from toolkit.emit.targets import check_targets
 from toolkit.errors import InputError
 from toolkit.folder import check_ours, output_folder
@@ -135,13 +135,13 @@ def write_report(folder: Path, report: Report) -> None:
 def compress_all(model: Source, data: Data | None, out: Path | str, *, schemes: list[str] | None = None,
                  reference: bool = True, trained: bool = True, settings: Settings | None = None,
                  name: str = "network", input_range: tuple[float, float] = INPUT_RANGE) -> Sweep:
-    """Try many schemes on one model: the rows of the reference report (with `reference`), then `schemes`. `data` may be
-    None as in `build`.
+    """Try many schemes on one model: the rows of the reference report and combinations (with `reference`), then
+    `schemes`. `data` may be None as in `build`.
 
     `out` gets report.txt, .json, .csv and .svg, and rows/ with every network: a `.swd`, or arrays and a manifest.
     """
     data = data or random_data(model, input_range, settings)
-    chosen = [*(REFERENCE.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
+    chosen = [*(DEFAULT.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
     if not chosen:
         raise InputError("no scheme is given; say --scheme log2:4, for one")
     check_ours(out, "rows")

@@ -20,9 +20,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result for machine
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new, empty, or written by us before.")]
 Model = Annotated[str, typer.Argument(
     help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
-DataFile = Annotated[Path, typer.Option("--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone.")]
+DataFile = Annotated[Path, typer.Option(
+    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test; without x_val a fifth of the training "
+                   "samples validates.")]
 AnyData = Annotated[Path | None, typer.Option(
-    "--data", help="An .npz with x_train, y_train, x_test, y_test, or x alone; an .onnx MODEL goes without.")]
+    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test, or x alone; without x_val a fifth of "
+                   "the training samples validates. An .onnx MODEL goes without.")]
 InputRange = Annotated[str, typer.Option(help="LOW,HIGH of the inputs of an .onnx MODEL that comes without data.")]
 Requantise = Annotated[bool, typer.Option(
     "--requantise", help="Approximate what is no power of two in a QONNX file, and report it.")]
@@ -39,7 +42,7 @@ OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
 TableBits = Annotated[int, typer.Option(help="Bits of what a table (of sigmoid, SiLU, ...) or a LeakyReLU reads.")]
 Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
 Metric = Annotated[str | None, typer.Option(
-    help="package.module:function of (outputs, y_test), greater is better, to judge by.")]
+    help="package.module:function of (outputs, labels), greater is better, to judge by.")]
 Loss = Annotated[str | None, typer.Option(help="package.module:function of (outputs, targets), to train by.")]
 Trainer = Annotated[str | None, typer.Option(help="package.module:function of (graph, data, epochs): the training.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
@@ -79,7 +82,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 99,530 weights.")]
+         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 98,944 weights.")]
          = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
          as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
@@ -90,7 +93,8 @@ def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Ou
 
 @app.command()
 def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = None,
-             sweep: Annotated[bool, typer.Option("--sweep/--no-sweep", help="The 22 rows of the reference.")] = True,
+             sweep: Annotated[bool, typer.Option(
+                 "--sweep/--no-sweep", help="The 22 rows of the reference, and combinations.")] = True,
              trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
              epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
              hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
@@ -149,7 +153,8 @@ def search(model: Model, data: DataFile, out: Out,
            storage: Annotated[str | None, typer.Option(help="An optuna URL that several machines share.")] = None,
            objective: Annotated[list[str] | None, typer.Option(help="accuracy, bytes, adder_bits; all by default.")]
            = None,
-           max_accuracy_drop: Annotated[float | None, typer.Option(help="Points below the original.")] = None,
+           max_accuracy_drop: Annotated[float | None, typer.Option(
+               help="Points of validation accuracy below the original trained as long.")] = None,
            max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
            finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
            epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,

@@ -9,7 +9,7 @@ import torch
 
 from toolkit import datasets, models
 from toolkit.build import hardware, write_report
-from toolkit.compress import Settings, compress
+from toolkit.compress import Baselines, Settings, compress
 from toolkit.compress.train import train
 from toolkit.emit.targets import check_targets
 from toolkit.errors import InputError
@@ -51,8 +51,9 @@ def demo(name: str = "digits", out: Path | str = "demo-out", *, arch: str = "unr
             model = models.mlp(models.SIZES[one], seed, dropout=0.0)
             train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what=f"training the {one} network")
             save_pt2(model, data.sample_shape, fresh / f"{one}.pt2")
+            baselines = Baselines(model, data, SETTINGS)
             for text in schemes:
-                made = compress(model, data, text, SETTINGS, name=f"digits_{one}")
+                made = compress(model, data, text, SETTINGS, name=f"digits_{one}", baselines=baselines)
                 networks.append(Network.of(f"digits, {one} ({'-'.join(map(str, models.SIZES[one]))})", made))
                 if (one, text) == (size, scheme):
                     chosen = made

@@ -155,7 +155,7 @@ def _complete(folder: Path, data: dict[str, Any]) -> None:
     """Where the project's traces do not show the layer at fault, the design itself does."""
     found, mismatch = data["diagnosis"], data["mismatch"]
     path = folder / "design.swd"
-    if not found or found["layer"] or not mismatch or mismatch["target"] != "verilog":
+    if not found or found["layer"] or not found["outputs"] or not mismatch or mismatch["target"] != "verilog":
         return
     if not path.is_file() or "held still" in found["note"]:
         return
@@ -168,6 +168,10 @@ def _complete(folder: Path, data: dict[str, Any]) -> None:
             found["layer"] = layer.name
             found["note"] = f"the first layer whose output differs is '{layer.name}'"
             return
+    if int(trace[design.layers[-1].name].reshape(-1)[mismatch["element"]]) != mismatch["expected"]:
+        found["note"] = ("the vectors are at fault, no layer is blamed: every layer's output is right, and the "
+                         f"expected outputs of '{mismatch['set']}' disagree with the design")
+        return
     found["note"] = ("with this input held still every layer's output is right: look at the registers between layers "
                      "and at the handshake")
 

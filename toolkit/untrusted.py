@@ -219,6 +219,13 @@ def parse_json(data: bytes) -> Any:
     return found
 
 
+def read_json(path: Path) -> Any:
+    """The JSON document of a file. Raises OSError where it cannot be read, ValueError as `parse_json`."""
+    if path.stat().st_size > MAX_JSON:
+        raise ValueError(f"it is of {path.stat().st_size:,} bytes; {MAX_JSON:,} is the most supported")
+    return parse_json(path.read_bytes())
+
+
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 

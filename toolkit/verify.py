@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import math
 import os
 import re
 import stat
@@ -24,15 +24,13 @@ from toolkit.errors import InputError
 from toolkit.folder import MARKER
 from toolkit.generate import generate
 from toolkit.simulation import SimulationResult, simulate
+from toolkit.untrusted import MAX_JSON, parse_json, read_header
 
-MAX_MANIFEST = 1 << 25
 MAX_FILE = 1 << 32
 MAX_FILES = 100_000
 CHUNK = 1 << 20
 MANIFEST, DESIGN, TEST = "manifest.json", "design.swd", "vectors/test_in.npy"
 VERSION = re.compile(r"[ -~]{1,80}")
-HEADER = re.compile(rb"\x93NUMPY\x01\x00(..)\{'descr': '([<|][iu][1248])', 'fortran_order': False, "
-                    rb"'shape': \((\d{1,12}), (\d{1,12})\), \} *\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -127,16 +125,9 @@ def _manifest(folder: Path, present: set[str]) -> dict[str, Any]:
     if MANIFEST not in present:
         raise InputError(f"'{folder}' has no {MANIFEST}; give the folder that shiftwright generated")
     path = folder / MANIFEST
-
-    def number(written: str) -> float:
-        value = float(written)
-        if not math.isfinite(value):
-            raise ValueError(f"the number {written[:40]} is not finite")
-        return value
-
     try:
-        data = json.loads(_read(path, MAX_MANIFEST).decode(), parse_constant=number, parse_float=number)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(_read(path, MAX_JSON))
+    except ValueError as error:
         raise InputError(f"'{path}' cannot be read: {_shown(str(error)[:200])}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = ascii(data.get("schema"))[:40] if isinstance(data, dict) else "none"
@@ -157,12 +148,15 @@ def _test(folder: Path, tensor: Tensor) -> np.ndarray:
     """The user's own vectors: data, each a code of the input's format."""
     path = folder / TEST
     data = _read(path, MAX_FILE)
-    match, kind = HEADER.match(data), small_type(tensor.format)
-    size = 0 if match is None else int(match[3]) * int(match[4])
-    if match is None or int.from_bytes(match[1], "little") + 10 != match.end() or np.dtype(match[2].decode()) != kind \
-            or int(match[4]) != tensor.size or len(data) - match.end() != size * kind.itemsize or not size:
+    stream, kind = io.BytesIO(data), small_type(tensor.format)
+    try:
+        shape, fortran, found = read_header(stream, len(data), "iu")
+    except ValueError as error:
+        raise InputError(f"'{path}' is damaged: {error}") from error
+    if found != kind or fortran or shape != (len(data[stream.tell():]) // (tensor.size * kind.itemsize), tensor.size) \
+            or not shape[0]:
         raise InputError(f"'{path}' does not hold codes of the network's input, {kind} (samples, {tensor.size})")
-    codes = np.frombuffer(data, kind, offset=match.end()).astype(np.int64)
+    codes = np.frombuffer(data, kind, offset=stream.tell()).astype(np.int64)
     low, high = tensor.format.min_code, tensor.format.max_code
     if codes.min() < low or codes.max() > high:
         raise InputError(f"'{path}' holds codes outside {low}..{high}, which the format {tensor.format} has not")
@@ -185,7 +179,7 @@ def _compared(folder: Path, present: set[str], manifest: dict[str, Any], again: 
         total += size
         if name == MANIFEST:
             due = manifest_text({**known, "tools": tools})
-            where = _first_difference(due, _read(folder / name, MAX_MANIFEST))
+            where = _first_difference(due, _read(folder / name, MAX_JSON))
         else:
             where = _file_difference(again / name, folder / name)
         if where is not None:

@@ -9,10 +9,12 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.errors import InputError
+from toolkit.threads import threads
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 
 
+@threads()
 def fold_batch_norms(graph: fx.GraphModule) -> None:
     """Fold every BatchNorm of `graph`, in place. Raises InputError for one over vectors that no Linear can take."""
     for node in list(graph.graph.nodes):

@@ -122,7 +122,7 @@ class _Reader:
             raise InputError("holds objects beside its tensors; export the model with plain tensors alone")
         if len(source["nodes"]) > MAX_NODES:
             raise InputError(f"has {len(source['nodes']):,} operations; {MAX_NODES:,} is the most supported")
-        names = [_one(i, "as_tensor")["name"] for i in source["inputs"]]
+        names = [_name(_one(i, "as_tensor")["name"]) for i in source["inputs"]]
         tensors: dict[str, torch.Tensor] = {}
         parameters: dict[str, torch.Tensor] = {}
         inputs = []
@@ -134,7 +134,7 @@ class _Reader:
             if (path is None and kind != "user_input") or argument["name"] != name:
                 raise InputError(f"has an input of the kind '{kind[:40]}'; tensors are supported")
             value = self._declared(name) if path is None else self.stored[path].to("meta")
-            node = self._placed(name, self.graph.placeholder(_name(name)), value)
+            node = self._placed(name, self.graph.placeholder(name), value)
             if path is None:
                 inputs.append(node.name)
             else:

@@ -18,8 +18,12 @@ from toolkit.compress.measures import Step, accuracy, error, task_ber
 from toolkit.compress.train import evaluate
 from toolkit.design import ArgMax, Design
 from toolkit.errors import InputError
+from toolkit.threads import threads
+from toolkit.untrusted import Archive, read_json
 
 SCHEMA = 1
+SPARE, PER_BYTE = 1 << 23, 8
+"""Numbers that all arrays may hold, and how many more for each byte of their file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class Artifact:
     design: Design | None
     graph: fx.GraphModule | None
 
+    @threads()
     def outputs(self, samples: np.ndarray) -> np.ndarray:
         """Real outputs (n, outputs) for real samples (n, *shape)."""
         if self.design is not None:
@@ -45,12 +50,13 @@ class Artifact:
         found = self.outputs(data.x_test)
         if self.design is not None and isinstance(self.design.layers[-1], ArgMax):
             return None if data.y_test is None else float((found[:, 0] == data.y_test).mean())
-        return accuracy(found, data)
+        return accuracy(found, data.y_test, data.task)
 
     def measured(self, data: Data) -> dict[str, float | None]:
         """Accuracy, task BER and error as the row says them."""
         found = self.outputs(data.x_test)
-        return {"accuracy": self.accuracy(data), "task_ber": task_ber(found, data), "error": error(found, data)}
+        return {"accuracy": self.accuracy(data), "task_ber": task_ber(found, data.y_test, data.task),
+                "error": error(found, data.y_test, data.task)}
 
 
 def save(folder: Path, name: str, scheme: str, step: Step, graph: fx.GraphModule, design: Design | None) -> Path:
@@ -73,7 +79,7 @@ def load(path: Path | str) -> Artifact:
     """Read what `save` wrote; the file beside it must lie in the same folder. No pickle is loaded."""
     path = Path(path)
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json(path)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             raise InputError(f"'{path}' is no artifact of schema {SCHEMA}")
         file = str(manifest.get("design") or manifest.get("arrays"))
@@ -81,8 +87,9 @@ def load(path: Path | str) -> Artifact:
             raise InputError(f"'{path}' names the file '{file[:60]}', which is no plain name")
         if "design" in manifest:
             return Artifact(manifest, Design.load(path.parent / file), None)
-        with np.load(path.parent / file, allow_pickle=False) as arrays:
-            return Artifact(manifest, None, rebuilt(manifest, {k: arrays[k] for k in arrays.files}))
+        with Archive(path.parent / file, "the weights", SPARE, PER_BYTE) as archive:
+            arrays = {name.removesuffix(".npy"): archive.array(name, "fiub") for name in archive.members}
+        return Artifact(manifest, None, rebuilt(manifest, arrays))
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, EOFError) as problem:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import fx
 
-from toolkit.capture import capture
 from toolkit.capture.capture import Source
+from toolkit.compress.baseline import Baselines, Settings, train_by
 from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
-from toolkit.compress.distil import distilling, student
+from toolkit.compress.distil import distilling, settle, student
 from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
-from toolkit.compress.measures import Measure, Step
+from toolkit.compress.measures import Step
 from toolkit.compress.minifloat import Minifloat
-from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
 from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import prune
-from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress.quantise import quantise
 from toolkit.compress.scheme import (
     Coded,
     Distill,
     Magnitude,
-    Overrides,
     Pattern,
     Quantise,
     Random,
@@ -35,43 +33,21 @@ from toolkit.compress.scheme import (
 )
 from toolkit.compress.scheme import Step as Scheme_step
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.train import Loss, evaluate, gradients, keep_pruned, own_loss, pruned, train
+from toolkit.compress.train import Loss, evaluate, gradients, own_loss, validation_loss
 from toolkit.design import Design
 from toolkit.errors import InputError
+from toolkit.threads import threads
 
 CALIBRATION = 2048
 PROBE = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
-    pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
-    layers get instead. `metric`, `loss` and `trainer` are the caller's own: see toolkit/compress/own.py."""
-
-    widths: Widths = field(default_factory=Widths)
-    epochs: int = 30
-    tuning: int = 60
-    rate: float = 2e-3
-    compensate: bool = True
-    seed: int = 0
-    overrides: Overrides = field(default_factory=Overrides)
-    metric: Metric | None = None
-    loss: OwnLoss | None = None
-    trainer: Trainer | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "tuning"):
-            if not 0 <= getattr(self, name) <= 100_000:
-                raise InputError(f"{getattr(self, name)} {name} are outside 0..100000")
-        if not 0 < self.rate < 10:
-            raise InputError(f"a learning rate of {self.rate} is outside 0..10")
+PROOF = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
     """What a scheme made of a network. `design` is None where the scheme does not quantise; `argmax` says that the
-    network ends in one. `test_codes` are the test samples as input codes."""
+    network ends in one. `baseline` is the original, trained for as many epochs as the last of the `steps`.
+    `test_codes` are the test samples as input codes."""
 
     scheme: Scheme
     original: fx.GraphModule
@@ -79,6 +55,7 @@ class Compressed:
     design: Design | None
     argmax: bool
     steps: tuple[Step, ...]
+    baseline: Step
     notes: tuple[str, ...]
     data: Data
 
@@ -90,57 +67,59 @@ class Compressed:
         return self.design.input.format.quantise(hardware_order(self.graph, self.data.x_test))
 
 
+@threads()
 def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings | None = None, *,
-             name: str = "network") -> Compressed:
+             name: str = "network", test: bool = True, baselines: Baselines | None = None) -> Compressed:
     """Carry out `scheme` on a trained model. The model itself is left as it is.
 
+    The test samples are read for the figures of the steps and for nothing else; with `test` off, not at all. Several
+    schemes of one model, its data and settings of training can share `baselines`.
+
     Raises InputError for a model or data that cannot be used. The design's reference has been compared with the
-    compressed network in float64 on every test sample; a difference would raise AssertionError.
+    compressed network in float64 on validation, training and test samples; a difference would raise AssertionError.
     """
     scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
     settings = settings or Settings()
+    baselines = baselines or Baselines(model, data, settings, test=test)
+    if baselines.settings.training != settings.training:
+        raise ValueError("the baselines were trained by other settings")
     torch.manual_seed(settings.seed)
-    data = data.arranged(model)
-    original, argmax = without_argmax(capture(model, data.sample_shape))
-    outputs = evaluate(original, data.x_test[:2])
-    if not np.isfinite(outputs).all():
-        raise InputError("the model's outputs are not finite on the test samples")
-    data.check_outputs(outputs.shape[1:])
+    original, data, argmax = baselines.original, baselines.data, baselines.argmax
     settings.overrides.check(original.meta["paths"])
     if scheme.quantise is not None:
         # Whatever no hardware can be made of is refused before hours of training.
         probe = torch.from_numpy(data.calibration(PROBE))
         lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
                        overrides=settings.overrides), name)
-    chain = _Chain(original, data, settings)
+    chain = _Chain(baselines, settings)
     for step in scheme.steps:
         chain.take(step)
     design = None
     if scheme.quantise is not None:
         design = lower(chain.graph, name, argmax=argmax)
-        prove(chain.graph, design, data, argmax)
+        prove(chain.graph, design, data, argmax, test=baselines.test)
     notes = (*original.meta["notes"], *data.notes)
-    return Compressed(scheme, original, chain.graph.float(), design, argmax, tuple(chain.steps), notes, data)
+    steps, baseline = chain.judged()
+    return Compressed(scheme, original, chain.graph.float(), design, argmax, steps, baseline, notes, data)
 
 
 class _Chain:
     """The network as it goes through a scheme, measured after every step."""
 
-    def __init__(self, original: fx.GraphModule, data: Data, settings: Settings) -> None:
-        self.original, self.data, self.settings = original, data, settings
-        self.graph = copy.deepcopy(original)
-        self.measure = Measure(original, data, settings.metric)
+    def __init__(self, baselines: Baselines, settings: Settings) -> None:
+        self.baselines, self.settings = baselines, settings
+        self.original, self.data = baselines.original, baselines.data.without_test
+        self.graph, self.epochs = copy.deepcopy(self.original), 0
         self.loss = own_loss(settings.loss)
-        self.steps = [self.measure.step("original", original)]
-        self.keep = settings.overrides.kept(original.meta["paths"])
-        self.ratios = settings.overrides.ratios(original.meta["paths"])
+        self.measured = [baselines.trained(0)]
+        self.keep = settings.overrides.kept(self.original.meta["paths"])
+        self.ratios = settings.overrides.ratios(self.original.meta["paths"])
 
     def take(self, step: Scheme_step) -> None:
         """One step: as it is, then trained."""
         settings = self.settings
         if isinstance(step, Distill):
-            self.graph = student(self.graph, step.ratio, settings.seed)
-            self._train(step, settings.tuning, distilling(step.temperature, step.mix, self.loss))
+            self._taught(step)
             self._note(str(step))
         elif isinstance(step, Quantise | Coded):
             self.graph = self._quantised(step)
@@ -159,6 +138,17 @@ class _Chain:
                 self._gradually(step, cuts)
             if settings.tuning:
                 self._note(f"{step}, trained")
+
+    def _taught(self, step: Distill) -> None:
+        """A student, trained until validation samples show no gain; with a mix of 0 by the labels alone."""
+        if not step.mix and self.data.y_train is None:
+            raise InputError(f"'{step}' trains without a teacher and needs labels (y_train); with a mix above 0 it "
+                             "needs none")
+        self.graph = student(self.graph, step.share, self.settings.seed)
+        loss = distilling(step.temperature, step.mix, self.loss)
+        if self.settings.tuning:
+            settle(self.graph, lambda number: self._train(step, self.settings.tuning, loss, number),
+                   lambda: validation_loss(self.graph, self.data, self.original, loss))
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
         """The cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017, training between the cuts."""
@@ -192,19 +182,22 @@ class _Chain:
             return coded(self.graph, lambda product, weight, bias: MinifloatLayer(product, weight, bias, form))
         return coded(self.graph, DynamicLayer)
 
-    def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None) -> None:
-        settings = self.settings
-        if settings.trainer is not None:
-            gone = pruned(self.graph)
-            trained(settings.trainer, self.graph, self.data, epochs)
-            keep_pruned(gone)
-            self.graph.eval()
-            return
-        train(self.graph, self.data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=f"training {step}",
-              teacher=self.original, loss=loss or self.loss)
+    def _train(self, step: Scheme_step, epochs: int, loss: Loss | None = None, number: int = 0) -> None:
+        settings = replace(self.settings, seed=self.settings.seed + number)
+        train_by(settings, self.graph, self.data, epochs, teacher=self.original, what=f"training {step}", loss=loss)
+        self.epochs += epochs
 
     def _note(self, name: str) -> None:
-        self.steps.append(self.measure.step(name, self.graph))
+        self.measured.append(self.baselines.measure.measured(name, self.graph, self.epochs))
+
+    def judged(self) -> tuple[tuple[Step, ...], Step]:
+        """All steps, the last one beside the original trained for as many epochs; and that one."""
+        last, measure = self.measured[-1], self.baselines.measure
+        fair = self.baselines.trained(last.step.epochs)
+        if len(self.measured) == 1:
+            return (last.step,), fair.step
+        step = replace(last.step, drop=measure.drop(last, fair), drop_as_given=measure.drop(last, self.measured[0]))
+        return (*(m.step for m in self.measured[:-1]), step), fair.step
 
 
 def step_ratio(step: Scheme_step, share: float) -> float:
@@ -228,25 +221,17 @@ def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:
     return channels_last(samples) if has_images(graph) and samples.ndim > 2 else samples
 
 
-def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool) -> None:
-    """Compare the design's reference with the quantised graph in float64 on all test samples, code by code."""
-    form = design.input.format
-    ours = design.reference(form.quantise(hardware_order(graph, data.x_test))).reshape(len(data.x_test), -1)
-    theirs = hardware_order(graph, evaluate(copy.deepcopy(graph).double(), data.x_test, torch.float64))
-    theirs = theirs.reshape(len(theirs), -1)
-    expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
-    if not np.array_equal(ours, expected):
-        wrong = int((ours != expected).any(axis=1).sum())
-        raise AssertionError(f"the design's reference differs from the network in {wrong} of {len(ours)} samples")
-
-
-def without_argmax(graph: fx.GraphModule) -> tuple[fx.GraphModule, bool]:
-    """A graph that gives what its final argmax would read, and whether there was one."""
-    end = next(n for n in graph.graph.nodes if n.op == "output")
-    node = end.args[0]
-    if not (isinstance(node, fx.Node) and node.op == "call_function" and node.target is torch.argmax):
-        return graph, False
-    end.replace_input_with(node, node.args[0])
-    graph.graph.erase_node(node)
-    graph.recompile()
-    return graph, True
+def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool, *, test: bool = True) -> None:
+    """Compare the design's reference with the quantised graph in float64, code by code: on all validation samples, on
+    PROOF training samples, and (unless `test` is off) on all test samples."""
+    network = copy.deepcopy(graph).double()
+    for samples in (data.x_val, data.calibration(PROOF), *((data.x_test,) if test else ())):
+        samples = samples[np.isfinite(samples).reshape(len(samples), -1).all(axis=1)]
+        if not len(samples):
+            continue
+        ours = design.reference(design.input.format.quantise(hardware_order(graph, samples))).reshape(len(samples), -1)
+        theirs = hardware_order(graph, evaluate(network, samples, torch.float64)).reshape(len(samples), -1)
+        expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
+        if not np.array_equal(ours, expected):
+            wrong = int((ours != expected).any(axis=1).sum())
+            raise AssertionError(f"the design's reference differs from the network in {wrong} of {len(ours)} samples")

@@ -17,17 +17,22 @@ RANDOM = 2048
 """Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
 RANDOM_ELEMENTS = 1 << 24
 TASKS = ("classes", "bits", "values")
-FILE_KEYS = ("x_train", "y_train", "x_test", "y_test")
+FILE_KEYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
+HELD_OUT, MOST_HELD_OUT = 0.2, 10_000
+"""Share of the training samples that become validation samples where none are given, and how many at the most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """Samples float32 (n, *shape). Labels are int64 classes (n,), bits uint8 (n, outputs), float32 targets
-    (n, outputs), or None: then a network learns to give what the original gives. `notes`: what is odd about the data
-    but no error."""
+    (n, outputs), or None: then a network learns to give what the original gives. Training samples train and calibrate,
+    validation samples are what choices are made by, test samples are what is reported. `notes`: what is odd about the
+    data but no error."""
 
     x_train: np.ndarray
     y_train: np.ndarray | None
+    x_val: np.ndarray
+    y_val: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray | None
     notes: tuple[str, ...] = field(default=())
@@ -38,8 +43,10 @@ class Data:
 
     @classmethod
     def of(cls, x_train: np.ndarray, y_train: np.ndarray | None = None, x_test: np.ndarray | None = None,
-           y_test: np.ndarray | None = None, task: str | None = None) -> Data:
-        """Check arrays of any real type. Without test samples the training samples are measured, and a note says so.
+           y_test: np.ndarray | None = None, task: str | None = None, *, x_val: np.ndarray | None = None,
+           y_val: np.ndarray | None = None, seed: int = 0) -> Data:
+        """Check arrays of any real type. Without validation samples some training samples are held out (by `seed`, as
+        many of each class as its share); without test samples the validation samples are reported on. Notes say so.
 
         `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
         where each row holds a single 1), and all others are values.
@@ -47,34 +54,45 @@ class Data:
         notes = []
         if task not in (None, *TASKS):
             raise InputError(f"unknown task '{task}'; known are {', '.join(TASKS)}")
-        if x_test is None:
-            x_test, y_test = x_train, y_train
-            notes.append("there are no test samples: what is measured is measured on the training samples")
-        x_train, x_test = _samples("x_train", x_train), _samples("x_test", x_test)
-        if x_train.shape[1:] != x_test.shape[1:]:
-            raise InputError(f"x_train has samples of shape {x_train.shape[1:]}, x_test of {x_test.shape[1:]}")
-        y_train, y_test = _checked("y_train", y_train, len(x_train)), _checked("y_test", y_test, len(x_test))
-        chosen = task or _task([y for y in (y_train, y_test) if y is not None])
-        if task is None and chosen == "classes" and any(y is not None and y.shape[1] > 1 for y in (y_train, y_test)):
+        if x_val is None and y_val is not None:
+            raise InputError("y_val holds labels of validation samples, but there is no x_val")
+        given = {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
+        samples = {key: _samples(f"x_{key}", x) for key, (x, _) in given.items() if key == "train" or x is not None}
+        for key, x in samples.items():
+            if x.shape[1:] != samples["train"].shape[1:]:
+                raise InputError(f"x_train has samples of shape {samples['train'].shape[1:]}, x_{key} of {x.shape[1:]}")
+        rows = {key: _checked(f"y_{key}", given[key][1], len(x)) for key, x in samples.items()}
+        if rows.get("val") is None and "val" in samples and rows["train"] is not None:
+            raise InputError("x_val has no labels, x_train has; give y_val, or leave both out")
+        known = [y for y in rows.values() if y is not None]
+        chosen = task or _task(known)
+        if task is None and chosen == "classes" and any(y.shape[1] > 1 for y in known):
             notes.append("the labels are rows with a single 1: they are taken as classes (--task bits: as bits)")
-        y_train, y_test = _labels("y_train", y_train, chosen), _labels("y_test", y_test, chosen)
-        flat = x_train.reshape(len(x_train), -1)
+        labels = {key: _labels(f"y_{key}", y, chosen) for key, y in rows.items()}
+        flat = samples["train"].reshape(len(samples["train"]), -1)
         constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
         if len(constant) == flat.shape[1]:
             raise InputError("every input feature is constant in x_train; there is nothing to learn from")
         if len(constant):
             shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
             notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
-        if y_train is not None and y_test is not None and y_train.dtype == y_test.dtype == np.int64:
-            missing = sorted(set(y_test.tolist()) - set(y_train.tolist()))
-            if missing:
-                raise InputError(f"y_train holds no sample of {_listed(missing)}, which y_test holds: calibration and "
-                                 "training would not know it; add such samples, or take the class out of y_test")
-        return cls(x_train, y_train, x_test, y_test, tuple(notes))
+        for key in ("val", "test"):
+            _all_known(key, labels["train"], labels.get(key))
+        if "val" not in samples:
+            note, (samples["train"], labels["train"]), (samples["val"], labels["val"]) = \
+                _held_out(samples["train"], labels["train"], seed)
+            notes.append(note)
+        if "test" not in samples:
+            samples["test"], labels["test"] = samples["val"], labels["val"]
+            notes.append("there are no test samples: what is reported is measured on the validation samples, by which "
+                         "choices are made too")
+        return cls(samples["train"], labels["train"], samples["val"], labels["val"], samples["test"],
+                   labels.get("test"), tuple(notes))
 
     @classmethod
     def load(cls, path: Path | str, task: str | None = None) -> Data:
-        """Read an .npz with x_train, y_train, x_test, y_test, or x alone, as `of`. No pickle is loaded."""
+        """Read an .npz with x_train, y_train, x_val, y_val, x_test, y_test (the last four may be missing), or x alone,
+        as `of`. No pickle is loaded."""
         with Archive(Path(path), "the data", SPARE, PER_BYTE) as archive:
             names = {name.removesuffix(".npy") for name in archive.members}
             if "x_train" not in names and "x" not in names:
@@ -87,7 +105,7 @@ class Data:
             except MemoryError as error:
                 raise archive.fail("needs more memory than there is") from error
         return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
-                      found.get("y_test"), task)
+                      found.get("y_test"), task, x_val=found.get("x_val"), y_val=found.get("y_val"))
 
     @classmethod
     def uniform(cls, shape: tuple[int, ...], low: float, high: float, seed: int = 0) -> Data:
@@ -96,11 +114,18 @@ class Data:
             raise InputError(f"an input range of {low:g}..{high:g} holds nothing; give LOW,HIGH as -1,1")
         count = max(min(RANDOM, RANDOM_ELEMENTS // int(np.prod(shape))), 16)
         rng = np.random.default_rng(seed)
-        train, test = (rng.uniform(low, high, (n, *shape)).astype(np.float32) for n in (count, max(count // 2, 8)))
-        note = (f"no data were given: the network was calibrated, trained and measured on {count} + {len(test)} random "
-                f"inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no accuracy; give --data "
-                "for real figures")
-        return cls(train, None, test, None, (note,))
+        train, test, val = (rng.uniform(low, high, (n, *shape)).astype(np.float32)
+                            for n in (count, max(count // 2, 8), max(count // 4, 8)))
+        note = (f"no data were given: the network was calibrated, trained and measured on {count} + {len(val)} + "
+                f"{len(test)} random inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no "
+                "accuracy; give --data for real figures")
+        return cls(train, None, val, None, test, None, (note,))
+
+    @property
+    def without_test(self) -> Data:
+        """The same with the validation samples in the test samples' place: all that may be looked at while a network
+        is made or chosen."""
+        return Data(self.x_train, self.y_train, self.x_val, self.y_val, self.x_val, self.y_val, self.notes)
 
     def arranged(self, model: object) -> Data:
         """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
@@ -112,6 +137,7 @@ class Data:
         if self.sample_shape == theirs:
             order = (0, *(a + 1 for a in axes))
             return replace(self, x_train=np.ascontiguousarray(self.x_train.transpose(order)),
+                           x_val=np.ascontiguousarray(self.x_val.transpose(order)),
                            x_test=np.ascontiguousarray(self.x_test.transpose(order)))
         if self.sample_shape == shape:
             return self
@@ -128,7 +154,7 @@ class Data:
             raise InputError(f"the network's outputs are of shape {shape}, the labels one row a sample; end the "
                              "network in a Flatten, or give no labels")
         outputs = shape[0]
-        for name, labels in (("y_train", self.y_train), ("y_test", self.y_test)):
+        for name, labels in (("y_train", self.y_train), ("y_val", self.y_val), ("y_test", self.y_test)):
             if labels is None:
                 continue
             if labels.ndim == 1 and labels.dtype == np.int64:
@@ -142,9 +168,11 @@ class Data:
     @property
     def task(self) -> str:
         """`classes`, `bits`, `values` or `none`."""
-        if self.y_test is None:
-            return "none"
-        return {"int64": "classes", "uint8": "bits"}.get(self.y_test.dtype.name, "values")
+        for key in ("y_train", "y_val", "y_test"):
+            labels = getattr(self, key)
+            if labels is not None:
+                return {"int64": "classes", "uint8": "bits"}.get(labels.dtype.name, "values")
+        return "none"
 
     def calibration(self, most: int) -> np.ndarray:
         """At most `most` training samples, in their order: spread evenly over the classes, with at least one
@@ -213,6 +241,41 @@ def _labels(name: str, values: np.ndarray | None, task: str) -> np.ndarray | Non
         raise InputError(f"{name} has {values.shape[1]} numbers a sample; classes are one number each, or rows with a "
                          "single 1")
     return values.argmax(axis=1).astype(np.int64)
+
+
+def _all_known(key: str, y_train: np.ndarray | None, labels: np.ndarray | None) -> None:
+    """Raise InputError for a class that no training sample has."""
+    if y_train is None or labels is None or y_train.dtype != np.int64 or labels.dtype != np.int64:
+        return
+    missing = sorted(set(labels.tolist()) - set(y_train.tolist()))
+    if missing:
+        raise InputError(f"y_train holds no sample of {_listed(missing)}, which y_{key} holds: calibration and "
+                         f"training would not know it; add such samples, or take the class out of y_{key}")
+
+
+Part = tuple[np.ndarray, np.ndarray | None]
+
+
+def _held_out(x: np.ndarray, y: np.ndarray | None, seed: int) -> tuple[str, Part, Part]:
+    """(note, training part, validation part): HELD_OUT of the samples drawn evenly from the classes, both parts in
+    their old order. One sample of each class always stays to train on; too few samples are not split."""
+    count = len(x)
+    wanted = min(round(HELD_OUT * count), MOST_HELD_OUT)
+    classes = y if y is not None and y.dtype == np.int64 else np.zeros(count, np.int64)
+    order = np.lexsort((np.random.default_rng(seed).random(count), classes))
+    first = np.unique(classes[order], return_index=True)[1]
+    pool = np.delete(order, first)
+    if not 0 < wanted <= len(pool):
+        return (f"no validation samples were given, and {count} training samples are too few to hold some out: choices "
+                "are made on the training samples"), (x, y), (x, y)
+    held = np.zeros(count, bool)
+    held[pool[((np.arange(wanted) + 0.5) * len(pool) / wanted).astype(int)]] = True
+    how = "as many of each class as its share, " if classes is y else ""
+    note = (f"no validation samples were given: {wanted:,} of {count:,} training samples "
+            f"({100 * wanted / count:.0f} %, {how}drawn by seed {seed}) are held out to make choices by; "
+            f"{count - wanted:,} are left to train on")
+    parts = [(x[mask], None if y is None else y[mask]) for mask in (~held, held)]
+    return note, parts[0], parts[1]
 
 
 def _listed(classes: list[int]) -> str:

@@ -14,11 +14,11 @@ from toolkit.compress.data import Data
 from toolkit.errors import InputError
 
 Metric = Callable[[np.ndarray, np.ndarray | None], float]
-"""(outputs (n, outputs), y_test or None) to a number; the greater, the better."""
+"""(outputs (n, outputs), their labels or None) to a number; the greater, the better."""
 OwnLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(outputs, targets) to a scalar; the targets are what the original gives where the data have no labels."""
 Trainer = Callable[[fx.GraphModule, Data, int], None]
-"""(graph, data, epochs): trains the graph in place."""
+"""(graph, data, epochs): trains the graph in place. In the test samples' place the data hold the validation samples."""
 
 
 def measured(metric: Metric, outputs: np.ndarray, targets: np.ndarray | None) -> float:

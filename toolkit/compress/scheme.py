@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from toolkit.compress.minifloat import KINDS, Minifloat
@@ -15,7 +15,7 @@ from toolkit.errors import InputError
 
 KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
          "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "
-         "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:RATIO[,temperature=T][,mix=SHARE]")
+         "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:SHARE[,temperature=T][,mix=SHARE]")
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,21 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Distill:
-    """Replace the network by a student with `ratio` of its hidden neurons."""
+    """Replace the network by a student of `share` of its parameters. `mix`: the teacher's share of the loss; with 0 the
+    student learns from the labels alone."""
 
-    ratio: float
+    share: float
     temperature: float = 4.0
-    mix: float = 0.5
+    mix: float = 0.9
 
     def __str__(self) -> str:
-        return _text(f"distill:{self.ratio:g}", temperature=(f"{self.temperature:g}", "4"),
-                     mix=(f"{self.mix:g}", "0.5"))
+        return _text(f"distill:{self.share:g}", temperature=(f"{self.temperature:g}", "4"),
+                     mix=(f"{self.mix:g}", "0.9"))
+
+    @property
+    def alone(self) -> Distill:
+        """The same student without a teacher."""
+        return replace(self, mix=0.0)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,11 @@ class Scheme:
         """The last step where hardware can be made of what it gives."""
         last = self.steps[-1] if self.steps else None
         return last if isinstance(last, Quantise) else None
+
+    @property
+    def without_teacher(self) -> Scheme:
+        """The same with every student left to the labels."""
+        return Scheme(tuple(step.alone if isinstance(step, Distill) else step for step in self.steps))
 
     @classmethod
     def parse(cls, text: str) -> Scheme:
@@ -226,7 +237,7 @@ def _pattern(value: str, options: dict[str, str]) -> Step:
 
 
 def _distill(value: str, options: dict[str, str]) -> Step:
-    temperature, mix = _number(options.pop("temperature", "4")), _number(options.pop("mix", "0.5"))
+    temperature, mix = _number(options.pop("temperature", "4")), _number(options.pop("mix", "0.9"))
     if not 0 < temperature <= 1000:
         raise InputError(f"a temperature of {temperature:g} is outside 0..1000")
     if not 0 <= mix <= 1:

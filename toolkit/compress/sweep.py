@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.artifact import save
-from toolkit.compress.compress import Compressed, Settings, compress
+from toolkit.compress.baseline import Baselines, Settings
+from toolkit.compress.compress import Compressed, compress
 from toolkit.compress.data import Data
 from toolkit.compress.measures import Step
 from toolkit.compress.scheme import Coded, Distill, Quantise, Scheme
@@ -26,6 +26,15 @@ REFERENCE = {
     **{f"student_{ratio}": f"distill:{ratio}" for ratio in (0.25, 0.1, 0.05)},
 }
 """The rows of the reference report by their names there."""
+COMBINATIONS = {
+    f"{first}+{last}": f"{step}+{end}"
+    for first, step in (("magnitude_0.5", "magnitude:0.5"), ("structured_0.5", "structured:0.5"),
+                        ("structured_0.8_steps", "structured:0.8,steps=5"), ("student_0.1", "distill:0.1"))
+    for last, end in (("log2_4bit", "log2:4"), ("minifloat_E4M3", "minifloat:E4M3"))
+}
+"""What the reference report recommends and has no row of: fewer weights, then fewer bits for each."""
+DEFAULT = {**REFERENCE, **COMBINATIONS}
+"""The rows of a sweep that nobody chose."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +52,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows, the original first of all apart from them. `unit` of quality is what a loss is a percentage of: 1 for
-    accuracies, the targets' standard deviation for errors, the original's figure for a metric of the caller's."""
+    """All rows, the original first of all apart from them; `baselines` are the original trained on for as many epochs
+    as the rows were, each number of epochs once."""
 
     original: Step
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     task: str
-    unit: float = 1.0
+    baselines: tuple[Step, ...] = ()
 
     @property
     def good(self) -> list[Row]:
         return [row for row in self.rows if row.step is not None]
 
 
+TRAINED = ("distillation", "combination")
+"""Categories whose rows are always trained, and only measured at their end."""
+
+
 def category(scheme: Scheme) -> str:
     """Where a report lists it."""
     if len(scheme.steps) > 1:
-        return "chain"
+        return "combination"
     step = scheme.steps[0]
     return "quantization" if isinstance(step, Quantise | Coded) else \
         "distillation" if isinstance(step, Distill) else "pruning"
@@ -71,36 +84,35 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
     """Carry out named schemes and write an artifact of every network into `folder`.
 
     Each scheme gives a row as it is, and with `trained` another one after training; a distillation is always trained,
-    a chain only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
+    and has a row beside it of the same student without its teacher; a combination is only measured at its end. Raises
+    what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
-    data = data.arranged(model)
-    graph = capture(model, data.sample_shape)
-    first = compress(graph, data, Scheme(()), settings, name=name)
+    baselines = Baselines(model, data, settings)
     rows: list[Row] = []
     untrained = replace(settings, epochs=0, tuning=0)
     with bar("sweep", len(parsed)) as advance:
         for label, scheme in parsed:
             kind = category(scheme)
-            if kind not in ("distillation", "chain"):
-                rows.append(_row(label, kind, graph, data, scheme, untrained, folder, name))
-            if trained or kind in ("distillation", "chain"):
-                suffix = "" if kind in ("distillation", "chain") else "+trained"
-                rows.append(_row(label + suffix, kind, graph, data, scheme, settings, folder, name))
+            if kind not in TRAINED:
+                rows.append(_row(label, kind, baselines, scheme, untrained, folder, name))
+            if trained or kind in TRAINED:
+                suffix = "" if kind in TRAINED else "+trained"
+                rows.append(_row(label + suffix, kind, baselines, scheme, settings, folder, name))
+            if kind == "distillation" and data.y_train is not None and rows[-1].step is not None \
+                    and scheme.without_teacher != scheme:
+                rows.append(_row(f"{label}_alone", kind, baselines, scheme.without_teacher, settings, folder, name))
             advance(note=label)
-    return Sweep(first.steps[0], tuple(rows), first.notes, data.task, _unit(first.steps[0], data))
+    first, *others = (found.step for found in baselines.all)
+    notes = (*baselines.original.meta["notes"], *baselines.data.notes)
+    return Sweep(first, tuple(rows), notes, baselines.data.task, tuple(others))
 
 
-def _unit(original: Step, data: Data) -> float:
-    if original.metric is not None:
-        return abs(original.metric) or 1.0
-    return 1.0 if original.error is None or data.y_test is None else float(data.y_test.std()) or 1.0
-
-
-def _row(label: str, kind: str, model: Source, data: Data, scheme: Scheme, settings: Settings, folder: Path,
+def _row(label: str, kind: str, baselines: Baselines, scheme: Scheme, settings: Settings, folder: Path,
          name: str) -> Row:
     try:
-        found: Compressed = compress(model, data, scheme, settings, name=name)
+        found: Compressed = compress(baselines.original, baselines.data, scheme, settings, name=name,
+                                     baselines=baselines)
         step = replace(found.steps[-1], name=label)
         file = "_".join(part for part in (identifier(label, fallback="row"),) if part).replace(".", "_")
         while (folder / f"{file}.json").exists():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,10 +13,9 @@ from toolkit.compress.data import Data
 from toolkit.compress.own import OwnLoss, guarded
 from toolkit.compress.product import WEIGHTED
 from toolkit.progress import bar
+from toolkit.threads import threads
 
 BATCH = 64
-SMALL = 1_000_000
-"""Parameters below which one thread trains as fast as many."""
 Loss = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 """(outputs, targets or None, what the teacher gives) to a scalar."""
 
@@ -31,21 +29,8 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
     """
     if epochs < 1:
         return
-    with threads_for(model):
+    with threads():
         _train(model, data, epochs, rate, seed, what, teacher, loss or plain_loss)
-
-
-@contextmanager
-def threads_for(model: nn.Module) -> Iterator[None]:
-    """One thread for a small network: its products are too short to share, and threads that wait for each other on a
-    busy machine cost several times what they save. The same number everywhere also gives the same sums."""
-    before = torch.get_num_threads()
-    if sum(p.numel() for p in model.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, what: str, teacher: nn.Module | None,
@@ -116,6 +101,12 @@ def whole_loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | No
             total += float(cost(model(inputs[part]), None if labels is None else labels[part], taught[part])) \
                 * len(inputs[part])
     return total / len(inputs)
+
+
+def validation_loss(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss) -> float:
+    """The mean loss over the validation samples."""
+    return whole_loss(model, torch.from_numpy(data.x_val), None if data.y_val is None else torch.from_numpy(data.y_val),
+                      torch.from_numpy(evaluate(teacher, data.x_val)), cost)
 
 
 def own_loss(loss: OwnLoss | None) -> Loss:

@@ -16,8 +16,9 @@ EXPONENT_BITS = 8
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """One layer. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file,
-    a ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
+    """One layer. `parameters`: weights and biases, `weights` and `non_zeros`: weights alone; biases that are all zero
+    are none. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file, a
+    ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
     stands in the RTL; of folded layers the sums of the lanes, and beside them the `buffer_bits` of the input, the
     `lanes`, and the `clocks` that a sample keeps them busy."""
 
@@ -35,6 +36,7 @@ class LayerMemory:
     buffer_bits: int = 0
     lanes: int = 0
     clocks: int = 1
+    weights: int = 0
 
     @property
     def stored_bits(self) -> int:
@@ -93,13 +95,18 @@ def folded_memory(plan: FoldedPlan) -> Memory:
         lanes = node.lanes
         layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.rom_bits if lanes else 0, 0,
                                   lanes.count if lanes else 0, lanes.count * lanes.sum_bits if lanes else 0,
-                                  node.buffer_bits, lanes.count if lanes else 1, plan.architecture.clocks(node.name)))
+                                  node.buffer_bits, lanes.count if lanes else 1, plan.architecture.clocks(node.name),
+                                  _weights(node.layer)))
     return Memory(tuple(layers), sum(q.bits for q in plan.queues), 0)
 
 
 def _layer(plan: LayerPlan) -> LayerMemory:
     return LayerMemory(plan.layer.name, plan.layer.kind, *_stored(plan.layer), 0, plan.datapath.register_bits,
-                       plan.adders, plan.adder_bits)
+                       plan.adders, plan.adder_bits, weights=_weights(plan.layer))
+
+
+def _weights(layer: Layer) -> int:
+    return layer.weights.codes.size if isinstance(layer, Dense | Conv) else 0
 
 
 def _stored(layer: Layer) -> tuple[int, int, int, int, int]:
@@ -108,5 +115,6 @@ def _stored(layer: Layer) -> tuple[int, int, int, int, int]:
         return 0, 0, 0, 0, 0
     codes = layer.weights.codes
     width = int(Interval(layer.bias.min(keepdims=True), layer.bias.max(keepdims=True)).widths().max())
-    return (codes.size + layer.bias.size, int((layer.weights.integers()[0] != 0).sum()),
-            codes.size * layer.weights.format.bits, len(codes) * EXPONENT_BITS, layer.bias.size * width)
+    biases = layer.bias.size if layer.bias.any() else 0
+    return (codes.size + biases, int((layer.weights.integers()[0] != 0).sum()),
+            codes.size * layer.weights.format.bits, len(codes) * EXPONENT_BITS, biases * width)

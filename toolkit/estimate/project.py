@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import InputError
+from toolkit.untrusted import read_json
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 RTL = re.compile(r"rtl/[A-Za-z0-9_]{1,200}\.v")
@@ -30,7 +30,9 @@ def load(folder: Path) -> Project:
     if not path.is_file():
         raise InputError(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
-        targets = json.loads(path.read_text(encoding="utf-8"))["targets"]
+        if any(p.is_symlink() for p in (path, folder / "rtl")):
+            raise InputError(f"'{path}' or rtl/ is a link, which shiftwright does not write")
+        targets = read_json(path)["targets"]
         if "verilog" not in targets:
             raise InputError(f"'{folder}' holds no RTL to estimate; generate it with --target verilog")
         entry = targets["verilog"]
@@ -40,7 +42,8 @@ def load(folder: Path) -> Project:
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged: {type(error).__name__} at {error}") from error
     good = isinstance(top, str) and IDENTIFIER.fullmatch(top) and isinstance(files, list) and files
-    if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file() for f in files):
+    if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file()
+                           and not (folder / f).is_symlink() for f in files):
         raise InputError(f"'{path}' names a top module or an RTL file that is not there, or is none of ours")
     if not all(type(n) is int and n >= 0 for n in counts.values()):
         raise InputError(f"'{path}' counts bits that are no whole numbers")

@@ -39,7 +39,8 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
     """`clamp(round(sums), low - zero, high - zero)` with `frac` fractional bits. Raises InputError for a rounding that
     has no hardware."""
     dropped = sums.frac + sums.power - frac
-    table = POSITIVE if sums.low >= 0 else EVERYWHERE
+    # What is rounded is the sum and the zero point, clamped: that is what must not be negative.
+    table = POSITIVE if max(math.ldexp(sums.low, frac) + zero, low) >= 0 else EVERYWHERE
     if dropped <= 0:
         rounding = Rounding.FLOOR
     elif mode not in table:
@@ -50,12 +51,12 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
     if zero % 2 and rounding is Rounding.HALF_EVEN:
         raise step.fail(f"has the odd zero point {zero}, so that its halves would round to odd; use an even one, or 0")
     least, most = low - zero, high - zero
-    bounds = [code(b, frac, mode) for b in (sums.low, sums.high)]
+    bounds = [code(b, frac, zero, mode) for b in (sums.low, sums.high)]
     first = least if bounds[0] is None else min(max(least, bounds[0]), most)
     last = most if bounds[1] is None else max(min(most, bounds[1]), first)
     return Requantise(FixedPoint.holding(first, last, frac), first, last, rounding)
 
 
-def code(bound: float, frac: int, mode: str) -> int | None:
-    """The code that a clip's bound rounds to; None where there is none."""
-    return None if math.isinf(bound) else int(ROUNDINGS[mode](np.array(math.ldexp(bound, frac))))
+def code(bound: float, frac: int, zero: int, mode: str) -> int | None:
+    """The code, zero point taken away, that a clip's bound rounds to; None where there is none."""
+    return None if math.isinf(bound) else int(ROUNDINGS[mode](np.array(math.ldexp(bound, frac) + zero))) - zero

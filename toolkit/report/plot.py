@@ -29,7 +29,7 @@ def svg(report: Report) -> str | None:
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     least = max(min(s.accuracy or 0 for s in points) - 0.02, 0.0)
     plot = Frame(low, max(high, low + 1), least, 1.0)
-    parts = [*paper(f"{report.title}: accuracy over size"), *plot.axes()]
+    parts = [*paper(f"{report.title}: test accuracy over size"), *plot.axes()]
     for i, (network, steps) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
         places = [plot.at(math.log2(s.size), s.accuracy or 0.0) for s in steps]
@@ -51,7 +51,7 @@ def sweep_svg(sweep: Sweep) -> str | None:
     sizes = [math.log2(step.size) for _, step in rows] + [math.log2(sweep.original.size)]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     plot = Frame(low, max(high, low + 1), max(min(s.accuracy or 0 for _, s in rows) - 0.02, 0.0), 1.0)
-    parts = [*paper("compression: accuracy over size"), *plot.axes()]
+    parts = [*paper("compression: test accuracy over size"), *plot.axes()]
     front = [plot.at(math.log2(r.step.size), r.step.accuracy or 0.0) for r in pareto(sweep) if r.step is not None]
     parts.append('<polyline fill="none" stroke="#999999" stroke-dasharray="4 3" points="'
                  + " ".join(f"{x:.1f},{y:.1f}" for x, y in front) + '"/>')

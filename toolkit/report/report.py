@@ -16,17 +16,20 @@ from toolkit.simulation import SimulationResult
 
 @dataclass(frozen=True)
 class Network:
-    """One network under one scheme. `layers`: of the design, as (name, kind, shape, format)."""
+    """One network under one scheme. `layers`: of the design, as (name, kind, shape, format). `baseline`: the original,
+    trained for as many epochs as the last step's network."""
 
     name: str
     scheme: str
     steps: tuple[Step, ...]
     layers: tuple[tuple[str, str, str, str], ...]
     notes: tuple[str, ...]
+    baseline: Step | None = None
 
     @classmethod
     def of(cls, name: str, compressed: Compressed) -> Network:
-        return cls(name, str(compressed.scheme), compressed.steps, _layers(compressed.design), compressed.notes)
+        return cls(name, str(compressed.scheme), compressed.steps, _layers(compressed.design), compressed.notes,
+                   compressed.baseline)
 
     @classmethod
     def imported(cls, name: str, imported: Imported) -> Network:

@@ -11,14 +11,20 @@ import toolkit
 from toolkit.compress.measures import Step
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.printable import printable
-from toolkit.report.choices import WITHIN, analysis, best, loss, pareto, recommendations
+from toolkit.report.choices import WITHIN, analysis, best, pareto, recommendations
+from toolkit.report.differences import between, dropped, quality
 from toolkit.report.tables import size, table
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
-              "distillation": "KNOWLEDGE DISTILLATION", "chain": "CHAINS"}
+              "distillation": "KNOWLEDGE DISTILLATION", "combination": "COMBINATIONS"}
 LINE = "=" * 80
-HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER", "lost", "disagreement",
-        "parameters", "non-zero", "storage")
+HEAD = ("row", "size", "compressed", "compression", "sparsity", "weight BER", "output BER")
+TAIL = ("drop", "95 % interval", "drop as given", "validation drop", "epochs", "disagreement", "weights", "non-zero",
+        "storage")
+EXPLAINED = (
+    "Choices are made on the validation samples; rows are reported on the test samples, with 95 % intervals.",
+    "Drop: points below the original trained for as many epochs as the row; as given: without. Positive is worse.",
+)
 
 
 def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
@@ -26,19 +32,22 @@ def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
     original = sweep.original
     parts = [LINE, title, LINE, "", *_head("ORIGINAL MODEL"), f"Size: {size(original.size)}",
              f"Compressed size: {size(original.compressed_size)} (zlib level 9)",
-             f"Parameters: {original.parameters:,}", f"Non-zero parameters: {original.non_zeros:,}",
+             f"Parameters: {original.parameters:,} ({original.weights:,} of them weights)",
+             f"Non-zero parameters: {original.non_zeros:,}",
              *([f"Task BER: {_percent(original.task_ber)}"] if original.task_ber is not None else []),
-             f"{_quality_name(sweep)}: {_quality(original)}", "", *_head("BEST RESULTS PER CATEGORY"),
-             f"Rule: the fewest bytes among the rows that lose at most {WITHIN:g} points; else the least loss.",
-             f"A point is {_point(sweep)}.", ""]
+             *(_about(sweep, step) for step in (original, *sweep.baselines)), "", *_head("BEST RESULTS PER CATEGORY"),
+             (f"Rule: the fewest bytes among the rows with a validation drop of at most {WITHIN:g} points; else the "
+             "least drop."), *EXPLAINED, f"A point is {_point(sweep)}.", ""]
     for key, heading in CATEGORIES.items():
-        row = best(sweep, [r for r in sweep.good if r.category == key])
+        row = best([r for r in sweep.good if r.category == key])
         if row is not None and row.step is not None:
             step = row.step
             parts += [f"Best of {heading.lower()}: {row.name}", f"  Size: {size(step.size)}",
                       f"  Compression: {step.ratio:.2f}x", f"  Sparsity: {100 * step.sparsity:.1f} %",
                       f"  Weight BER: {_percent(step.weight_ber)}",
-                      f"  {_quality_name(sweep)}: {_quality(step)} ({loss(sweep, row):+.2f} points lost)", ""]
+                      f"  {_quality_name(sweep)}: {quality(step, test=True)}, validation {quality(step, test=False)}",
+                      f"  Drop: {dropped(step.drop)} against the original trained as long ({step.epochs} epochs both)",
+                      ""]
     parts += [LINE, "DETAILED RESULTS", LINE]
     for key, heading in CATEGORIES.items():
         rows = [r for r in sweep.rows if r.category == key]
@@ -53,9 +62,10 @@ def text(sweep: Sweep, title: str = "NEURAL NETWORK COMPRESSION REPORT") -> str:
 
 def to_json(sweep: Sweep) -> dict[str, Any]:
     return {"schema": 1, "generator": f"shiftwright {toolkit.__version__}", "task": sweep.task,
-            "original": sweep.original.to_json(), "rows": [asdict(row) for row in sweep.rows],
+            "original": sweep.original.to_json(),
+            "baselines": [step.to_json() for step in sweep.baselines], "rows": [asdict(row) for row in sweep.rows],
             "pareto": [row.name for row in pareto(sweep)],
-            "best": {key: getattr(best(sweep, [r for r in sweep.good if r.category == key]), "name", None)
+            "best": {key: getattr(best([r for r in sweep.good if r.category == key]), "name", None)
                      for key in CATEGORIES},
             "recommendations": recommendations(sweep), "notes": list(sweep.notes)}
 
@@ -63,14 +73,30 @@ def to_json(sweep: Sweep) -> dict[str, Any]:
 def to_csv(sweep: Sweep) -> str:
     """One line a row, fractions as they are."""
     out = io.StringIO()
-    fields = list(sweep.original.to_json())
+    fields = list(_flat(sweep.original))
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["row", "category", "scheme", "artifact", "error", *fields[1:]])
     for row in sweep.rows:
-        step = {} if row.step is None else row.step.to_json()
+        step = {} if row.step is None else _flat(row.step)
         writer.writerow([row.name, row.category, row.scheme, row.artifact, row.error,
                          *(step.get(field) for field in fields[1:])])
     return out.getvalue()
+
+
+def _flat(step: Step) -> dict[str, Any]:
+    """A step with its drops and its interval as columns of their own."""
+    found = step.to_json()
+    low, high = found.pop("interval") or (None, None)
+    found |= {"accuracy_low": low, "accuracy_high": high}
+    for key in ("drop", "drop_as_given"):
+        drop = found.pop(key) or {}
+        found |= {f"{key}_{part}": drop.get(part) for part in ("validation", "test", "low", "high")}
+    return found
+
+
+def _about(sweep: Sweep, step: Step) -> str:
+    return (f"{_quality_name(sweep)}, {step.name if step.epochs else 'original as given'}: {quality(step, test=True)}, "
+            f"validation {quality(step, test=False)}")
 
 
 def _head(heading: str) -> list[str]:
@@ -79,15 +105,23 @@ def _head(heading: str) -> list[str]:
 
 def _rows(sweep: Sweep, rows: list[Row]) -> list[str]:
     bits = sweep.task == "bits"
-    lines = [(*HEAD[:7], *(["task BER"] if bits else []), _quality_name(sweep).lower(), *HEAD[7:])]
+    name = _quality_name(sweep).lower()
+    lines = [(*HEAD, *(["task BER"] if bits else []), f"validation {name}", f"test {name}", *TAIL)]
     for row in rows:
         s = row.step
         if s is not None:
             lines.append((row.name, f"{s.size:,} B", f"{s.compressed_size:,} B", f"{s.ratio:.2f}x",
                           f"{100 * s.sparsity:.1f} %", _percent(s.weight_ber), _percent(s.output_ber),
-                          *([_percent(s.task_ber)] if bits else []), _quality(s), f"{loss(sweep, row):+.2f}",
-                          _percent(s.disagreement), f"{s.parameters:,}", f"{s.non_zeros:,}", s.storage))
+                          *([_percent(s.task_ber)] if bits else []), quality(s, test=False), quality(s, test=True),
+                          *_drops(s), f"{s.epochs}", _percent(s.disagreement), f"{s.weights:,}",
+                          f"{s.non_zero_weights:,}", s.storage))
     return [*(table(lines) if len(lines) > 1 else []), *(f"{r.name}: FAILED: {r.error}" for r in rows if r.error)]
+
+
+def _drops(step: Step) -> tuple[str, str, str, str]:
+    fair, given = step.drop, step.drop_as_given
+    assert fair is not None and given is not None
+    return f"{fair.test:+.2f}", between(fair.low, fair.high), f"{given.test:+.2f}", f"{fair.validation:+.2f}"
 
 
 def _percent(value: float | None) -> str:
@@ -103,11 +137,5 @@ def _quality_name(sweep: Sweep) -> str:
 def _point(sweep: Sweep) -> str:
     if sweep.original.metric is not None:
         return "1 % of the original's metric"
-    return {"classes": "1 % of the test samples", "bits": "1 % of the test bits", "none": "1 % of the test samples",
+    return {"classes": "1 % of the samples", "bits": "1 % of the bits", "none": "1 % of the samples",
             "values": "an RMS error greater by 1 % of the targets' standard deviation"}[sweep.task]
-
-
-def _quality(step: Step) -> str:
-    if step.metric is not None:
-        return f"{step.metric:.5g}"
-    return f"{step.error:.5g}" if step.error is not None else _percent(step.quality)

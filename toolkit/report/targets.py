@@ -17,7 +17,7 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
     rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
-        row = [layer["name"][:40], layer["kind"], f"{layer['parameters']:,}", f"{layer['non_zeros']:,}",
+        row = [layer["name"][:40], layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
                f"{-(-stored // 8):,} B"]
         row += [f"{layer['lanes']:,}", f"{layer['clocks']:,}", f"{layer['rom_bits']:,} bit",
                 f"{layer['buffer_bits']:,} bit"] if folded else [

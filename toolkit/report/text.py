@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.compress.measures import Step
 from toolkit.printable import printable
+from toolkit.report.differences import dropped, quality, share
 from toolkit.report.report import Hardware, Network, Report
 from toolkit.report.tables import size, table
 from toolkit.report.targets import TABLES
@@ -33,26 +34,42 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.5g}"
 
 
-QUALITIES = {"metric": ("metric", _number), "task_ber": ("task BER", _share), "accuracy": ("accuracy", _share),
-             "error": ("RMS error", _number)}
+QUALITIES = {"metric": ("metric", _number), "task_ber": ("task BER", _share), "error": ("RMS error", _number)}
 """Columns that a network's task may have."""
 
 
 def _network(network: Network) -> list[str]:
     columns = {key: show for key, show in QUALITIES.items() if any(getattr(s, key) is not None for s in network.steps)}
+    known = any(s.accuracy is not None for s in network.steps)
     head = ["step", "size", "zlib -9", "ratio", "sparsity", "non-zeros", "weight BER", "output BER",
-            *(title for title, _ in columns.values()), "disagreement", "storage"]
-    rows = [head, *(_step(step, columns) for step in network.steps)]
+            *(title for title, _ in columns.values()), *(("accuracy (95 %)",) if known else ()), "validation", "epochs",
+            "disagreement", "storage"]
+    rows = [head, *(_step(step, columns, known) for step in network.steps)]
     lines = [f"{network.name}: {network.scheme}", "", *(table(rows) if network.steps else ())]
+    lines += _drops(network)
     if network.layers:
         lines += [*([""] if network.steps else ()), *table([("layer", "kind", "shape", "format"), *network.layers], 4)]
     return [*lines, *(f"note: {note}" for note in network.notes)]
 
 
-def _step(step: Step, columns: Mapping[str, tuple[str, Callable[[float | None], str]]]) -> list[str]:
+def _drops(network: Network) -> list[str]:
+    """What the last step cost, beside the original trained as long and the original as it came."""
+    last, baseline = (network.steps[-1] if network.steps else None), network.baseline
+    if last is None or last.drop is None or baseline is None:
+        return []
+    lines = ["", (f"drop of the last step: {dropped(last.drop)} against the original trained as long "
+             f"({last.epochs} epochs both: {quality(baseline, test=True)})")]
+    if last.epochs:
+        lines.append(f"against the original as given: {dropped(last.drop_as_given)}")
+    return lines
+
+
+def _step(step: Step, columns: Mapping[str, tuple[str, Callable[[float | None], str]]], known: bool) -> list[str]:
     return [step.name, size(step.size), f"{step.compressed_size:,} B", f"{step.ratio:.1f}", _share(step.sparsity, 1),
             f"{step.non_zeros:,}", _share(step.weight_ber), _share(step.output_ber),
-            *(show(getattr(step, key)) for key, (_, show) in columns.items()), _share(step.disagreement), step.storage]
+            *(show(getattr(step, key)) for key, (_, show) in columns.items()),
+            *((share(step.accuracy, step.interval),) if known else ()), quality(step, test=False), f"{step.epochs}",
+            _share(step.disagreement), step.storage]
 
 
 def _hardware(hardware: Hardware) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -13,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from toolkit import interrupts
 from toolkit.build import Built, build
 from toolkit.capture.capture import Source
-from toolkit.compress import Data, Settings
+from toolkit.compress import Baselines, Data, Settings
+from toolkit.compress.measures import Step
 from toolkit.compress.quantise import Widths
 from toolkit.design.file import write_whole
 from toolkit.errors import InputError
 from toolkit.printable import printable
 from toolkit.progress import bar
+from toolkit.report.differences import between, quality
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
 from toolkit.report.tables import size, table
 from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, hypervolume, pareto, search
@@ -28,18 +33,24 @@ from toolkit.search.space import Choice
 
 DATABASE = "study.db"
 RESULT = "search.json"
+LEFT = re.compile(r"\.search\.(json|txt|svg)\.[a-z0-9_]{8}")
+"""What a killed worker was writing."""
+FORGOTTEN = 3600
+"""Seconds after which nobody writes it any more."""
 TRAINING = ("epochs", "tuning", "rate", "compensate", "seed")
 """The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials by proxy, and the finalists trained in full. `original` is the float network's (accuracy, bytes)."""
+    """All trials by proxy, and the finalists trained in full. `original` is the float network as it was given,
+    `baselines` the same trained on for as many epochs as the finalists."""
 
     trials: tuple[Found, ...]
     finalists: tuple[Found, ...]
     objectives: tuple[str, ...]
-    original: tuple[float, int]
+    original: Step
+    baselines: tuple[Step, ...]
     limits: Limits
     settings: Settings
 
@@ -49,13 +60,14 @@ class SearchResult:
 
     @property
     def volume(self) -> float:
-        """The hypervolume of the finalists against the original's bytes and no accuracy."""
-        return hypervolume([(f.bytes, f.accuracy) for f in self.front], (float(self.original[1]), 0.0))
+        """The hypervolume of the finalists against the original's bytes and no accuracy, on the validation samples."""
+        return hypervolume([(f.bytes, f.accuracy) for f in self.front], (float(self.original.size), 0.0))
 
     def to_json(self) -> dict[str, Any]:
         training = {key: getattr(self.settings, key) for key in TRAINING}
         training["widths"] = asdict(self.settings.widths)
-        return {"schema": 1, "settings": training, "objectives": list(self.objectives), "original": list(self.original),
+        return {"schema": 2, "settings": training, "objectives": list(self.objectives),
+                "original": self.original.to_json(), "baselines": [step.to_json() for step in self.baselines],
                 "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in self.front],
                 "finalists": [_entry(f) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
 
@@ -65,7 +77,8 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
                settings: Settings | None = None, seed: int = 0, finalists: int = 6) -> SearchResult:
     """Search in the folder `out`, which keeps the study (unless `storage` names another place): run it again to go on.
 
-    Ends with search.txt, search.json and search.svg there. Raises InputError for a folder that is not a search's.
+    Everything is chosen by the validation samples; the test samples are read for the finalists' figures alone. Ends
+    with search.txt, search.json and search.svg there. Raises InputError for a folder that is not a search's.
     """
     out, limits, settings = Path(out), limits or Limits(), settings or Settings()
     if not 1 <= finalists <= 1000:
@@ -80,20 +93,24 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
         if fresh:
             _leave_nothing(out)
         raise
+    except KeyboardInterrupt:
+        interrupts.left(f"finished trials are kept: run it again for '{out}' to go on")
+        raise
     chosen = pareto(found, objectives) or sorted(found, key=lambda f: -f.accuracy)
     picked = spread(chosen, finalists)
-    trained, original = [], (0.0, 0)
+    trained, baselines = [], Baselines(model, data, settings)
     with bar("training the finalists", len(picked)) as advance:
         for one in picked:
-            made = full(model, data, one, settings)
-            first, last = made.steps[0], made.steps[-1]
-            assert made.design is not None
-            original = first.quality, first.size
-            fits = max(limits.violated(first.quality, last.quality, last.size), default=0.0) <= 0
+            made = full(model, data, one, settings, baselines=baselines)
+            last = made.steps[-1]
+            assert made.design is not None and last.drop is not None
+            drop = last.drop.validation
             trained.append(replace(one, accuracy=last.quality, bytes=last.size, adder_bits=adder_bits(made.design),
-                                   trained=True, fits=fits))
+                                   trained=True, fits=limits.kept(drop, last.size), drop=drop, epochs=last.epochs,
+                                   step=last))
             advance(note=f"trial {one.number}")
-    result = SearchResult(tuple(found), tuple(trained), objectives, original, limits, settings)
+    original, *others = (measured.step for measured in baselines.all)
+    result = SearchResult(tuple(found), tuple(trained), objectives, original, tuple(others), limits, settings)
     _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))
@@ -129,15 +146,22 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
 def search_text(result: SearchResult) -> str:
     """The front and the finalists as a table, the way to build one below it."""
     front = {f.number for f in result.front}
-    rows = [("trial", "accuracy", "lost", "size", "adder bits (estimate)", "limits", "front", "scheme, layers")]
+    rows = [("trial", "validation", "drop there", "test (95 %)", "drop", "95 % interval", "epochs", "size",
+             "adder bits (estimate)", "limits", "front", "scheme, layers")]
     for f in sorted(result.finalists, key=lambda f: f.bytes):
-        rows.append((str(f.number), f"{100 * f.accuracy:.2f} %", f"{100 * (result.original[0] - f.accuracy):+.2f}",
+        assert f.step is not None and f.step.drop is not None and f.step.drop.test is not None
+        rows.append((str(f.number), quality(f.step, test=False), f"{f.drop:+.2f}", quality(f.step, test=True),
+                     f"{f.step.drop.test:+.2f}", between(f.step.drop.low, f.step.drop.high), f"{f.epochs}",
                      size(f.bytes), f"{f.adder_bits:,}", "kept" if f.fits else "passed",
                      "yes" if f.number in front else "", (f"{f.choice.scheme}; {' '.join(f.choice.layers)}; "
                      f"{f.choice.hidden_bits}-bit sums")))
-    lines = [(f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full; original "
-             f"{100 * result.original[0]:.2f} %, {size(result.original[1])}"), "", *table(rows, 1), "",
-             f"hypervolume (accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
+    lines = [f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full", "",
+             *(f"{step.name if step.epochs else 'original as given'}: validation {quality(step, test=False)}, test "
+               f"{quality(step, test=True)}, {size(step.size)}" for step in (result.original, *result.baselines)), "",
+             *table(rows, 1), "",
+             ("Drops are percentage points below the original trained for as many epochs; positive is worse. The front "
+             "and the limits go by the validation samples."),
+             f"hypervolume (validation accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
              "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
     return "\n".join(map(printable, lines)) + "\n"
 
@@ -148,7 +172,7 @@ def search_svg(result: SearchResult) -> str:
     sizes = [math.log2(f.bytes) for f in every] or [0.0]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     plot = Frame(low, max(high, low + 1), max(min((f.accuracy for f in every), default=0.0) - 0.02, 0.0), 1.0)
-    parts = [*paper("search: accuracy over size"), *plot.axes()]
+    parts = [*paper("search: validation accuracy over size"), *plot.axes()]
     for f in every:
         x, y = plot.at(math.log2(f.bytes), f.accuracy)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 if f.trained else 2.5}" '
@@ -169,10 +193,15 @@ def _claim(out: Path) -> None:
     """Make the folder, or take one that holds a search."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(p.name for p in out.iterdir()
-                         if not p.name.startswith((DATABASE, "search.")))
+        foreign = []
+        for path in sorted(out.iterdir()):
+            if LEFT.fullmatch(path.name):
+                if time.time() - path.lstat().st_mtime > FORGOTTEN:  # another worker may be writing a younger one
+                    path.unlink(missing_ok=True)
+            elif not path.name.startswith((DATABASE, "search.")):
+                foreign.append(path.name)
         if foreign:
-            raise InputError(f"the folder '{out}' also holds '{foreign[0]}', which is no part of a search; name a new "
+            raise InputError(f"the folder '{out}' also holds {foreign[0]!a}, which is no part of a search; name a new "
                              "one with -o")
         with tempfile.TemporaryFile(dir=out):
             pass

@@ -14,10 +14,9 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from torch import fx
 
-from toolkit.capture import capture
 from toolkit.capture.capture import Source
-from toolkit.compress import Compressed, Data, Settings, compress
-from toolkit.compress.compress import without_argmax
+from toolkit.compress import Baselines, Compressed, Data, Settings, compress
+from toolkit.compress.measures import Step
 from toolkit.errors import InputError, ShiftwrightError
 from toolkit.estimate.proxy import adder_bits
 from toolkit.progress import bar
@@ -32,26 +31,31 @@ MOST_FAILURES = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """Constraints: points of accuracy (or hundredths of the caller's metric) below the original, and KiB of
-    parameters. None: no limit."""
+    """Constraints: percentage points of validation accuracy (or percent of the caller's metric) below the original
+    trained as long, and KiB of parameters. None: no limit."""
 
     max_accuracy_drop: float | None = None
     max_kib: float | None = None
 
-    def violated(self, original: float, accuracy: float, size: int) -> tuple[float, ...]:
+    def violated(self, drop: float, size: int) -> tuple[float, ...]:
         """How far each limit is passed; nothing above 0 where all are kept."""
         found = []
         if self.max_accuracy_drop is not None:
-            found.append(100 * (original - accuracy) - self.max_accuracy_drop)
+            found.append(drop - self.max_accuracy_drop)
         if self.max_kib is not None:
             found.append(size / 1024 - self.max_kib)
         return tuple(found)
 
+    def kept(self, drop: float, size: int) -> bool:
+        return max(self.violated(drop, size), default=0.0) <= 0
+
 
 @dataclass(frozen=True)
 class Found:
-    """One trial: its choice and its figures; `accuracy` is the caller's metric where there is one. `trained` says
-    whether they are a full training's or a proxy's, `fits` whether they keep the limits."""
+    """One trial: its choice and its figures. `accuracy` (the caller's metric where there is one) and `drop`, against
+    the original trained for as many `epochs`, are the validation samples'; `step` holds what the test samples say,
+    for finalists only. `trained` says whether the figures are a full training's or a proxy's, `fits` whether they keep
+    the limits."""
 
     number: int
     choice: Choice
@@ -60,6 +64,9 @@ class Found:
     adder_bits: int
     trained: bool
     fits: bool
+    drop: float
+    epochs: int
+    step: Step | None = None
 
     def figure(self, objective: str) -> float:
         return float(getattr(self, objective))
@@ -80,13 +87,12 @@ def search(model: Source, data: Data, storage: str, *, trials: int, objectives: 
     limits, settings = limits or Limits(), settings or Settings()
     if data.task not in ("classes", "bits") and settings.metric is None:
         raise InputError("a search needs labels that are classes or bits, to measure accuracy by, or a --metric")
-    data = data.arranged(model)
-    graph, _ = without_argmax(capture(model, data.sample_shape))
-    study = opened(storage, [OBJECTIVES[name] for name in objectives], _fingerprint(graph, data, settings, objectives),
-                   seed)
+    baselines = Baselines(model, data, settings, test=False)
+    study = opened(storage, [OBJECTIVES[name] for name in objectives],
+                   _fingerprint(baselines.original, baselines.data, settings, objectives), seed)
     proxy = replace(settings, **{name: min(most, getattr(settings, name)) for name, most in PROXY.items()})
     try:
-        _work(study, trials, lambda trial: _objective(trial, graph, data, proxy, objectives, limits))
+        _work(study, trials, lambda trial: _objective(trial, baselines, proxy, objectives, limits))
         return results(study, limits)
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         raise InputError(f"the storage '{storage[:100]}' answers no more: {line(error)}; its finished trials are "
@@ -134,8 +140,7 @@ def results(study: optuna.Study, limits: Limits) -> list[Found]:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         a = trial.user_attrs
         found.append(Found(trial.number, Choice.from_json(a["choice"]), a["accuracy"], a["bytes"], a["adder_bits"],
-                           a["trained"],
-                           max(limits.violated(a["original"], a["accuracy"], a["bytes"]), default=0.0) <= 0))
+                           a["trained"], limits.kept(a["drop"], a["bytes"]), a["drop"], a["epochs"]))
     return found
 
 
@@ -161,9 +166,10 @@ def hypervolume(points: list[tuple[float, float]], worst: tuple[float, float]) -
     return float(area)
 
 
-def full(model: Source, data: Data, found: Found, settings: Settings, name: str = "network") -> Compressed:
+def full(model: Source, data: Data, found: Found, settings: Settings, name: str = "network",
+         baselines: Baselines | None = None) -> Compressed:
     """A trial's network with the whole training."""
-    return compress(model, data, found.choice.scheme, found.choice.settings(settings), name=name)
+    return compress(model, data, found.choice.scheme, found.choice.settings(settings), name=name, baselines=baselines)
 
 
 def _sense(objective: str):
@@ -171,20 +177,21 @@ def _sense(objective: str):
     return lambda f: sign * f.figure(objective)
 
 
-def _objective(trial: optuna.Trial, graph: fx.GraphModule, data: Data, settings: Settings,
-               objectives: tuple[str, ...], limits: Limits) -> tuple[float, ...]:
-    choice = choose(trial, graph)
-    made = compress(graph, data, choice.scheme, choice.settings(settings))
+def _objective(trial: optuna.Trial, baselines: Baselines, settings: Settings, objectives: tuple[str, ...],
+               limits: Limits) -> tuple[float, ...]:
+    choice = choose(trial, baselines.original)
+    made = compress(baselines.original, baselines.data, choice.scheme, choice.settings(settings), baselines=baselines)
     step = made.steps[-1]
-    assert made.design is not None
-    original = made.steps[0].quality
+    assert made.design is not None and step.drop is not None
+    drop = step.drop.validation
     figures = {"accuracy": step.quality, "bytes": step.size, "adder_bits": adder_bits(made.design)}
     for key, value in figures.items():
         trial.set_user_attr(key, value)
     trial.set_user_attr("choice", choice.to_json())
     trial.set_user_attr("trained", False)
-    trial.set_user_attr("original", original)
-    for i, passed in enumerate(limits.violated(original, step.quality, step.size)):
+    trial.set_user_attr("drop", drop)
+    trial.set_user_attr("epochs", step.epochs)
+    for i, passed in enumerate(limits.violated(drop, step.size)):
         trial.set_constraint(str(i), passed)
     return tuple(float(figures[name]) for name in objectives)
 
@@ -194,12 +201,12 @@ def _running(study: optuna.Study) -> int:
 
 
 def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
-    """A digest of all that makes two studies one."""
+    """A digest of all that makes two studies one. The test samples are no part of it: nothing here depends on them."""
     own = [getattr(f, "__qualname__", None) for f in (settings.metric, settings.loss, settings.trainer)]
     digest = hashlib.sha256(json.dumps([settings.epochs, settings.tuning, settings.rate, vars(settings.widths),
                                         list(objectives), settings.seed, own, SPACE]).encode())
     for parameter in graph.parameters():
         digest.update(parameter.detach().numpy().tobytes())
-    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
+    for array in (data.x_train, data.y_train, data.x_val, data.y_val):
         digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()

@@ -53,7 +53,7 @@ class OnnxModule(nn.Module):
 
     def _place(self, step: Step) -> str:
         """Put a step's module in; returns its path."""
-        parts = [re.sub(r"\W+", "_", p) or "_" for p in re.split(r"[./]+", step.label)]
+        parts = [re.sub(r"[^A-Za-z0-9_]+", "_", p) or "_" for p in re.split(r"[./]+", step.label)]
         parent: nn.Module = self
         for part in parts[:-1]:
             if not hasattr(parent, part):

