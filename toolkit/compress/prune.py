@@ -151,6 +151,8 @@ def _parts(channels: Channels, number: int) -> int:
 
 def _why_nothing(channels: Channels, keep: Collection[str]) -> str:
     free = {name for names in channels.makers().values() for name in names}
+    if not channels.layers:
+        return "the network has no layer with weights"
     if not free:
         return "the network's input or output prescribes the width of every layer"
     if free <= set(keep):
