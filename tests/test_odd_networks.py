@@ -44,8 +44,8 @@ def test_every_word_of_python_and_of_torch_fx_is_a_name():
 
 def test_a_network_of_such_names_becomes_hardware(tmp_path: Path):
     data = Data.of(np.random.default_rng(0).random((64, 5)))
-    build(Named("in", "code", "class", "graph"), data, "structured:0.4+log2:4", tmp_path / "o", targets=("verilog", "c"),
-          settings=Settings(epochs=1, tuning=1), vectors=20, check=False)
+    build(Named("in", "code", "class", "graph"), data, "structured:0.4+log2:4", tmp_path / "o",
+          targets=("verilog", "c"), settings=Settings(epochs=1, tuning=1), vectors=20, check=False)
     assert simulate(tmp_path / "o" / "hardware").ok
 
 
@@ -90,7 +90,7 @@ class Ending(nn.Module):
     (lambda h: torch.log_softmax(h, -2), (1, 5, 5))])
 def test_a_softmax_that_moves_the_argmax_is_refused(function, shape):
     layer = nn.Linear(6, 4) if len(shape) == 1 else nn.Conv2d(1, 3, 3)
-    with pytest.raises(InputError, match="softmax.*moves the argmax"):
+    with pytest.raises(InputError, match=r"softmax.*moves the argmax"):
         capture(Ending(layer, function), shape)
 
 
