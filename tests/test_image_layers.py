@@ -438,3 +438,12 @@ def test_partial_sums_of_a_convolution_and_of_a_mean_count_in_their_bounds():
     assert tiny((4,), leaky, BYTE).ranges["l"].bound >= 128 << 7
     added = Add("s", ("x", "x"), Requantise(FixedPoint(False, 1, 0), 0, 1))
     assert tiny((4,), added, BYTE).ranges["s"].bound >= 256
+
+
+def test_sums_that_a_later_input_takes_back_count_in_the_bound_of_an_add():
+    between = [Clamp(n, ("x",), Requantise(BYTE, low, high)) for n, low, high in
+               (("a", 100, 127), ("b", 100, 127), ("c", -100, -100))]
+    design = Design("d", Tensor("x", (1,), BYTE), (*between, Add("s", ("a", "b", "c"), Requantise(
+        FixedPoint(False, 1, 0), 0, 1))))
+    assert design.ranges["s"].accumulator.high.tolist() == [154]
+    assert design.ranges["s"].bound >= 254

@@ -56,7 +56,7 @@ class Trial:
             for left in self.scratch.glob(f"{answer.stem}.*"):
                 left.unlink(missing_ok=True) if left.is_file() else None
 
-        self.slots.start(launch, 4 * limit, done)
+        self.slots.start(launch, 8 * limit, done)  # waiting, or a busy machine
 
 
 def run(args: Any, root: Path, scratch: Path, rooms: Sequence[Room], lists: Path = Path(__file__).parent) -> int:
