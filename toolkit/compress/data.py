@@ -46,7 +46,8 @@ class Data:
            y_test: np.ndarray | None = None, task: str | None = None, *, x_val: np.ndarray | None = None,
            y_val: np.ndarray | None = None, seed: int = 0) -> Data:
         """Check arrays of any real type. Without validation samples some training samples are held out (by `seed`, as
-        many of each class as its share); without test samples the validation samples are reported on. Notes say so.
+        many of each class as its share); without test samples the validation samples are reported on, or, where
+        there are no labels, all samples. Notes say so.
 
         `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
         where each row holds a single 1), and all others are values.
@@ -78,11 +79,15 @@ class Data:
             notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
         for key in ("val", "test"):
             _all_known(key, labels["train"], labels.get(key))
+        whole = samples["train"]
         if "val" not in samples:
             note, (samples["train"], labels["train"]), (samples["val"], labels["val"]) = \
                 _held_out(samples["train"], labels["train"], seed)
             notes.append(note)
-        if "test" not in samples:
+        if "test" not in samples and labels["train"] is None:
+            samples["test"] = whole
+            notes.append("there are no test samples: what is reported is measured on all the samples that were given")
+        elif "test" not in samples:
             samples["test"], labels["test"] = samples["val"], labels["val"]
             notes.append("there are no test samples: what is reported is measured on the validation samples, by which "
                          "choices are made too")
