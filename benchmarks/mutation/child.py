@@ -108,11 +108,11 @@ class _Order:
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        def place(item) -> int | None:
-            """Where a test stands; one that is named without its parameters stands for all of them."""
-            return self.rank.get(item.nodeid, self.rank.get(item.nodeid.partition("[")[0]))
+        def place(item) -> int:
+            """Where a test stands, -1: nowhere; one that is named without its parameters stands for all of them."""
+            return self.rank.get(item.nodeid, self.rank.get(item.nodeid.partition("[")[0], -1))
 
-        items[:] = sorted((i for i in items if place(i) is not None), key=place)
+        items[:] = sorted((i for i in items if place(i) >= 0), key=place)
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed and not self.failed:

@@ -206,12 +206,14 @@ def truncate(low: Lowering, step: Truncate) -> None:
             raise step.fail("its codes keep their scale while they lose bits; right behind a Conv, a MatMul or an "
                             "AveragePool that is supported")
         sums = scaled(sums, -shrunk)
-    lowest, highest = (-(1 << 40), 1 << 40) if step.low is None or step.high is None else (step.low, step.high)
     if step.low is None:
         lows, highs = (int(side) for side in (sums.accumulator.low.min(), sums.accumulator.high.max()))
         drop = sums.frac + sums.power - after
         lowest, highest = ((v >> drop if drop >= 0 else v << -drop) for v in (lows, highs))
         lowest, highest = min(lowest - 1, 0), highest + 1
+    else:
+        assert step.high is not None
+        lowest, highest = step.low, step.high
     low.set(step, low.close(sums, quantiser(step, after, lowest, highest, 0, step.rounding, sums)))
 
 
