@@ -5,16 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
-from toolkit.resources import folder as resource
-
-sys.path.insert(0, str(resource("hw_sim")))
-
-import manifest  # noqa: E402
-import rtl  # noqa: E402
+import manifest
+import rtl
 
 # Samples of three signed words of 5 bits, two in a beat of 16 bits; results of three unsigned words of 3 bits, two in a
 # beat of 8 bits.

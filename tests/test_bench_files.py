@@ -6,10 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pytest
-from bench_project import INPUTS, MIDDLE, OUTPUTS, SETS, described, loaded, npy, parsed, write
-
 import agree
 import beats
 import checks
@@ -17,11 +13,14 @@ import compare
 import errors
 import manifest
 import native
+import numpy as np
 import plainly
+import pytest
 import results
 import rtl
 import rules
 import tail
+from bench_project import INPUTS, MIDDLE, OUTPUTS, SETS, described, loaded, npy, parsed, write
 from npy import read as read_npy
 from printable import printable
 
@@ -234,7 +233,8 @@ SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "settle":
 
 @pytest.mark.parametrize("change, match", [
     ({"schedule": {**SCHEDULE, "period": 4}}, "does not say when samples end"), ({"latency": 5}, "does not say"),
-    ({"schedule": {**SCHEDULE, "ends": [4, 4, 9]}}, "does not say"), ({"schedule": {**SCHEDULE, "ends": [4, 3]}}, "not"),
+    ({"schedule": {**SCHEDULE, "ends": [4, 4, 9]}}, "does not say"),
+    ({"schedule": {**SCHEDULE, "ends": [4, 3]}}, "does not say"),
     ({"schedule": {**SCHEDULE, "settle": -1}}, r"settle is -1, outside 0..1073741824"),
     ({"schedule": {**SCHEDULE, "span": 0}}, r"span is 0, outside 1..1099511627776"),
     ({"schedule": {**SCHEDULE, "period": (1 << 20) + 1}}, r"period is 1048577, outside 1..1048576"),
@@ -244,7 +244,8 @@ SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "settle":
     ({"s_axis": {"elements": 2, "beats": 2, "tdata_bits": 24}}, "do not make 2 beats of 24 bits"),
     ({"s_axis": {"elements": 0, "beats": 2, "tdata_bits": 16}}, r"elements is 0, outside 1..4194304"),
     ({"m_axis": {"elements": 2, "beats": 2, "tdata_bits": 16}}, "stream of 'y': 3 words of 3 bits do not"),
-    ({"top": "a b"}, "no identifier"), ({"layers": [{"name": "none", "module": "m", "net": "n"}]}, "KeyError at 'none'"),
+    ({"top": "a b"}, "no identifier"),
+    ({"layers": [{"name": "none", "module": "m", "net": "n"}]}, "KeyError at 'none'"),
     ({"layers": [{"name": "mid", "module": "m;", "net": "n"}]}, "'m;', which is no identifier"),
     ({"layers": [{"name": "mid", "module": "m", "net": "n;"}]}, "'n;', which is no identifier"),
 ])
@@ -345,8 +346,8 @@ def test_a_check_counts_bits_of_what_came_and_tells_the_first_word_that_differs(
 def test_padding_is_a_fault_of_its_own(tmp_path: Path):
     found = compared(tmp_path, bytes.fromhex("1103 4705 ac06 0080 3f0f"), [True, True, True, False, True])
     assert (found.wrong_bits, found.mismatch) == (0, None)
-    assert found.faults == ("a fault", "padding bits of tdata are not zero in 3 samples; the first is sample 1 of "
-                            "'edges'")
+    told = "padding bits of tdata are not zero in 3 samples; the first is sample 1 of 'edges'"
+    assert found.faults == ("a fault", told)
 
 
 def test_a_negative_word_is_told_by_its_bits():
@@ -367,10 +368,10 @@ def test_vectors_of_which_both_files_agree_have_no_fault(tmp_path: Path):
 
 
 @pytest.mark.parametrize("file, told", [
-    ("random_in.npy", "the inputs of 'random' disagree: sample 2 is one in vectors/random_in.hex and another in "
-                      "vectors/random_in.npy"),
-    ("random_out.npy", "the expected outputs of 'random' disagree: sample 2 is one in vectors/random_out.hex and "
-                       "another in vectors/random_out.npy")])
+    ("random_in.npy", ("the inputs of 'random' disagree: sample 2 is one in vectors/random_in.hex and another in "
+                       "vectors/random_in.npy")),
+    ("random_out.npy", ("the expected outputs of 'random' disagree: sample 2 is one in vectors/random_out.hex and "
+                        "another in vectors/random_out.npy"))])
 def test_vectors_that_disagree_are_told_and_blamed(tmp_path: Path, file, told):
     found = loaded(tmp_path)
     path = tmp_path / "vectors" / file
@@ -405,8 +406,8 @@ def test_a_rule_that_is_broken_is_told_with_its_count():
                        ("last_changed", "tlast must not change while tvalid waits for tready; it did 3 times"),
                        ("reset_valid", "tvalid must be low in a reset; it was high in 3 clocks")):
         assert rules.broken({**none, name: 3}, False) == [f"AXI4-Stream rule broken: {what}"]
-    assert rules.broken(none, True) == ["AXI4-Stream rule broken: tvalid must not wait for tready; while tready was low "
-                                        "no output came, and when it rose one did"]
+    told = "tvalid must not wait for tready; while tready was low no output came, and when it rose one did"
+    assert rules.broken(none, True) == [f"AXI4-Stream rule broken: {told}"]
     assert rules.broken({**none, "early": 2}, False) == ["2 outputs came before the input that they belong to"]
     assert len(rules.broken({**none, "early": 1, "dropped": 1, "reset_valid": 1}, True)) == 4
 

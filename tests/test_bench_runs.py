@@ -9,11 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
-import pytest
-from bench_project import INPUTS, OUTPUTS, loaded, parsed
+from typing import Any, ClassVar
 
 import axi
 import build
@@ -21,12 +17,15 @@ import checks
 import diagnose
 import launch
 import native
+import numpy as np
 import processes
+import pytest
 import results
 import rtl
 import rules
 import target_verilog
 import tools
+from bench_project import INPUTS, OUTPUTS, loaded, parsed
 from errors import NoTool, SimulationError
 from processes import Deadline
 from workspace import opened
@@ -52,9 +51,9 @@ def played(work: Path, wrong: dict[int, bytes]) -> str:
 class Player:
     """Stands for a simulation of the player: part 0 has the samples 0 to 2, part 1 the last two and the tail."""
 
-    made: list[Player] = []
-    changes: dict[int, dict[str, Any]] = {}
-    wrong: dict[int, dict[int, bytes]] = {}
+    made: ClassVar[list[Player]] = []
+    changes: ClassVar[dict[int, dict[str, Any]]] = {}
+    wrong: ClassVar[dict[int, dict[int, bytes]]] = {}
     GOOD = ({"got": 6, "first_in": 10, "first_out": 14, "last_out": 19, "seconds": 0.5},
             {"got": 2 * (2 + TAIL), "first_out": 4, "last_out": 6, "seconds": 0.25, "in_flight": 3, "after_valid": 256,
              "gapped": 127, "longest": 64, "stalled_in": 1, "stalled_out": 1, "first_valid": 7, "tried_valid": 7})
@@ -140,8 +139,8 @@ PLAYED: list[tuple[int, dict[str, int], list[str], list[str]]] = [
     (1, {"stalled_out": 0}, [], [f"{IDLE}outputs stalled at random, 0 of 1 times"]),
     (1, {"stalled_in": 0}, [], [f"{IDLE}inputs stalled at random, 0 of 1 times"]),
     (1, {"hung": 1, "stalled_in": 0}, ["it hung under stalls: 284 of 284 outputs came"], []),
-    (1, {"tried_valid": 9}, [], ["AXI4-Stream rule broken: tvalid must not wait for tready; the first output came 7 "
-                                 "clocks after the first input with tready high, 9 with tready low"]),
+    (1, {"tried_valid": 9}, [], [("AXI4-Stream rule broken: tvalid must not wait for tready; the first output came 7 "
+                                  "clocks after the first input with tready high, 9 with tready low")]),
     (1, {"tried_valid": 9, "ahead": 1}, [], []),
     (0, {"first_out": 15}, ["latency measured 5 clocks, promised 4"], []),
     (0, {"last_out": 20}, ["3 samples took 10 clocks, promised 9"], []),
@@ -190,8 +189,8 @@ STREAMED = {"waited": 9, "had_to_wait": 9, "stalled": 3, "paused": 12, "could_st
 class Streamed:
     """Stands for a simulation of the AXI4-Stream bench."""
 
-    changes: dict[str, Any] = {}
-    made: Streamed
+    changes: ClassVar[dict[str, Any]] = {}
+    made: ClassVar[Streamed]
 
     def __init__(self, folder: Path, module: str, work: Path, args: list[str], seed: int) -> None:
         self.about, self.work, self.args, self.stopped = (folder, module, seed), work, args, False
@@ -356,8 +355,9 @@ def test_where_every_layer_is_right_the_vectors_or_the_registers_are_at_fault(tm
     assert told == results.Diagnosis(None, "with this input held still every layer's output is right: look at the "
                                      "registers between layers and at the handshake", {"mid": "3", "end": "147"})
     told = diagnosed(tmp_path, monkeypatch, RIGHT, missed("edges", 1, INPUTS[4:8], expected=4))
-    assert told == results.Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is right, "
-                                     "and the expected outputs of 'edges' disagree with the trace of the last layer", {})
+    assert told == results.Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is "
+                                     "right, and the expected outputs of 'edges' disagree with the trace of the last "
+                                     "layer", {})
 
 
 def test_an_input_of_another_set_is_looked_for_among_the_traced_ones(tmp_path: Path, monkeypatch):
@@ -367,7 +367,8 @@ def test_an_input_of_another_set_is_looked_for_among_the_traced_ones(tmp_path: P
     # Sample 0: 3 and -8 in words of 4 bits, 1, 2 and 3 in words of 3.
     every = [["0", "0"], ["83", "d1"], ["7", "147"]]
     told = diagnosed(tmp_path, monkeypatch, every, missed("random", 1, INPUTS[12:16]))
-    assert told == results.Diagnosis(None, "none of the traced inputs shows the layer at fault", {"mid": "0", "end": "0"})
+    assert told == results.Diagnosis(None, "none of the traced inputs shows the layer at fault",
+                                     {"mid": "0", "end": "0"})
     assert (Streamed.made.work / "beats.hex").read_text() == "0000\n0000\n03e1\n000f\n0010\n0003\n"
     told = diagnosed(tmp_path, monkeypatch, [*every[:2], ["7", "146"]], missed("edges", 7, INPUTS[12:16]))
     assert told.layer == "end"
@@ -401,7 +402,7 @@ class Process:
 @pytest.mark.parametrize("code, result, output, log, told", [
     (0, True, "", "", None),
     (1, True, "a\nValueError: b \nlast", "", "ended with code 1: ValueError: b (see"),
-    (0, False, "Error: one", "%Error: two\nfine", "ended with code 0: %Error: two (see"),
+    (0, False, "Error: one\n", "%Error: two\nfine", "ended with code 0: %Error: two (see"),
     (3, False, "", "% three\nall well", "ended with code 3: % three"),
     (0, False, "all is well", "", "ended with code 0: no word why"),
     (None, True, "", "", r"the simulation \(player\) did not end within the 7 s of the whole run")])
@@ -496,11 +497,11 @@ def test_a_simulation_is_built_once_and_again_when_something_changes(builder, ve
     compile_, make = [c for c in builder.commands if c[-1] != "--version"]
     assert compile_[0] == verilator.executable and make[:5] == ["make", "-j", "3", "-C", str(target)]
     assert make[5:] == ["-f", "Vtop.mk", "VM_TRACE=0", "OPT_FAST=-O1", "OPT_GLOBAL=-O1", "OPT_SLOW=-O0"]
-    assert compile_[1:11] == ["-cc", "--exe", "-Mdir", str(target), "--top-module", "bench", "--vpi", "--prefix", "Vtop",
-                              "-o"]
+    assert compile_[1:11] == ["-cc", "--exe", "-Mdir", str(target), "--top-module", "bench", "--vpi", "--prefix",
+                              "Vtop", "-o"]
     assert compile_[11:13] == ["bench", "-LDFLAGS"] and compile_[13].endswith(" -lcocotbvpi_verilator")
-    assert compile_[14:25] == ["-O3", "--timing", "--no-public-flat-rw", "--x-initial", "unique", "--x-assign", "unique",
-                               "-Wno-fatal", "-Wno-lint", "-Wno-style", "-DDUT=net"]
+    assert compile_[14:25] == ["-O3", "--timing", "--no-public-flat-rw", "--x-initial", "unique", "--x-assign",
+                               "unique", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-DDUT=net"]
     assert compile_[25:31] == ["-DIN_BITS=16", "-DOUT_BITS=8", "-DDEPTH=2048", "-DIN_BEATS=2", "-DOUT_BEATS=2",
                                "-DSAMPLE_LAST=0"]
     assert compile_[31] == str(target / "public.vlt") and Path(compile_[32]).name == "verilator.cpp"
