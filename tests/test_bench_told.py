@@ -47,7 +47,7 @@ def test_a_good_run_is_a_table_and_passes(tmp_path: Path):
 def test_a_bad_run_says_all_that_is_wrong_and_fails(tmp_path: Path):
     bad = result(tmp_path, VERILOG, C, changed=("rtl/net_mid.v", "vectors/a"))
     told = output.text(bad).splitlines()
-    assert told[3] == "verilog  player  random         3   25 / 1,000  0.025        -         -         10   3.2 s"
+    assert told[3] == "verilog  player  random         3  25 / 1,000  0.025        -         -         10   3.2 s"
     assert told[4].endswith("cached")
     assert told[5:] == [
         "avr: flash 12,345 B, ram 7 B",
@@ -56,7 +56,7 @@ def test_a_bad_run_says_all_that_is_wrong_and_fails(tmp_path: Path):
         ("FAILED (verilog, player): 2 samples differ; the first is sample 1 of 'edges', element 2: got 1101 (-3), "
          "expected 0101 (5)"),
         "FAILED (verilog, player): it hung", "FAILED: c: it broke", "diagnosis: the layer 'mid'",
-        "hardware BER 0.00131 (25 of 19,008 bits): FAIL"]
+        "hardware BER 0.00132 (25 of 19,008 bits): FAIL"]
     assert not bad.ok and bad.mismatch == (VERILOG, MISMATCH)
     edited = result(tmp_path, Outcome("c", None, False, (HOST,)), changed=("a",), edited=True)
     assert edited.ok and edited.integrity == []
@@ -155,8 +155,9 @@ def test_options_are_what_the_help_says_they_are():
 
 
 @pytest.mark.parametrize("wrong", [["--vectors", "0"], ["--vectors", "x"], ["--axi-samples", "-1"],
-                                   ["--max-ber", "1.1"], ["--max-ber", "nan"], ["--max-ber", "-0.1"], ["--bench", "none"], ["--seed", "x"],
-                                   ["--timeout", "0"], ["--processes", "0"], ["a", "b"]])
+                                   ["--max-ber", "1.1"], ["--max-ber", "nan"], ["--max-ber", "-0.1"],
+                                   ["--bench", "none"], ["--seed", "x"], ["--timeout", "0"], ["--processes", "0"],
+                                   ["a", "b"]])
 def test_options_that_make_no_sense_are_refused(wrong, capsys):
     with pytest.raises(SystemExit) as caught:
         run.arguments(wrong)
