@@ -57,13 +57,14 @@ def read(path: Path, most: int = MAX_FILE) -> bytes:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise BadFolder(f"'{path}' cannot be read: {why}") from error
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)  # of a folder no file can be made
+        raise BadFolder(f"'{path}' cannot be read: it is no plain file")
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadFolder(f"'{path}' cannot be read: it is no plain file")
         if found.st_size > most:
             raise BadFolder(f"'{path}' holds {found.st_size:,} bytes; {most:,} is the most supported")
         try:
-            return file.read(most)
+            return file.read(found.st_size)  # not `most`: Python takes as much memory as it is asked for
         except OSError as error:
             raise BadFolder(f"'{path}' cannot be read: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from whole import (  # noqa: F401 - hooks of this run
     pytest_terminal_summary,
     pytest_testnodedown,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hw_sim"))  # the benches, imported by their own names
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAVY = ("numpy", "torch", "torch.fx", "torch.export", "torch._dynamo", "torch._functorch.aot_autograd",
-         "torch.export._trace", "torch_pruning", "alkaid", "onnx", "onnxruntime", "optuna", "sqlalchemy",
+         "torch.export._trace", "alkaid", "onnx", "onnxruntime", "optuna", "sqlalchemy",
          "sklearn.datasets", "jinja2", "hypothesis", "hypothesis.extra.numpy", "pytest", "typer", "rich.console",
          "ml_dtypes", "cocotb", "qonnx.core.modelwrapper", "coverage")
 OURS = ("toolkit", "hw_sim", "benchmarks", "tests", "strategies", "conftest")
