@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from benchmarks.results import Figure, spread, told
+from benchmarks.results import Figure, counted, spread, told
 from benchmarks.trained import SEEDS, digits
 from toolkit import models
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
@@ -49,8 +49,8 @@ def beside_float(name: str, found: list[Compressed], goal: float) -> Figure:
     drops = [c.steps[-1].drop.test or 0.0 for c in found if c.steps[-1].drop is not None]
     floats = [100 * (c.baseline.accuracy or 0.0) for c in found]
     given = [100 * (c.steps[0].accuracy or 0.0) for c in found]
-    return Figure(name, told(drops), f"float {spread(floats)}, {found[0].steps[-1].epochs} epochs more on both sides; "
-                  f"as given {spread(given)}", f"at most {goal:g}", float(np.mean(drops)) <= goal)
+    return Figure(name, told(drops), f"float {spread(floats)}, {counted(found[0].steps[-1].epochs)} more on both "
+                  f"sides; as given {spread(given)}", f"at most {goal:g}", float(np.mean(drops)) <= goal)
 
 
 def _untrained(model: nn.Module, data: Data, scheme: str) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from benchmarks.results import Figure
+from benchmarks.results import Figure, counted
 from benchmarks.trained import mnist_data
 from toolkit import models
 from toolkit.compress import Compressed, Data, Settings, compress
@@ -66,7 +66,7 @@ def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
         assert after.drop is not None and after.drop.test is not None
         figures.append(Figure(f"{name} on MNIST, {SCHEME}: accuracy drop", dropped(after.drop),
                               f"{quality(after, test=True)} (untrained {quality(plain, test=True)}), float "
-                              f"{quality(found.baseline, test=True)}, {after.epochs} epochs more on both sides",
+                              f"{quality(found.baseline, test=True)}, {counted(after.epochs)} more on both sides",
                               f"at most {POINTS:g}", after.drop.test <= POINTS))
         figures += simulated(name, found.design, found.test_codes[:IMAGES], out / f"cnn_{name}")
     return figures

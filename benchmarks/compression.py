@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from benchmarks.results import Figure, spread, told
+from benchmarks.results import Figure, counted, spread, told
 from benchmarks.trained import SEEDS, digits
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
 from toolkit.demo import SETTINGS
@@ -70,7 +70,7 @@ def _figure(name: str, scheme: str, goal: Goal | None, found: list[Compressed]) 
     reached = None if goal is None else bool(ratio >= goal.ratio and np.mean(drops) <= goal.drop)
     return Figure(
         f"{name}, {scheme}", f"{ratio:.1f} times smaller, drop {told(drops)}",
-        f"float {spread([100 * c.baseline.reported for c in found])}, {last[0].epochs} epochs more on both sides; as "
+        f"float {spread([100 * c.baseline.reported for c in found])}, {counted(last[0].epochs)} more on both sides; as "
         f"given {spread([100 * c.steps[0].reported for c in found])}; {found[0].steps[0].size:,} B to "
         f"{last[0].size:,} B",
         "" if goal is None else str(goal), reached)

@@ -32,3 +32,8 @@ def told(drops: Sequence[float]) -> str:
 def spread(shares: Sequence[float]) -> str:
     """The mean of percentages over seeds with its interval."""
     return f"{sum(shares) / len(shares):.2f} % ({between(*mean(shares)).replace('+', '')})"
+
+
+def counted(epochs: int) -> str:
+    """A number of epochs in words."""
+    return f"{epochs} epoch{'s' * (epochs != 1)}"

@@ -65,6 +65,6 @@ def read(path: Path, most: int = MAX_FILE) -> bytes:
         if found.st_size > most:
             raise BadFolder(f"'{path}' holds {found.st_size:,} bytes; {most:,} is the most supported")
         try:
-            return file.read(most)
+            return file.read(found.st_size)  # not `most`: Python takes as much memory as it is asked for
         except OSError as error:
             raise BadFolder(f"'{path}' cannot be read: {error.strerror}") from error

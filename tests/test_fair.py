@@ -94,6 +94,13 @@ def test_without_test_samples_the_held_out_ones_are_reported_on_never_the_traini
     assert any("no test samples" in note for note in data.notes)
 
 
+def test_without_labels_and_test_samples_all_that_were_given_are_measured_and_a_note_says_so():
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    data = Data.of(x)
+    assert np.array_equal(data.x_test, x) and len(data.x_train) + len(data.x_val) == 50
+    assert any("all the samples that were given" in note for note in data.notes)
+
+
 @pytest.mark.parametrize(("change", "word"), [
     ({"x_val": np.ones((4, 5))}, "x_val of"), ({"x_val": np.full((4, 2), np.nan)}, "x_val holds NaN"),
     ({"x_val": None}, "no x_val"), ({"y_val": None}, "x_val has no labels"), ({"y_val": np.arange(3)}, "y_val"),
@@ -157,7 +164,7 @@ def test_test_data_of_nan_change_nothing_but_the_final_figures(scheme, tmp_path:
     assert saved(right.design, tmp_path) == saved(wrong.design, tmp_path)
     for a, b in zip(right.steps, wrong.steps, strict=True):
         assert without_test(a.to_json()) == without_test(b.to_json())
-    assert right.steps[-1].accuracy != wrong.steps[-1].accuracy, "the test samples are what is reported"
+    assert [s.accuracy for s in right.steps] != [s.accuracy for s in wrong.steps], "test samples are what is reported"
 
 
 def test_a_network_is_trained_and_calibrated_on_training_samples_alone(tmp_path: Path):

@@ -139,6 +139,22 @@ def test_a_pattern_that_matches_no_layer_is_refused():
         choose(design, Options(lanes=(("two", 4),)))
 
 
+def test_more_lanes_than_a_layer_has_work_for_are_refused_with_what_is_possible():
+    design = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)), dense("two", "one", (5, 3))))
+    with pytest.raises(InputError, match="'one' asks for 6 lanes, and layer 'one' has work for 5 at the most"):
+        choose(design, Options(lanes=(("one", 6),)))
+    assert choose(design, Options(lanes=(("*", 5),))).lanes == {"one": 5, "two": 3}
+    with pytest.raises(InputError, match=r"'\*' asks for 6 lanes, and layer 'one'"):
+        choose(design, Options(lanes=(("*", 6),)))
+
+
+def test_an_interval_that_cannot_be_met_is_refused_with_the_nearest_that_can():
+    design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
+    with pytest.raises(InputError, match=r"layer 'narrow' takes 65 clocks .* 4 lanes .*--interval 65 can"):
+        choose(design, Options(interval=64))
+    assert choose(design, Options(interval=65)).lanes["narrow"] == 4
+
+
 def test_a_rate_becomes_an_interval():
     assert Options.clocks(None, 100_000, 100) == 1000 and Options.clocks(7, None, 100) == 7
     with pytest.raises(InputError, match="more than one a clock"):

@@ -239,10 +239,12 @@ def test_channels_are_pruned_with_all_that_depends_on_them(name):
         assert torch.equal(before[key].flatten()[small.meta["origin"][key].flatten()], kept.flatten())
 
 
-def test_channels_that_meet_the_input_stay():
-    graph = capture(NETWORKS["concatenations"][1]().eval(), IMAGE)
-    with pytest.raises(InputError, match="removes nothing"):
+def test_a_network_whose_widths_are_all_prescribed_is_refused_with_the_reason():
+    graph = capture(chain(nn.Conv2d(3, 3, 3, padding=1, groups=3), nn.ReLU(), nn.Conv2d(3, 2, 3)).eval(), IMAGE)
+    with pytest.raises(InputError, match="removes nothing: the network's input or output prescribes"):
         prune(graph, 0.5, "l2")
+    with pytest.raises(InputError, match="no hidden layer of enough neurons; the widest, '0', has 1"):
+        prune(capture(chain(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.Conv2d(1, 2, 3)).eval(), IMAGE), 0.5, "l2")
 
 
 def test_pruning_dead_channels_changes_nothing():
@@ -328,7 +330,7 @@ def test_a_search_prunes_what_a_sum_joins_together_and_leaves_what_the_input_pre
     choice = choose(FixedTrial(asked | {"hidden bits": 8}), graph)
     assert [rule for rule in choice.layers if "structured" in rule] == ["layers.0=structured:0.5",
                                                                         "layers.1=structured:0.5"]
-    assert len(fixed(capture(NETWORKS["concatenations"][1]().eval(), IMAGE))) == 3
+    assert len(fixed(capture(NETWORKS["concatenations"][1]().eval(), IMAGE))) == 1  # the last
 
 
 def test_a_convolution_counts_the_adders_of_every_window():

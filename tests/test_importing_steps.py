@@ -489,6 +489,27 @@ def test_bipolar_keeps_the_sign_of_zero_and_of_clipped_sums():
         b.exact(count=60)
 
 
+@pytest.mark.parametrize("scale, power", [(0.5, 0.5), (0.75, 0.5), (8.0, 8.0), (11.0, 8.0)])
+def test_bipolar_is_a_table_of_two_values_and_a_note_says_where_its_scale_is_near(scale, power):
+    b = Builder(1)
+    b.quant(0.25, -8, 7)
+    b.add(Bipolar, scale=scale)
+    found = b.imported()
+    *_, table = found.design.layers
+    assert (table.table.tolist(), table.function) == ([-1, 1], "sign")
+    assert table.format == FixedPoint(True, 2, -int(math.log2(power)))
+    assert [note for note in found.notes if "approximated" in note] == ([] if scale == power else [
+        f"'Bipolar v1': the scale {scale:g} is approximated by {power:g}; outputs differ from the file's"])
+
+
+def test_sums_coarser_than_the_scale_of_their_truncation_lose_nothing():
+    b = Builder(2)
+    b.quant(1.0, -8, 7)
+    b.linear([[1, 2], [-3, 1]])
+    b.add(Truncate, scale=1 / 16, bits=2, output_scale=0.25, low=None, high=None, rounding="FLOOR")
+    b.exact(count=60)
+
+
 @pytest.mark.parametrize("bits, output, low, high", [(2, 1.0, None, None), (2, 0.25, None, None), (3, 2.0, -2, 1),
                                                      (0, 0.25, None, None)])
 def test_a_truncation_drops_its_bits(bits, output, low, high):

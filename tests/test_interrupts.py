@@ -216,8 +216,8 @@ def test_a_simulation_that_was_killed_is_in_nobodys_way(project: Path, tmp_path:
     left = [int(line.split()[0]) for line in running(f"sleep {mark}")]
     process.kill()
     process.wait()
-    for number in left:
-        os.kill(number, signal.SIGKILL)
+    for line in running(f"sleep {mark}"):  # whatever it had started when it was killed
+        os.kill(int(line.split()[0]), signal.SIGKILL)
     assert left and simulate(project, targets=("c",)).ok
     assert "c/half.o" in (project / "build" / ".shiftwright").read_text()
 

@@ -102,7 +102,7 @@ def json_changed(document: Any, rng: random.Random) -> Any:
     document = copy.deepcopy(document)
     for _ in range(rng.choice((1, 1, 1, 2, 5))):
         place: Any = document
-        while True:
+        while isinstance(place, dict | list):
             keys = list(place) if isinstance(place, dict) else list(range(len(place)))
             if not keys:
                 break

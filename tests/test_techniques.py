@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -23,7 +24,7 @@ from toolkit.compress.minifloat import KINDS, Minifloat
 from toolkit.compress.product import Product
 from toolkit.compress.scheme import Overrides, Scheme, Structured
 from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category
+from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category, sweep
 from toolkit.errors import InputError
 from toolkit.report import sweep as report
 
@@ -252,6 +253,15 @@ def test_every_row_is_a_thing_that_gives_the_rows_accuracy(tried):
     assert len(found.good) == len(found.rows) > len(SCHEMES)
     for row in found.rows:
         assert load(out / "rows" / row.artifact).accuracy(data) == row.step.accuracy, row.name
+
+
+def test_a_model_too_small_for_a_default_student_fails_no_sweep_but_a_chosen_one_does(tmp_path: Path):
+    schemes = [("student_0.05", "distill:0.05"), ("mine", "distill:0.05")]
+    found = sweep(plain(6, 6, 4), blobs(), schemes, QUICK, tmp_path)
+    assert [row.possible for row in found.rows] == [False, True] and [row.name for row in found.failed] == ["mine"]
+    assert all("choose distill:" in row.error for row in found.rows)
+    told = report.text(found)
+    assert "student_0.05: not possible: " in told and "mine: FAILED: " in told
 
 
 def test_rows_that_hardware_can_be_made_of_have_a_design(tried):

@@ -24,7 +24,7 @@ DataFile = Annotated[Path, typer.Option(
     "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test; without x_val a fifth of the training "
                    "samples validates.")]
 AnyData = Annotated[Path | None, typer.Option(
-    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test, or x alone; without x_val a fifth of "
+    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test, or x and y; without x_val a fifth of "
                    "the training samples validates. An .onnx MODEL goes without.")]
 InputRange = Annotated[str, typer.Option(help="LOW,HIGH of the inputs of an .onnx MODEL that comes without data.")]
 Requantise = Annotated[bool, typer.Option(
@@ -111,7 +111,7 @@ def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = Non
     found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
                          name=name, input_range=_range(input_range))
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
-    if len(found.good) < len(found.rows):
+    if found.failed:
         raise typer.Exit(1)
 
 

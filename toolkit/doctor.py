@@ -14,7 +14,7 @@ from typing import Any
 from toolkit.resources import folder
 
 NEEDED = {"torch": "training and capture", "numpy": "the integer reference",
-          "torch-pruning": "structured pruning", "alkaid": "shared subexpressions", "jinja2": "templates",
+          "alkaid": "shared subexpressions", "jinja2": "templates",
           "cocotb": "the benches", "cocotbext-axi": "the AXI4-Stream bench", "scikit-learn": "the demo's data",
           "typer": "the command line", "rich": "tables and progress"}
 BOARDS = {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi", "qemu-system-arm": "qemu-system-arm",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAVY = ("numpy", "torch", "torch.fx", "torch.export", "torch._dynamo", "torch._functorch.aot_autograd",
-         "torch.export._trace", "torch_pruning", "alkaid", "onnx", "onnxruntime", "optuna", "sqlalchemy",
+         "torch.export._trace", "alkaid", "onnx", "onnxruntime", "optuna", "sqlalchemy",
          "sklearn.datasets", "jinja2", "hypothesis", "hypothesis.extra.numpy", "pytest", "typer", "rich.console",
          "ml_dtypes", "cocotb", "qonnx.core.modelwrapper", "coverage")
 OURS = ("toolkit", "hw_sim", "benchmarks", "tests", "strategies", "conftest")
@@ -108,11 +108,11 @@ class _Order:
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        def place(item) -> int | None:
-            """Where a test stands; one that is named without its parameters stands for all of them."""
-            return self.rank.get(item.nodeid, self.rank.get(item.nodeid.partition("[")[0]))
+        def place(item) -> int:
+            """Where a test stands, -1: nowhere; one that is named without its parameters stands for all of them."""
+            return self.rank.get(item.nodeid, self.rank.get(item.nodeid.partition("[")[0], -1))
 
-        items[:] = sorted((i for i in items if place(i) is not None), key=place)
+        items[:] = sorted((i for i in items if place(i) >= 0), key=place)
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed and not self.failed:

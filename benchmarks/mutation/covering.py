@@ -56,7 +56,9 @@ def collect(root: Path, slots: child.Slots, store: Path, files: Iterable[str], s
         answer = scratch / f"map-{Path(file).stem}.json"
 
         def done(status: int, place: Path, file: str = file, answer: Path = answer, mark: str = mark) -> None:
-            made = json.loads(answer.read_text()) if status == 0 else {"tests": {}, "failed": [f"{file} (stopped)"]}
+            made: dict[str, Any] = {"tests": {}, "failed": [f"{file} (stopped)"]}
+            if status == 0:
+                made = json.loads(answer.read_text())
             found[file] = {"test": mark, "program": program, **made}
             store.write_text(json.dumps({**known, **found}))
             say(f"map: {file}: {len(made['tests'])} tests, {sum(t[0] for t in made['tests'].values()):.0f} s")
@@ -88,10 +90,10 @@ def _mapped(place: Path, file: str, temp: Path) -> dict:
         name = Path(path).relative_to(place).as_posix()
         inside = [(f, *span) for f, span in bodies((place / name).read_text()).items()]
         for line, contexts in data.contexts_by_lineno(path).items():
-            for function, first, last in inside:
-                if first <= line <= last:
-                    for context in contexts:
-                        ran.setdefault(context, set()).add(f"{name}::{function}")
+            # A line in no function is of the module: in a table of lambdas it runs when a test calls one of them.
+            for function in [f for f, first, last in inside if first <= line <= last] or [""]:
+                for context in contexts:
+                    ran.setdefault(context, set()).add(f"{name}::{function}")
     tests = {}
     for test, fixtures in watch.fixtures.items():
         own = ran.get(test, set()).union(*(ran.get(f"fixture {f}", set()) for f in fixtures))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -61,7 +61,8 @@ def guard_dropped(node: cst.If) -> Iterable[cst.If]:
     yield node.with_changes(test=cst.Name("False"))
 
 
-OPERATORS = (*mutation_operators, (cst.Name, exchanged), (cst.If, guard_dropped))
+OPERATORS: tuple[tuple[type, Callable[..., Iterable[cst.CSTNode]]], ...] = (
+    *mutation_operators, (cst.Name, exchanged), (cst.If, guard_dropped))
 
 
 def mutants(file: str, source: str) -> list[Mutant]:

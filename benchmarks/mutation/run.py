@@ -115,8 +115,8 @@ def _room(args: Any, root: Path, room: Room, trial: Trial, tests: Tests, excuses
         batches, cost = tests.batches(mutant, room)
         if trial.store.get(mutant.key, trial.digest, {b.file for b in batches}):
             continue
-        made = {"key": mutant.key, "room": room.name, "place": f"{mutant.file}:{mutant.line}", "old": mutant.old,
-                "new": mutant.new}
+        made: dict[str, Any] = {"key": mutant.key, "room": room.name, "place": f"{mutant.file}:{mutant.line}",
+                                "old": mutant.old, "new": mutant.new}
         if not batches:
             trial.store.add(Outcome(**made, status="no test runs it", tests=trial.digest(())))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable
 from math import prod
@@ -15,6 +16,10 @@ from toolkit.limits import SPARE, Budget
 ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
           "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard kin, Dropout, Identity, Flatten, "
           "adding two tensors, concatenation, argmax, and a softmax at the end")
+
+
+TAKEN = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(fx.GraphModule(nn.Module(), fx.Graph()))})
+"""What no module of a graph can be called: words of Python, and what a GraphModule has of its own."""
 
 
 class Unsupported(Exception):
@@ -81,7 +86,7 @@ class Builder:
         value = node.meta["val"]
         self.budget.work(_products(module, tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()), path)
         base = re.sub(r"[^A-Za-z0-9_]+", "_", path).strip("_") or operation(node).strip("_")
-        if not base[0].isalpha():
+        if not base[0].isalpha() or base in TAKEN:
             base = f"layer_{base}"
         name = base
         while hasattr(self.root, name):

@@ -96,7 +96,8 @@ def _same(b: Builder, node: fx.Node, name: str) -> None:
 
 
 def _reshape(b: Builder, node: fx.Node, name: str) -> None:
-    before, after = b.shape(node.args[0]), b.shape(node)
+    # A sample of one number stays a vector of one: (batch,) is (batch, 1) here.
+    before, after = b.shape(node.args[0]) or (1,), b.shape(node) or (1,)
     source = b.value(node.args[0], node)
     kept = node.meta["val"].shape[0] == node.args[0].meta["val"].shape[0]  # type: ignore[union-attr]
     if not bool(kept):
@@ -128,6 +129,9 @@ def _cat(b: Builder, node: fx.Node, name: str) -> None:
 def _softmax(b: Builder, node: fx.Node, name: str) -> None:
     if any(user.op != "output" and operation(user) != "argmax" for user in node.users):
         raise b.refuse(node, "a softmax is only supported at the end, where it is left out")
+    if argument(node, 1, "dim") % (len(b.shape(node)) + 1) != 1:
+        raise b.refuse(node, "it moves the argmax; only a softmax over the features or channels (dim=1) does not, and "
+                             "is left out at the end")
     b.notes.append(f"the final {name.removeprefix('_')} is left out: it does not move the argmax")
     b.same(node, b.value(node.args[0], node))
 

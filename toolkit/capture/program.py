@@ -25,7 +25,7 @@ SCHEMA = 8
 MAX_NODES = MAX_LAYERS
 BATCH = 1009
 """What stands for a dynamic batch while shapes are computed: a prime that no network holds by chance."""
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,19999}")
 TARGET = re.compile(r"torch\.ops\.aten\.([A-Za-z0-9_]{1,100})\.([A-Za-z0-9_]{1,100})|_operator\.([a-z_]{1,40})")
 SYMBOL = re.compile(r"[su]\d{1,9}|-?(int_)?oo|Integer\(\d{1,18}\)|"
                     r"Symbol\('[su]\d{1,9}'(, (positive|integer|nonnegative)=True){0,3}\)")

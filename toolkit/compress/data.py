@@ -46,7 +46,8 @@ class Data:
            y_test: np.ndarray | None = None, task: str | None = None, *, x_val: np.ndarray | None = None,
            y_val: np.ndarray | None = None, seed: int = 0) -> Data:
         """Check arrays of any real type. Without validation samples some training samples are held out (by `seed`, as
-        many of each class as its share); without test samples the validation samples are reported on. Notes say so.
+        many of each class as its share); without test samples the validation samples are reported on, or, where
+        there are no labels, all samples. Notes say so.
 
         `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
         where each row holds a single 1), and all others are values.
@@ -78,11 +79,15 @@ class Data:
             notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
         for key in ("val", "test"):
             _all_known(key, labels["train"], labels.get(key))
+        whole = samples["train"]
         if "val" not in samples:
             note, (samples["train"], labels["train"]), (samples["val"], labels["val"]) = \
                 _held_out(samples["train"], labels["train"], seed)
             notes.append(note)
-        if "test" not in samples:
+        if "test" not in samples and labels["train"] is None:
+            samples["test"] = whole
+            notes.append("there are no test samples: what is reported is measured on all the samples that were given")
+        elif "test" not in samples:
             samples["test"], labels["test"] = samples["val"], labels["val"]
             notes.append("there are no test samples: what is reported is measured on the validation samples, by which "
                          "choices are made too")
@@ -91,21 +96,26 @@ class Data:
 
     @classmethod
     def load(cls, path: Path | str, task: str | None = None) -> Data:
-        """Read an .npz with x_train, y_train, x_val, y_val, x_test, y_test (the last four may be missing), or x alone,
-        as `of`. No pickle is loaded."""
+        """Read an .npz with x_train, y_train, x_val, y_val, x_test, y_test (the last four may be missing), or x and
+        perhaps y, as `of`. No pickle is loaded. Raises InputError for an array of any other name."""
         with Archive(Path(path), "the data", SPARE, PER_BYTE) as archive:
             names = {name.removesuffix(".npy") for name in archive.members}
             if "x_train" not in names and "x" not in names:
                 raise archive.fail(f"holds {', '.join(sorted(names))[:80] or 'nothing'}; it must hold x_train, "
-                                   "y_train, x_test, y_test, or x alone")
+                                   "y_train, x_test, y_test, or x and y")
+            if foreign := sorted(names - ({"x", "y"} if "x" in names else set(FILE_KEYS))):
+                raise archive.fail(f"holds '{foreign[0][:60]}', which is not understood; it must hold x_train, "
+                                   "y_train, x_val, y_val, x_test, y_test, or x and y, and nothing else")
             try:
-                found = {key: archive.array(f"{key}.npy", "fiub") for key in ("x", *FILE_KEYS) if key in names}
+                found = {key: archive.array(f"{key}.npy", "fiub") for key in ("x", "y", *FILE_KEYS) if key in names}
             except KeyError as error:
                 raise archive.fail(f"has no member {error}; an array is stored under its name and '.npy'") from error
             except MemoryError as error:
                 raise archive.fail("needs more memory than there is") from error
-        return cls.of(found["x_train"] if "x_train" in found else found["x"], found.get("y_train"), found.get("x_test"),
-                      found.get("y_test"), task, x_val=found.get("x_val"), y_val=found.get("y_val"))
+        if "x" in found:
+            return cls.of(found["x"], found.get("y"), task=task)
+        return cls.of(found["x_train"], found.get("y_train"), found.get("x_test"), found.get("y_test"), task,
+                      x_val=found.get("x_val"), y_val=found.get("y_val"))
 
     @classmethod
     def uniform(cls, shape: tuple[int, ...], low: float, high: float, seed: int = 0) -> Data:

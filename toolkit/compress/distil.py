@@ -23,7 +23,7 @@ ROUNDS = 4
 
 def student(teacher: fx.GraphModule, share: float, seed: int) -> fx.GraphModule:
     """A fresh network of `share` of the teacher's parameters, shaped as `widths` says; residuals and concatenations fit
-    because torch-pruning's dependency groups make the cut."""
+    because what depends on a neuron goes with it."""
     wide = {name: len(m.weight) for name, m in teacher.named_modules() if isinstance(m, WEIGHTED)}
     cuts = {name: 1 - width / wide[name] for name, width in widths(teacher, share).items()}
     made = prune(teacher, 0.0, "l1", ratios=cuts)

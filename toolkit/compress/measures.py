@@ -152,8 +152,8 @@ class Measure:
         validation = self._judged(graph, self.validation, form)
         test = None if self.test is None else self._judged(graph, self.test, form)
         seen = test or Judged(validation.quality, *(None,) * 5, 0.0, None)
-        step = Step(name, storage, count, non_zeros, 1 - non_zeros / (self.bytes // 4), len(stored),
-                    len(zlib.compress(stored, 9)), self.bytes / len(stored), self._weight_ber(graph, values),
+        step = Step(name, storage, count, non_zeros, 1 - _of(non_zeros, self.bytes // 4, 1.0), len(stored),
+                    len(zlib.compress(stored, 9)), _of(self.bytes, len(stored), 1.0), self._weight_ber(graph, values),
                     None if test is None else test.output_ber, seen.accuracy, seen.disagreement, seen.error,
                     seen.task_ber, seen.metric, validation.quality,
                     None if seen.right is None else wilson(int(seen.right.sum()), seen.right.size),
@@ -200,7 +200,7 @@ class Measure:
             elif not name.endswith(".bias"):  # a bias that is not there is one of zeros
                 return None
             wrong += int(np.bitwise_count(before.ravel().view(np.uint32) ^ after.view(np.uint32)).sum())
-        return wrong / (8 * self.bytes)
+        return _of(wrong, 8 * self.bytes, 0.0)
 
     def _disagreement(self, outputs: np.ndarray, theirs: np.ndarray) -> float | None:
         if self.task == "bits":
@@ -225,6 +225,11 @@ def _quality(metric: float | None, share: float | None, wrong: float | None, mov
     if share is not None:
         return share
     return -wrong if wrong is not None else 1 - (moved or 0.0)
+
+
+def _of(part: int, whole: int, empty: float) -> float:
+    """A share; `empty` of a network without weights."""
+    return part / whole if whole else empty
 
 
 def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:

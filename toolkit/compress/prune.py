@@ -1,30 +1,40 @@
-"""Structured pruning: whole neurons and channels go, with all that depends on them (torch-pruning's groups)."""
+"""Structured pruning: whole neurons and channels go, with all that depends on them."""
 
 from __future__ import annotations
 
 import copy
-import operator
-import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import lcm
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
-import torch_pruning as tp
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.compress.channels import Channels, depthwise
 from toolkit.compress.product import WEIGHTED
 from toolkit.errors import InputError
 
-IMPORTANCES = {
-    "l1": lambda: tp.importance.GroupMagnitudeImportance(p=1),
-    "l2": lambda: tp.importance.GroupMagnitudeImportance(p=2),
-    "lamp": lambda: tp.importance.LAMPImportance(),
-    "taylor": lambda: tp.importance.GroupTaylorImportance(),
-    "random": lambda: tp.importance.RandomImportance(),
+Worth = Callable[[nn.Parameter], torch.Tensor]
+"""What each weight of a layer is worth, in the weight's shape."""
+
+
+def _gradient(weight: nn.Parameter) -> torch.Tensor:
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad
+
+
+IMPORTANCES: dict[str, Worth | None] = {
+    "l1": lambda weight: weight.abs(),
+    "l2": lambda weight: weight.square(),
+    # Within a layer LAMP (Lee et al., 2021) ranks as the squares do: it scales them by what is left above each.
+    "lamp": lambda weight: weight.square(),
+    "taylor": lambda weight: (weight * _gradient(weight)).abs(),
+    "random": None,
 }
-"""How a neuron's worth is judged. `taylor` needs the gradients of a loss: `prune` asks for them."""
+"""How a neuron's worth is judged: by the sum over all weights that go with it, those of its own layer and those that
+read it. `taylor` (Molchanov et al., 2019) needs the gradients of a loss: `prune` asks for them."""
 
 
 def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
@@ -32,63 +42,30 @@ def prune(graph: fx.GraphModule, ratio: float, importance: str, gradients=None,
           ratios: Mapping[str, float] | None = None) -> fx.GraphModule:
     """A copy of `graph` without `ratio` of the hidden neurons (of convolutions: channels) of every group of layers;
     those named in `keep` keep theirs, and those in `ratios` lose that share. A ratio is taken of the layer's width, or
-    of that in `widths` where it was wider before.
+    of that in `widths` where it was wider before; of layers that lose channels together the smallest counts.
 
     `gradients(graph)` fills in the parameters' .grad where the importance needs them. The copy's `meta['origin']`
     maps each parameter's name to the int64 positions in the flattened original parameter that its elements came from.
     """
     graph = copy.deepcopy(graph)
-    last = outputs(graph) + _tied(graph) + [graph.get_submodule(name) for name in keep]
-    example = torch.zeros(2, *graph.meta["input_shape"])
     if importance == "taylor" and gradients is not None:
         gradients(graph)
-    marked = copy.deepcopy(graph).double()
-    for name, parameter in marked.named_parameters():
-        origin = graph.meta.get("origin", {}).get(name)
-        ids = torch.arange(parameter.numel()) if origin is None else origin.reshape(-1)
-        parameter.data = ids.double().reshape(parameter.shape)
-    whole = whole_channels(graph)
-    cuts = {}
-    for name, module in graph.named_modules():
-        if isinstance(module, WEIGHTED) and module not in last:
-            width = len(module.weight)
-            wide, share = (widths or {}).get(name, width), (ratios or {}).get(name, ratio)
-            left = max(round(wide * (1 - share) / whole), 1) * whole
-            # Half a neuron more, so that truncation cannot take one too many.
-            cuts[module] = max(1 - (left + 0.5) / width, 0.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pruner = tp.pruner.BasePruner(graph, example, importance=_judge(importance), pruning_ratio=0.0,
-                                      pruning_ratio_dict=cuts, ignored_layers=last, global_pruning=False)
-        before = sum(p.numel() for p in graph.parameters())
-        pruner.step()
-        # The same cuts on a copy whose weights are their own positions tell where each kept weight came from.
-        twin = tp.pruner.BasePruner(marked, example.double(), importance=IMPORTANCES["l1"](), pruning_ratio=ratio,
-                                    ignored_layers=outputs(marked) + _tied(marked))
-        twin.load_pruning_history(pruner.pruning_history())
-    if ratio and widths is None and sum(p.numel() for p in graph.parameters()) == before:
-        raise InputError(f"structured pruning of {ratio:g} removes nothing: the network has no hidden layer of enough "
-                         "neurons")
-    graph.meta["origin"] = {name: p.detach().long() for name, p in marked.named_parameters()}
-    for parameter in graph.parameters():
-        parameter.grad = None
+    channels = Channels(graph)
+    shares = {}
+    for name, layer in channels.layers.items():
+        wide, share = (widths or {}).get(name, len(layer.weight)), (ratios or {}).get(name, ratio)
+        shares[name] = 1.0 if name in keep else min(wide * (1 - share) / len(layer.weight), 1.0)
+    gone = _weakest(channels, shares, _worths(channels, IMPORTANCES[importance]))
+    if ratio and widths is None and not gone:
+        raise InputError(f"structured pruning of {ratio:g} removes nothing: {_why_nothing(channels, keep)}")
+    _cut(graph, channels, gone)
     return graph
-
-
-def whole_channels(graph: fx.GraphModule) -> int:
-    """Channels that only go together: each group of a grouped convolution must lose as many as the others."""
-    return lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not depthwise(m)))
 
 
 def outputs(graph: fx.GraphModule) -> list[nn.Module]:
     """The layers whose neurons or channels are the network's own outputs."""
-    return _makers(graph, next(n for n in graph.graph.nodes if n.op == "output"))
-
-
-def _makers(graph: fx.GraphModule, reader: fx.Node) -> list[nn.Module]:
-    """The layers whose neurons or channels are what `reader` reads."""
     found: list[nn.Module] = []
-    stack = list(reader.all_input_nodes)
+    stack = list(next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes)
     while stack:
         node = stack.pop()
         module = module_of(graph, node)
@@ -99,54 +76,133 @@ def _makers(graph: fx.GraphModule, reader: fx.Node) -> list[nn.Module]:
     return found
 
 
-def _judge(importance: str) -> Callable[[Any], torch.Tensor | None]:
-    """The worth of each neuron of a group. A depthwise convolution before a Flatten makes torch-pruning count its
-    channels once for every pixel; those beyond the channels are empty."""
-    judge = IMPORTANCES[importance]()
-
-    def judged(group: Any) -> torch.Tensor | None:
-        found = judge(group)
-        return None if found is None else found[:len(group[0].idxs)]
-
-    return judged
-
-
 def together(graph: fx.GraphModule) -> list[set[nn.Module]]:
     """Layers that only lose channels together: those that a sum joins, a depthwise convolution and what it reads."""
+    channels = Channels(graph)
     found: list[set[nn.Module]] = []
-    for node in graph.graph.nodes:
-        module = module_of(graph, node)
-        if node.target is not operator.add and not depthwise(module):
-            continue
-        members = {*_makers(graph, node), *([module] if module is not None else [])}
+    for names in channels.makers().values():
+        members: set[nn.Module] = {channels.layers[name] for name in names}
         touching = [group for group in found if group & members]
-        found = [group for group in found if not group & members] + [members.union(*touching)]
+        if len(members) > 1 and members not in touching:
+            found = [group for group in found if not group & members] + [members.union(*touching)]
     return found
 
 
 def fixed(graph: fx.GraphModule) -> set[nn.Module]:
     """The layers that cannot lose channels: the input or the output of the network prescribes them."""
-    found = {*outputs(graph), *_tied(graph)}
-    return found.union(*(group for group in together(graph) if group & found))
+    channels = Channels(graph)
+    return {channels.layers[name] for name, classes in channels.made.items() if not classes.any()}
 
 
-def _tied(graph: fx.GraphModule) -> list[nn.Module]:
-    """Layers whose channels the network's own input prescribes: those that meet it in a sum or a concatenation, and
-    grouped convolutions of it."""
-    found: list[nn.Module] = []
-    raw = {node for node in graph.graph.nodes if node.op == "placeholder"}
-    for node in graph.graph.nodes:
-        if not any(source in raw for source in node.all_input_nodes):
-            continue
-        module = module_of(graph, node)
-        if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
-            found.append(module)
-        if not isinstance(module, WEIGHTED) or depthwise(module):
-            raw.add(node)
-            found += _makers(graph, node)
+def whole_channels(graph: fx.GraphModule) -> int:
+    """Channels that only go together: each group of a grouped convolution must lose as many as the others."""
+    return lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not depthwise(m)))
+
+
+def _worths(channels: Channels, worth: Worth | None) -> dict[int, float]:
+    """The worth of every class of channels."""
+    makers = channels.makers()
+    if worth is None:
+        return dict(zip(makers, torch.rand(len(makers)).tolist(), strict=True))
+    found = dict.fromkeys(makers, 0.0)
+    with torch.no_grad():
+        for name, layer in channels.layers.items():
+            each = worth(layer.weight).double().flatten(2).sum(2) if layer.weight.ndim > 2 else \
+                worth(layer.weight).double()
+            sides = [(channels.made[name], each.sum(1))]
+            if not depthwise(layer):  # its weights are counted once
+                sides.append((channels.read[name],
+                              each.reshape(getattr(layer, "groups", 1), -1, each.shape[1]).sum(1).reshape(-1)))
+            for classes, sums in sides:
+                for one, value in zip(classes.tolist(), sums.tolist(), strict=True):
+                    if one:
+                        found[one] += value
     return found
 
 
-def depthwise(module: nn.Module | None) -> bool:
-    """Whether a layer's channels are those of the layer before it."""
-    return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == module.in_channels == module.out_channels
+def _weakest(channels: Channels, shares: Mapping[str, float], worths: Mapping[int, float]) -> set[int]:
+    """The classes that go: of those that the same layers make, the least worth, so that `shares` of each layer stay
+    and one at the least."""
+    makers = channels.makers()
+    strata: dict[Any, list[int]] = defaultdict(list)
+    for one, names in makers.items():
+        number = next((i for i, balance in enumerate(channels.balances) if one in balance), None)
+        strata[frozenset(names) if number is None else number].append(one)
+    gone: set[int] = set()
+    for key, members in strata.items():
+        parts: dict[int, list[int]] = defaultdict(list)
+        for one in sorted(members, key=lambda one: (worths[one], one)):
+            parts[channels.balances[key][one] if isinstance(key, int) else 0].append(one)
+        rows = min(map(len, parts.values()))
+        if isinstance(key, int) and len(parts) < _parts(channels, key):
+            rows = 0  # one group keeps all that it has, and so must the others
+        share = max(shares[name] for one in members for name in makers[one])
+        left = max(round(rows * share), 1)
+        gone.update(one for part in parts.values() for one in part[:max(rows - left, 0)])
+    return gone
+
+
+def _parts(channels: Channels, number: int) -> int:
+    """The groups of the convolution that a balance stands for."""
+    classes = channels.balances[number].keys()
+    return max(channels.layers[name].groups for name in channels.layers if channels.grouped(name)
+               and any(classes & set(side.tolist()) for side in (channels.made[name], channels.read[name])))
+
+
+def _why_nothing(channels: Channels, keep: Collection[str]) -> str:
+    free = {name for names in channels.makers().values() for name in names}
+    if not channels.layers:
+        return "the network has no layer with weights"
+    if not free:
+        return "the network's input or output prescribes the width of every layer"
+    if free <= set(keep):
+        return "every layer that could lose neurons is to keep them"
+    widest = max(free - set(keep), key=lambda name: len(channels.layers[name].weight))
+    path = channels.graph.meta.get("paths", {}).get(widest, widest)
+    count = len(channels.layers[widest].weight)
+    return f"the network has no hidden layer of enough neurons; the widest, '{path}', has {count}"
+
+
+@torch.no_grad()
+def _cut(graph: fx.GraphModule, channels: Channels, gone: Iterable[int]) -> None:
+    """Take the channels of the classes `gone` out of every layer, and note where each parameter's elements came
+    from."""
+    away = np.array(sorted(gone), np.int64)
+    origin = graph.meta.get("origin", {})
+    places = {name: torch.arange(p.numel()).reshape(p.shape) if name not in origin else origin[name].reshape(p.shape)
+              for name, p in graph.named_parameters()}
+    for name, layer in channels.layers.items():
+        made, read = (torch.from_numpy(~np.isin(classes, away)) for classes in (channels.made[name],
+                                                                                 channels.read[name]))
+        for key in ("weight", "bias"):
+            parameter = getattr(layer, key)
+            if parameter is None:
+                continue
+            place, values = (_weights(t, layer, made, read) if key == "weight" else t[made]
+                             for t in (places[f"{name}.{key}"], parameter.detach()))
+            places[f"{name}.{key}"] = place
+            setattr(layer, key, nn.Parameter(values.clone()))
+        _resize(layer, made, read)
+    for name, classes in channels.led.items():
+        unflatten = cast(nn.Unflatten, graph.get_submodule(name))
+        size = tuple(cast(Any, unflatten.unflattened_size))
+        unflatten.unflattened_size = (int((~np.isin(classes, away)).sum()), *size[1:])
+    graph.meta["origin"] = places
+
+
+def _weights(weight: torch.Tensor, layer: Any, made: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    """The rows that stay, and of each the inputs of its group that stay."""
+    groups = getattr(layer, "groups", 1)
+    rows = weight.reshape(groups, -1, *weight.shape[1:])
+    kept = [part[m][:, r] for part, m, r in zip(rows, made.reshape(groups, -1), read.reshape(groups, -1), strict=True)
+            if m.any()]
+    return torch.cat(kept)
+
+
+def _resize(layer: Any, made: torch.Tensor, read: torch.Tensor) -> None:
+    if isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = int(made.sum()), int(read.sum())
+        return
+    if depthwise(layer):
+        layer.groups = int(read.sum())
+    layer.out_channels, layer.in_channels = int(made.sum()), int(read.sum())

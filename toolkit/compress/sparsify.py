@@ -66,7 +66,8 @@ def _copied(graph: fx.GraphModule, keep: set[str]) -> tuple[fx.GraphModule, list
     graph = copy.deepcopy(graph)
     layers = [m for name, m in graph.named_modules() if isinstance(m, WEIGHTED) and name not in keep]
     if not layers:
-        raise InputError("there is no layer left to prune: all are excluded")
+        raise InputError("there is no layer left to prune: " + (
+            "all are excluded" if keep else "the network has none with weights"))
     return graph, layers
 
 

@@ -20,6 +20,10 @@ PROPORTION = 0.05
 """How far a layer's width may leave the common ratio, to come closer to the parameters asked for."""
 
 
+class TooSmall(InputError):
+    """No student of so few parameters can be made of this teacher."""
+
+
 @dataclass(frozen=True)
 class _Layer:
     """A layer with weights: `group` says whose width it shares (None: it keeps its own), `reads` which part of its
@@ -39,7 +43,7 @@ def widths(teacher: fx.GraphModule, share: float) -> dict[str, int]:
 
     Every hidden layer keeps the same part of its width, but none becomes narrower than the network has outputs (or
     than it was). Where a share is too small for that, a convolution may have fewer channels, as long as it hands on as
-    many numbers as there are outputs, or as the teacher's narrowest layer hands on. Raises InputError for less.
+    many numbers as there are outputs, or as the teacher's narrowest layer hands on. Raises TooSmall for less.
     """
     shape = _Shape(teacher)
     target = share * shape.count(shape.full)
@@ -48,9 +52,9 @@ def widths(teacher: fx.GraphModule, share: float) -> dict[str, int]:
     smallest = shape.count(floors)
     if smallest > SPARE * target:
         whole = shape.count(shape.full)
-        raise InputError(f"a student of {share:g} would have {target:,.0f} parameters; with no layer narrower than the "
-                         f"network's outputs the smallest has {smallest:,} of {whole:,}: choose "
-                         f"distill:{ceil(100 * smallest / whole) / 100:g} or more")
+        raise TooSmall(f"a student of {share:g} would have {target:,.0f} parameters; with no layer narrower than the "
+                       f"network's outputs the smallest has {smallest:,} of {whole:,}: choose "
+                       f"distill:{ceil(100 * smallest / whole) / 100:g} or more")
     return shape.named(_nearest(shape, floors, target))
 
 

@@ -13,6 +13,7 @@ from toolkit.compress.compress import Compressed, compress
 from toolkit.compress.data import Data
 from toolkit.compress.measures import Step
 from toolkit.compress.scheme import Coded, Distill, Quantise, Scheme
+from toolkit.compress.student import TooSmall
 from toolkit.emit.names import identifier
 from toolkit.errors import ShiftwrightError
 from toolkit.progress import bar
@@ -39,7 +40,8 @@ DEFAULT = {**REFERENCE, **COMBINATIONS}
 
 @dataclass(frozen=True)
 class Row:
-    """One network: `step` says all about it, or `error` why there is none. `artifact` is its JSON's file name."""
+    """One network: `step` says all about it, or `error` why there is none; with `possible` false, because this model is
+    too small for a row that nobody chose. `artifact` is its JSON's file name."""
 
     name: str
     category: str
@@ -48,6 +50,7 @@ class Row:
     artifact: str | None = None
     error: str | None = None
     hardware: bool = False
+    possible: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Sweep:
     @property
     def good(self) -> list[Row]:
         return [row for row in self.rows if row.step is not None]
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows that could not be carried out, although they were chosen or the model is large enough for them."""
+        return [row for row in self.rows if row.step is None and row.possible]
 
 
 TRAINED = ("distillation", "combination")
@@ -121,4 +129,6 @@ def _row(label: str, kind: str, baselines: Baselines, scheme: Scheme, settings: 
         return Row(label, kind, str(scheme), step, f"{file}.json", hardware=found.design is not None)
     except (ShiftwrightError, AssertionError, RuntimeError, ValueError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
-        return Row(label, kind, str(scheme), None, error=line[:300])
+        chosen = label not in DEFAULT or scheme != Scheme.parse(DEFAULT[label])
+        return Row(label, kind, str(scheme), None, error=line[:300],
+                   possible=chosen or not isinstance(error, TooSmall))

@@ -27,7 +27,7 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
     Without labels the targets are what `teacher` gives. Weights that are zero, because they were pruned,
     stay zero. The state with the least loss over the training samples, the one before training included, is kept.
     """
-    if epochs < 1:
+    if epochs < 1 or not any(p.requires_grad for p in model.parameters()):
         return
     with threads():
         _train(model, data, epochs, rate, seed, what, teacher, loss or plain_loss)

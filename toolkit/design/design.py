@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import mode
 
 import numpy as np
 
@@ -45,8 +45,7 @@ class Design:
             raise InputError(f"design '{self.name}' has {len(self.layers):,} layers; {MAX_LAYERS:,} with {MAX_EDGES:,} "
                              "inputs are the most supported")
         if len(set(names)) != len(names):
-            twice = Counter(names).most_common(1)[0][0]
-            raise InputError(f"design '{self.name}' has two tensors of the name '{twice}'")
+            raise InputError(f"design '{self.name}' has two tensors of the name '{mode(names)}'")
         _ = self.tensors
 
     @cached_property

@@ -54,8 +54,7 @@ class Cells:
         return sum(n * BLOCK_KBIT[cell] * 1024 for cell, n in self.counts.items() if cell in BLOCK_KBIT)
 
     def __str__(self) -> str:
-        lut = "LUT4" if self.family == "ecp5" else "SB_LUT4" if self.family == "ice40" else ""
-        parts = [f"{self.plain_luts:,} {lut}"] if self.family == "ecp5" else []
+        parts = [f"{self.plain_luts:,} LUT4"] if self.family == "ecp5" else []
         parts.append(f"{self.carries:,} {CARRY[self.family]}")
         return f"{self.luts:,} LUT ({', '.join(parts)}), {self.registers:,} FF"
 

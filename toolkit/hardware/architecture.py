@@ -58,6 +58,10 @@ def choose(design: Design, options: Options) -> Architecture:
         matching = [name for name in works if fnmatchcase(name, pattern)]
         if not matching:
             raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(works)}")
+        able = max(matching, key=lambda name: works[name].most_lanes)
+        if count > works[able].most_lanes:
+            raise InputError(f"'{pattern}' asks for {count} lanes, and layer '{able}' has work for "
+                             f"{works[able].most_lanes} at the most; give it as many or fewer")
         lanes |= {name: count if count == UNROLLED else min(count, works[name].most_lanes) for name in matching}
     if any(lanes.values()):
         # Among folded layers a stream passes one element a clock: what has no weights has nothing to gain.
@@ -77,7 +81,10 @@ def _fitting(works: dict[str, Work], options: Options) -> tuple[dict[str, int], 
             raise InputError(f"an interval of {options.interval:,} clocks takes about {_luts(lanes, chip):,} LUTs, and "
                              f"{chip.name} has {chip.luts:,}; {least:,} clocks would fit")
         if slowest > options.interval:
-            return lanes, f"every lane that has work is there, and still a sample takes {slowest:,} clocks"
+            busiest = max(works, key=lambda name: works[name].clocks(lanes[name]))
+            raise InputError(f"an interval of {options.interval:,} clocks cannot be met: layer '{busiest}' takes "
+                             f"{slowest:,} clocks a sample on all of the {lanes[busiest]} lanes that it has work for; "
+                             f"--interval {slowest} can")
         return lanes, f"as few lanes as keep a sample within {options.interval:,} clocks"
     widest = MAX_LANES if chip else options.widest
     while True:

@@ -206,12 +206,14 @@ def truncate(low: Lowering, step: Truncate) -> None:
             raise step.fail("its codes keep their scale while they lose bits; right behind a Conv, a MatMul or an "
                             "AveragePool that is supported")
         sums = scaled(sums, -shrunk)
-    lowest, highest = (-(1 << 40), 1 << 40) if step.low is None or step.high is None else (step.low, step.high)
     if step.low is None:
         lows, highs = (int(side) for side in (sums.accumulator.low.min(), sums.accumulator.high.max()))
         drop = sums.frac + sums.power - after
         lowest, highest = ((v >> drop if drop >= 0 else v << -drop) for v in (lows, highs))
         lowest, highest = min(lowest - 1, 0), highest + 1
+    else:
+        assert step.high is not None
+        lowest, highest = step.low, step.high
     low.set(step, low.close(sums, quantiser(step, after, lowest, highest, 0, step.rounding, sums)))
 
 
@@ -262,7 +264,10 @@ def moved(low: Lowering, step: Any) -> None:
     x = low.held(step.inputs[0])
     places = low.places(x)
     if isinstance(step, Picked):
-        low.set(step, Held(x.tensor, step.shape, places[step.index]))
+        order = places[step.index]
+        # Weights behind it are put in its order, where it leaves out nothing and takes nothing twice.
+        every = np.array_equal(np.sort(order), np.arange(low.tensors[x.tensor].size))
+        low.set(step, Held(x.tensor, step.shape, order) if every else low.placed(step, x, order, step.shape))
         return
     index = places.transpose(step.axes) if isinstance(step, Permuted) else places.reshape(step.shape)
     low.set(step, low.placed(step, x, index, step.shape))

@@ -27,8 +27,6 @@ def coded(values: np.ndarray) -> Weights | None:
     if np.abs(least).max() > 500:
         return None
     scaled = np.ldexp(rows, -least[:, None])
-    if np.abs(scaled).max() >= 2.0**127:
-        return None
     used = scaled != 0
     powers = np.frexp(np.abs(scaled))
     if used.any() and (powers[0][used] == 0.5).all():

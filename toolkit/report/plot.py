@@ -19,20 +19,25 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 860, 420, 64, 48, 56
 COLOURS = ("#1f5fa8", "#c2571a", "#2f8f5b", "#8a3fa0", "#a8322f", "#556677")
 
 
+def _doublings(size: int) -> float:
+    """Where a size stands on the axis; a network without weights takes no byte."""
+    return math.log2(max(size, 1))
+
+
 def svg(report: Report) -> str | None:
     """An SVG of accuracy over size, one line a network; None where nothing has an accuracy."""
     series = [(n, [s for s in n.steps if s.accuracy is not None]) for n in report.networks]
     points = [s for _, steps in series for s in steps]
     if not points:
         return None
-    sizes = [math.log2(s.size) for s in points]
+    sizes = [_doublings(s.size) for s in points]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     least = max(min(s.accuracy or 0 for s in points) - 0.02, 0.0)
     plot = Frame(low, max(high, low + 1), least, 1.0)
     parts = [*paper(f"{report.title}: test accuracy over size"), *plot.axes()]
     for i, (network, steps) in enumerate(series):
         colour = COLOURS[i % len(COLOURS)]
-        places = [plot.at(math.log2(s.size), s.accuracy or 0.0) for s in steps]
+        places = [plot.at(_doublings(s.size), s.accuracy or 0.0) for s in steps]
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" '
                      f'points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(s.name)}: {s.size} bytes, '
@@ -48,16 +53,16 @@ def sweep_svg(sweep: Sweep) -> str | None:
     rows = [(row, row.step) for row in sweep.good if row.step is not None and row.step.accuracy is not None]
     if not rows:
         return None
-    sizes = [math.log2(step.size) for _, step in rows] + [math.log2(sweep.original.size)]
+    sizes = [_doublings(step.size) for _, step in rows] + [_doublings(sweep.original.size)]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
     plot = Frame(low, max(high, low + 1), max(min(s.accuracy or 0 for _, s in rows) - 0.02, 0.0), 1.0)
     parts = [*paper("compression: test accuracy over size"), *plot.axes()]
-    front = [plot.at(math.log2(r.step.size), r.step.accuracy or 0.0) for r in pareto(sweep) if r.step is not None]
+    front = [plot.at(_doublings(r.step.size), r.step.accuracy or 0.0) for r in pareto(sweep) if r.step is not None]
     parts.append('<polyline fill="none" stroke="#999999" stroke-dasharray="4 3" points="'
                  + " ".join(f"{x:.1f},{y:.1f}" for x, y in front) + '"/>')
     kinds = sorted({row.category for row, _ in rows})
     for row, step in rows:
-        x, y = plot.at(math.log2(step.size), step.accuracy or 0.0)
+        x, y = plot.at(_doublings(step.size), step.accuracy or 0.0)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[kinds.index(row.category)]}">'
                      f"<title>{escape(row.name)}: {step.size} bytes, {100 * (step.accuracy or 0):.2f} %</title>"
                      "</circle>")

@@ -115,7 +115,8 @@ def _rows(sweep: Sweep, rows: list[Row]) -> list[str]:
                           *([_percent(s.task_ber)] if bits else []), quality(s, test=False), quality(s, test=True),
                           *_drops(s), f"{s.epochs}", _percent(s.disagreement), f"{s.weights:,}",
                           f"{s.non_zero_weights:,}", s.storage))
-    return [*(table(lines) if len(lines) > 1 else []), *(f"{r.name}: FAILED: {r.error}" for r in rows if r.error)]
+    return [*(table(lines) if len(lines) > 1 else []),
+            *(f"{r.name}: {'FAILED' if r.possible else 'not possible'}: {r.error}" for r in rows if r.error)]
 
 
 def _drops(step: Step) -> tuple[str, str, str, str]:

@@ -30,6 +30,7 @@ class Translator:
         self.made: dict[str, Step] = {}
         self.evaluated = 0  # elements of the constants that were evaluated
         self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
+        self._readers: dict[str, set[int]] = {}  # the nodes that read it under any of them
         self._numbers: dict[str, int] = {}
         self._budget = Budget()
         self._weights = SPARE + 4 * file.stored
@@ -75,6 +76,7 @@ class Translator:
         self.values[node.outputs[0]] = value
         if isinstance(value, Value):
             self._names.setdefault(value.name, []).append(node.outputs[0])
+            self._readers.setdefault(value.name, set()).update(map(id, self.file.users.get(node.outputs[0], ())))
 
     def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
              **rest: Any) -> Value:
@@ -125,10 +127,10 @@ class Translator:
         """The step that made `x`, if nothing but the node at hand reads it and it was the last one."""
         if not self.steps or self.steps[-1].output != x.name:
             return None
-        names = self._names.get(x.name, [])
-        readers = {id(u) for n in names for u in self.file.users.get(n, [])}
-        makers = sum(1 for n in names if n == self.file.output)
-        return self.steps[-1] if len(readers) - (len(names) - 1) <= 1 and not makers else None
+        names = len(self._names.get(x.name, ()))
+        readers = len(self._readers.get(x.name, ()))
+        ends = isinstance(end := self.values.get(self.file.output), Value) and end.name == x.name
+        return self.steps[-1] if readers - (names - 1) <= 1 and not ends else None
 
     def replace(self, step: Step) -> None:
         """Put `step` in the place of the last one."""
