@@ -614,9 +614,9 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
     for module, name, fake in ((build, "build", built), (checks, "play", played_), (axi, "stream", streamed)):
         monkeypatch.setattr(module, name, fake)
     found, said = loaded(tmp_path), []
-    args = SimpleNamespace(work=SimpleNamespace(file=lambda p: asked.append(("file", p.name))), deadline=Deadline(36_000),
-                           vectors=None, seed=4, rebuild=False, bench="both", stalls=False, processes=2, axi_samples=70,
-                           waves=False)
+    args = SimpleNamespace(work=SimpleNamespace(file=lambda p: asked.append(("file", p.name))),
+                           deadline=Deadline(36_000), vectors=None, seed=4, rebuild=False, bench="both",
+                           stalls=False, processes=2, axi_samples=70, waves=False)
     outcome = target_verilog.run(found, args, said.append)
     assert outcome == results.Outcome("verilog", 3.5, True, (fine, fine))
     assert asked == [("build", False, False), ("play", False, 2, 4), ("stream", 70, 4)]
