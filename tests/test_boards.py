@@ -131,6 +131,19 @@ def test_a_program_that_ends_early_is_a_fault(project: Path):
 
 
 @ON["cortex-m0"]
+def test_a_program_that_is_wrong_on_a_board_alone_is_found_there(project: Path):
+    path = project / "c" / "every_layer.c"
+    best = "    y[0] = (uint8_t)best;"
+    assert path.read_text().count(best) == 1
+    path.write_text(path.read_text().replace(best, f"{best}\n#ifdef __arm__\n    y[0] ^= 1u;\n#endif"))
+    found = simulate(project, boards=("cortex-m0",), vectors=10, edited=True)
+    wrong = {check["bench"]: check["wrong_bits"] for check in found.data["checks"] if check["samples"]}
+    taken = sum(check["samples"] for check in found.data["checks"]) // 2
+    assert not found.ok and wrong["host (gcc)"] == 0 and found.wrong_bits == taken > 0
+    assert found.data["mismatch"]["target"] == "c" and not found.data["faults"]
+
+
+@ON["cortex-m0"]
 def test_more_ram_than_promised_fails_the_boards_check(project: Path):
     memory = json.loads((project / "manifest.json").read_text())["targets"]["c"]["memory"]
     changed_manifest(project, memory={**memory, "16": memory["16"] + 2})

@@ -207,6 +207,16 @@ def test_a_weight_that_was_changed_is_found(project: Path, tmp_path: Path):
     assert not found.ok and found.wrong_bits > 0
 
 
+def test_a_program_with_every_bit_wrong_has_a_ber_of_one(project: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(project, tmp_path / "copy"))
+    entry = json.loads((copy / "manifest.json").read_text())["targets"]["hls4ml"]
+    path, right = copy / entry["source"], "out[i] = to_code(outputs[i]);"
+    assert path.read_text().count(right) == 1
+    path.write_text(path.read_text().replace(right, "out[i] = out_word_t(~to_code(outputs[i]));"))
+    found = simulate(copy, vectors=200, edited=True)
+    assert not found.ok and found.hardware_ber == 1.0 and not found.data["faults"]
+
+
 def test_the_folder_stands_alone(project: Path):
     told = subprocess.run([sys.executable, "-I", "sim/run.py", ".", "--target", "hls4ml", "--vectors", "50"],
                           cwd=project, capture_output=True, text=True)
