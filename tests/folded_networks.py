@@ -31,6 +31,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.hardware import Options
+from toolkit.hardware.work import work
 
 
 class Maker:
@@ -159,7 +160,10 @@ def network(seed: int) -> tuple[Design, Options]:
         m.put(ArgMax(m.name(), (m.last.name,)))
     assert m.input is not None
     design = Design(f"random_{seed}", m.input, tuple(m.layers))
-    lanes = [(layer.name, int(r.integers(1, 7))) for layer in design.layers if isinstance(layer, Dense | Conv)]
+    most = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]).most_lanes
+            for layer in design.layers}
+    lanes = [(layer.name, min(int(r.integers(1, 7)), most[layer.name])) for layer in design.layers
+             if isinstance(layer, Dense | Conv)]
     lanes += [(layer.name, 0) for layer in design.layers if isinstance(layer, Dense) and r.random() < 0.3]
     if all(dict(lanes)[name] == 0 for name in dict(lanes)):
         lanes.append((next(layer.name for layer in design.layers if isinstance(layer, Dense)), 1))

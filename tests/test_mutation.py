@@ -107,25 +107,30 @@ def first(project: Path):
     return ran(project)
 
 
+@pytest.mark.soak
 def test_a_change_that_a_test_sees_is_killed_by_that_test(first):
     found = first[2]["return x + 7", "return x - 7"]
     assert (found["status"], found["by"]) == ("killed", "tests/test_small.py::test_seen")
 
 
+@pytest.mark.soak
 def test_a_change_that_no_test_sees_survives_and_is_told_with_its_line(first):
     assert first[2]["return x - 3", "return x + 3"]["status"] == "survived"
     assert "toolkit/small.py:9" in first[1] and "+ return x + 3" in first[1]
 
 
+@pytest.mark.soak
 def test_a_change_that_never_ends_is_stopped_and_counts_as_noticed(first):
     found = first[2]["n -= 1", "n += 1"]
     assert found["status"] == "timeout" and found["seconds"] < 120
 
 
+@pytest.mark.soak
 def test_a_function_that_no_test_runs_is_told_as_such(first):
     assert first[2]["return not x", "return x"]["status"] == "no test runs it"
 
 
+@pytest.mark.soak
 def test_below_the_goal_the_run_fails_and_prints_the_share_with_its_interval(first):
     code, told, found = first
     tried = [o for o in found.values() if o["room"] == "small"]
@@ -135,11 +140,13 @@ def test_below_the_goal_the_run_fails_and_prints_the_share_with_its_interval(fir
     assert f"{100 * killed / len(tried):.1f} %" in line and ".." in line and line.endswith("no")
 
 
+@pytest.mark.soak
 def test_of_the_changed_lines_the_one_that_its_test_minds_is_noticed(first):
     assert "changed lines: 1 of 2 noticed" in first[1]
     assert "three becomes four" in first[1] and "seven becomes eight" not in first[1]
 
 
+@pytest.mark.soak
 def test_a_second_run_tries_nothing_again_and_a_new_test_only_what_survived(first, project: Path):
     before = first[2]
     code, told, _ = ran(project)
@@ -153,6 +160,7 @@ def test_a_second_run_tries_nothing_again_and_a_new_test_only_what_survived(firs
     path.write_text(TESTS)
 
 
+@pytest.mark.soak
 def test_an_excuse_takes_a_mutant_out_and_one_for_a_line_that_is_gone_is_an_error(first, project: Path):
     (project / "equivalent.toml").write_text('[[equivalent]]\nfile = "toolkit/small.py"\nold = "return x - 3"\n'
                                              'new = ["return x + 3"]\nwhy = "for the test"\n')
