@@ -50,8 +50,8 @@ def doubts(real: fx.GraphModule, quantised: fx.GraphModule, data: Data, step: Qu
         told.append(f"its outputs are off by {100 * error:.0f} % of the float network's span (RMS)")
     if not told:
         return ()
-    return (f"the quantised network is not the one that was given: {' and '.join(told)}; "
-            f"{_mended(real, data, step, settings)}",)
+    wrong = " and ".join(told)
+    return (f"the quantised network is not the one that was given: {wrong}; {_mended(real, data, step, settings)}",)
 
 
 def _error(found: np.ndarray, due: np.ndarray) -> float:
