@@ -39,8 +39,7 @@ class Artifact:
         """Real outputs (n, outputs) for real samples (n, *shape)."""
         if self.design is not None:
             turned = self.manifest.get("channels_last") and samples.ndim > 2
-            codes = self.design.reference(self.design.input.format.quantise(channels_last(samples) if turned
-                                                                            else samples))
+            codes = self.design.reference(self.design.input.quantise(channels_last(samples) if turned else samples))
             return self.design.output.format.value(codes.reshape(len(samples), -1))
         assert self.graph is not None
         return evaluate(self.graph, samples)

@@ -11,6 +11,7 @@ from torch import fx
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
+from toolkit.compress.inputs import own_exponents, usual
 from toolkit.compress.measures import Measure, Measured
 from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
 from toolkit.compress.quantise import Widths
@@ -18,6 +19,9 @@ from toolkit.compress.scheme import Overrides
 from toolkit.compress.train import Loss, evaluate, keep_pruned, own_loss, pruned, train
 from toolkit.errors import InputError
 from toolkit.threads import threads
+
+CALIBRATION = 2048
+"""Training samples that formats are chosen by, at the most."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Baselines:
         torch.manual_seed(settings.seed)
         self.settings, self.test = settings, test
         self.data = data.arranged(model)
-        self.original, self.argmax = without_argmax(capture(model, self.data.sample_shape))
+        captured, self.argmax = without_argmax(capture(model, self.data.sample_shape))
+        self.original = own_exponents(captured, usual(self.data.calibration(CALIBRATION)))
         outputs = evaluate(self.original, self.data.x_val[:2])
         if not np.isfinite(outputs).all():
             raise InputError("the model's outputs are not finite on the validation samples")

@@ -39,7 +39,7 @@ class Channels:
         self._read: dict[str, Array] = {}
         self._led: dict[str, Array] = {}
         self._parent = [0]
-        self._propagate(_shapes(graph))
+        self._propagate(shapes(graph))
         self._settle()
         found = self._balances()
         while found is None:
@@ -179,7 +179,7 @@ def _balance(parts: Array) -> dict[int, int] | None:
 
 
 @torch.no_grad()
-def _shapes(graph: fx.GraphModule) -> dict[fx.Node, tuple[int, ...]]:
+def shapes(graph: fx.GraphModule) -> dict[fx.Node, tuple[int, ...]]:
     """The shape of every tensor, without the batch."""
     found: dict[fx.Node, tuple[int, ...]] = {}
 

@@ -10,10 +10,12 @@ import torch
 from torch import fx
 
 from toolkit.capture.capture import Source
-from toolkit.compress.baseline import Baselines, Settings, train_by
+from toolkit.compress.baseline import CALIBRATION, Baselines, Settings, train_by
 from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
 from toolkit.compress.distil import distilling, settle, student
+from toolkit.compress.doubts import doubts
+from toolkit.compress.inputs import usual
 from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Step
@@ -38,7 +40,6 @@ from toolkit.design import Design
 from toolkit.errors import InputError
 from toolkit.threads import threads
 
-CALIBRATION = 2048
 PROBE = 64
 PROOF = 512
 
@@ -64,7 +65,7 @@ class Compressed:
         """int64 (n, *shape): the test samples in the design's input format, images channels-last."""
         if self.design is None:
             raise InputError(f"the scheme '{self.scheme}' quantises nothing, so there are no codes")
-        return self.design.input.format.quantise(hardware_order(self.graph, self.data.x_test))
+        return self.design.input.quantise(hardware_order(self.graph, self.data.x_test))
 
 
 @threads()
@@ -88,7 +89,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     settings.overrides.check(original.meta["paths"])
     if scheme.quantise is not None:
         # Whatever no hardware can be made of is refused before hours of training.
-        probe = torch.from_numpy(data.calibration(PROBE))
+        probe = torch.from_numpy(usual(data.calibration(PROBE)))
         lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
                        overrides=settings.overrides), name)
     chain = _Chain(baselines, settings)
@@ -98,7 +99,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     if scheme.quantise is not None:
         design = lower(chain.graph, name, argmax=argmax)
         prove(chain.graph, design, data, argmax, test=baselines.test)
-    notes = (*original.meta["notes"], *data.notes)
+    notes = (*original.meta["notes"], *data.notes, *chain.doubts)
     steps, baseline = chain.judged()
     return Compressed(scheme, original, chain.graph.float(), design, argmax, steps, baseline, notes, data)
 
@@ -112,6 +113,8 @@ class _Chain:
         self.graph, self.epochs = copy.deepcopy(self.original), 0
         self.loss = own_loss(settings.loss)
         self.measured = [baselines.trained(0)]
+        self.doubts: tuple[str, ...] = ()
+        """What is odd about the quantised network, as sentences."""
         self.keep = settings.overrides.kept(self.original.meta["paths"])
         self.ratios = settings.overrides.ratios(self.original.meta["paths"])
 
@@ -122,11 +125,17 @@ class _Chain:
             self._taught(step)
             self._note(str(step))
         elif isinstance(step, Quantise | Coded):
+            real = self.graph
             self.graph = self._quantised(step)
             self._note(f"{step}, as it is")
             if settings.epochs:
                 self._train(step, settings.epochs)
                 self._note(f"{step}, trained")
+            if isinstance(step, Quantise):
+                # What training by labels makes of a network need not be near what it was.
+                free = bool(settings.epochs) and (self.data.y_train is not None or settings.loss is not None
+                                                  or settings.trainer is not None)
+                self.doubts = doubts(real, self.graph, self.data, step, settings, free=free)
         else:
             cuts = getattr(step, "steps", 1)
             if cuts == 1 or not settings.tuning:
@@ -174,7 +183,7 @@ class _Chain:
 
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
-            samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
+            samples = torch.from_numpy(usual(self.data.calibration(_enough(self.graph, self.data.x_train))))
             return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):
@@ -229,7 +238,7 @@ def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool, *, te
         samples = samples[np.isfinite(samples).reshape(len(samples), -1).all(axis=1)]
         if not len(samples):
             continue
-        ours = design.reference(design.input.format.quantise(hardware_order(graph, samples))).reshape(len(samples), -1)
+        ours = design.reference(design.input.quantise(hardware_order(graph, samples))).reshape(len(samples), -1)
         theirs = hardware_order(graph, evaluate(network, samples, torch.float64)).reshape(len(samples), -1)
         expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
         if not np.array_equal(ours, expected):

@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.compress.coded import CodedLayer, DynamicLayer, MinifloatLayer
+from toolkit.compress.layers import InputScale
 from toolkit.compress.minifloat import Minifloat
 from toolkit.compress.product import WEIGHTED, Product
 from toolkit.errors import InputError
@@ -22,6 +23,7 @@ KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "hardsigmoid": (nn.Hardsigmoid, ()), "hardswish": (nn.Hardswish, ()), "silu": (nn.SiLU, ()),
     "gelu": (nn.GELU, ("approximate",)), "softplus": (nn.Softplus, ("beta", "threshold")), "elu": (nn.ELU, ("alpha",)),
     "selu": (nn.SELU, ()), "mish": (nn.Mish, ()), "flatten": (nn.Flatten, ()),
+    "input_scale": (InputScale, ("exponents", "shape")),
     "unflatten": (nn.Unflatten, ("dim", "unflattened_size")), "pad1d": (nn.ZeroPad1d, ("padding",)),
     "pad2d": (nn.ZeroPad2d, ("padding",)), "upsample": (nn.Upsample, ("scale_factor",)),
     "maxpool1d": (nn.MaxPool1d, (*POOL, "dilation", "ceil_mode")), "avgpool1d": (nn.AvgPool1d, POOL),

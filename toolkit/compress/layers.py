@@ -31,6 +31,22 @@ class StraightThrough(torch.autograd.Function):
         return (gradient * ctx.saved_tensors[0] if ctx.saved_tensors else gradient), None, None
 
 
+class InputScale(nn.Module):
+    """Each feature (or channel) of the input times 2**-exponent: a choice of units, exact, that the design's input
+    codes carry; no layer of a design comes of it. `shape`: of the exponents, as they stretch over a sample."""
+
+    scale: torch.Tensor
+
+    def __init__(self, exponents: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.exponents, self.shape = tuple(int(k) for k in exponents), tuple(int(n) for n in shape)
+        scale = torch.tensor([2.0**-k for k in self.exponents]).reshape(self.shape)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
 class Quantised(nn.Module):
     """A Linear or a Conv whose weights lie on a grid. `weight` (out, ...) and `bias` (out,) are real shadows that
     training moves; the exponents (out,) of the grid stay, and so do the weights that are not in `live`, of the weight's

@@ -13,9 +13,9 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from toolkit.capture.builder import module_of
-from toolkit.compress.layers import Mean, Quantised, Requantiser, Table
+from toolkit.compress.layers import InputScale, Mean, Quantised, Requantiser, Table
 from toolkit.compress.layout import has_images, positions, turned
-from toolkit.compress.prepare import POOLS, adds, each
+from toolkit.compress.prepare import POOLS, adds, each, entry
 from toolkit.design import (
     Add,
     ArgMax,
@@ -80,7 +80,8 @@ class _Lowering:
             raise InputError("the network's output is not its last operation")
         if argmax:
             self.layers.append(ArgMax(self._unique("argmax"), (self.layers[-1].name,)))
-        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"])
+        scale = next((m for m in self.graph.modules() if isinstance(m, InputScale)), None)
+        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"], scale.exponents if scale else ())
         return Design(self.name, tensor, tuple(self.layers))
 
     def _take(self, node: fx.Node, module: Any) -> None:
@@ -110,7 +111,7 @@ class _Lowering:
         source: Any = node.args[0]
         requantise = module.requantise
         assert requantise is not None
-        if source.op == "placeholder":
+        if source is entry(self.graph):
             self.tensors[node] = "x"
             return
         inner = module_of(self.graph, source)

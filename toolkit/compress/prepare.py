@@ -8,7 +8,7 @@ import math
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
-from toolkit.compress.layers import Mean, Quantised, Requantiser, Table
+from toolkit.compress.layers import InputScale, Mean, Quantised, Requantiser, Table
 from toolkit.compress.product import WEIGHTED
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
@@ -25,7 +25,7 @@ def prepared(graph: fx.GraphModule) -> fx.GraphModule:
     for node in list(graph.graph.nodes):
         module = module_of(graph, node)
         bounds = clamped(module)
-        if node.op == "placeholder":
+        if node is entry(graph):
             _insert(graph, node)
         elif bounds is not None:
             replace(graph, str(node.target), Requantiser(*bounds))
@@ -40,6 +40,13 @@ def prepared(graph: fx.GraphModule) -> fx.GraphModule:
                 _insert(graph, node)
     graph.recompile()
     return graph
+
+
+def entry(graph: fx.GraphModule) -> fx.Node:
+    """What the input's codes are made of: the input, or what its InputScale makes of it."""
+    node = next(n for n in graph.graph.nodes if n.op == "placeholder")
+    first = next(iter(node.users), node)
+    return first if isinstance(module_of(graph, first), InputScale) else node
 
 
 def clamped(module: nn.Module | None) -> tuple[float, float] | None:

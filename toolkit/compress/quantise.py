@@ -14,8 +14,8 @@ from toolkit.capture.builder import module_of
 from toolkit.compress import grids
 from toolkit.compress.activations import fitted
 from toolkit.compress.compensate import compensated
-from toolkit.compress.layers import Quantised, Requantiser, Table
-from toolkit.compress.prepare import output_codes, prepared, replace
+from toolkit.compress.layers import InputScale, Quantised, Requantiser, Table
+from toolkit.compress.prepare import entry, output_codes, prepared, replace
 from toolkit.compress.product import WEIGHTED, Product
 from toolkit.compress.scheme import Overrides, Quantise
 from toolkit.design.formats import FixedPoint, union
@@ -57,8 +57,7 @@ def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, width
             run.step(node)
             if node in weighted:
                 advance(note=str(node.target)[:30])
-    first = next(n for n in graph.graph.nodes if n.op == "placeholder")
-    graph.meta["input"] = run.formats[next(iter(first.users))]
+    graph.meta["input"] = run.formats[next(iter(entry(graph).users))]
     return graph.eval()
 
 
@@ -69,6 +68,7 @@ class _Calibration:
                  compensate: bool, final: set[fx.Node], overrides: Overrides) -> None:
         self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
         self.compensate, self.final, self.overrides = compensate, final, overrides
+        self.entry = entry(graph)
         self.real: Env = {}
         self.quantised: Env = {}
         self.formats: dict[fx.Node, FixedPoint] = {}
@@ -78,6 +78,9 @@ class _Calibration:
         module = module_of(self.graph, node)
         if node.op == "placeholder":
             self.real[node] = self.quantised[node] = self.samples.double()
+        elif isinstance(module, InputScale):
+            source = cast(fx.Node, node.args[0])
+            self.real[node] = self.quantised[node] = copy.deepcopy(module).double()(self.real[source])
         elif isinstance(module, WEIGHTED):
             self._weighted(node, module)
             return  # its input is read again when its output's format is known
@@ -137,7 +140,7 @@ class _Calibration:
     def _requantiser(self, node: fx.Node, requantiser: Requantiser) -> None:
         source = cast(fx.Node, node.args[0])
         self.real[node] = real = requantiser(self.real[source])
-        if source.op == "placeholder":
+        if source is self.entry:
             form = fitted(real.numpy(), self.widths.input)
         elif node in self.final:
             form = self._output(real)

@@ -23,7 +23,8 @@ from toolkit.untrusted import Archive
 if TYPE_CHECKING:
     from toolkit.design.design import Design
 
-SCHEMA = 1
+SCHEMA, SCALED = 1, 2
+"""Of a file whose input has one format, and of one with an exponent for each feature, which older versions refuse."""
 SPARE = 1 << 23
 """Elements that all arrays of a design may have, and PER_BYTE more for each byte of the file."""
 PER_BYTE = 8
@@ -34,10 +35,12 @@ def save(design: Design, path: Path) -> None:
     """Write `design` to `path`, whole or not at all."""
     arrays = {f"arrays/{i}_{key}.npy": array for i, layer in enumerate(design.layers)
               for key, array in layer.arrays().items()}
+    scaled = {"exponents": list(design.input.exponents)} if design.input.exponents else {}
     text = json.dumps({
-        "schema": SCHEMA,
+        "schema": SCALED if scaled else SCHEMA,
         "name": design.name,
-        "input": {"name": design.input.name, "shape": list(design.input.shape), "format": str(design.input.format)},
+        "input": {"name": design.input.name, "shape": list(design.input.shape), "format": str(design.input.format),
+                  **scaled},
         "layers": [{"kind": layer.kind, "name": layer.name, "inputs": list(layer.inputs), **layer.attributes()}
                    for layer in design.layers],
     }, indent=1)
@@ -95,14 +98,15 @@ def _read(archive: Archive) -> Design:
         if "design.json" not in archive.members:
             raise archive.fail("is no design file: 'design.json' is missing")
         document = archive.json("design.json")
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, SCALED):
             found = document.get("schema") if isinstance(document, dict) else None
-            raise archive.fail(f"has schema version {str(found)[:40]}; this version reads {SCHEMA}")
+            raise archive.fail(f"has schema version {str(found)[:40]}; this version reads {SCHEMA} and {SCALED}")
         layers = document["layers"]
         if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
             raise archive.fail(f"has no list of at most {MAX_LAYERS:,} layers")
         head = document["input"]
-        tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]))
+        tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]),
+                        _exponents(head) if document["schema"] == SCALED else ())
         if not tensor.shape or any(n < 1 for n in tensor.shape):
             raise archive.fail(f"has an input of impossible shape {str(tensor.shape)[:80]}")
         made = [_layer(archive, i, entry, arrays.get(str(i), [])) for i, entry in enumerate(layers)]
@@ -115,6 +119,14 @@ def _read(archive: Archive) -> Design:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         what = f"'{str(error.args[0])[:60]}' is missing" if isinstance(error, KeyError) else str(error)
         raise archive.fail(f"is no design file, or a damaged one: {what[:200]}") from error
+
+
+def _exponents(head: dict[str, Any]) -> tuple[int, ...]:
+    """The exponents of an input's features."""
+    found = head["exponents"]
+    if not isinstance(found, list) or not found or not all(type(n) is int for n in found):
+        raise InputError("its input's exponents are no list of whole numbers")
+    return tuple(found)
 
 
 def _layer(archive: Archive, index: int, entry: dict[str, Any], keys: list[str]) -> Layer:

@@ -70,7 +70,7 @@ def _checked(design: Design, codes: np.ndarray) -> np.ndarray:
         raise InputError(f"input codes of shape {codes.shape} do not fit the design's input (n, "
                          f"{', '.join(map(str, want.shape))})")
     if codes.dtype.kind not in "iu":
-        raise InputError(f"the reference takes integer codes, not {codes.dtype}; use the input format's quantise()")
+        raise InputError(f"the reference takes integer codes, not {codes.dtype}; use the input's quantise()")
     if codes.size and not want.format.holds(int(codes.min()), int(codes.max())):
         raise InputError(f"input codes {codes.min()}..{codes.max()} are outside {want.format}")
     return codes

@@ -8,15 +8,40 @@ from math import prod
 import numpy as np
 
 from toolkit.design.formats import FixedPoint
+from toolkit.errors import InputError
+
+MAX_EXPONENT = 100
+"""Of an input feature: a float32 times such a power of two is exact where it is normal."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value that flows between layers. `shape` is without the batch: (features,) or (channels, ...)."""
+    """A value that flows between layers. `shape` is without the batch: (features,) or (channels, ...).
+
+    Only a design's input has `exponents`, one for each place along its last axis or one for each element: there the
+    code c stands for the real value `c * 2**(exponent - frac)`. Layers know nothing of it: they read `c * 2**-frac`.
+    """
 
     name: str
     shape: tuple[int, ...]
     format: FixedPoint
+    exponents: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.exponents:
+            return
+        if len(self.exponents) not in (self.shape[-1], self.size):
+            raise InputError(f"'{self.name}' has {len(self.exponents)} exponents; its shape {self.shape} takes "
+                             f"{self.shape[-1]} or {self.size}")
+        if max(map(abs, self.exponents)) > MAX_EXPONENT:
+            raise InputError(f"an exponent of '{self.name}' is outside -{MAX_EXPONENT}..{MAX_EXPONENT}")
+
+    def quantise(self, values: np.ndarray) -> np.ndarray:
+        """Real values (n, *shape) to int64 codes: each of the format, once its feature's exponent is taken off."""
+        if not self.exponents:
+            return self.format.quantise(values)
+        exponents = np.resize(np.array(self.exponents), self.shape)
+        return self.format.quantise(np.ldexp(np.asarray(values, np.float64), -exponents))
 
     @property
     def size(self) -> int:

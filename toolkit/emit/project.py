@@ -79,8 +79,9 @@ def tools() -> dict[str, str | None]:
 def port(tensor: Tensor) -> dict[str, Any]:
     """What the manifest says about an input or an output."""
     form = tensor.format
+    scaled = {"exponents": list(tensor.exponents)} if tensor.exponents else {}
     return {"name": tensor.name, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
-            "signed": form.signed, "width": form.width, "frac": form.frac}
+            "signed": form.signed, "width": form.width, "frac": form.frac, **scaled}
 
 
 def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:

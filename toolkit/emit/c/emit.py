@@ -46,12 +46,14 @@ def _context(net: Network) -> dict[str, Any]:
     design = net.design
     x, y = design.input.format, design.output.format
     widest = max(x.width, y.width)
-    real = "float" if widest <= FLOAT_BITS and max(abs(x.frac), abs(y.frac)) <= 100 else "double"
+    real = "float" if widest <= FLOAT_BITS and \
+        max(abs(y.frac), *(abs(x.frac - k) for k in design.input.exponents or (0,))) <= 100 else "double"
     return {"title": comment(design.name), "generator": f"shiftwright {toolkit.__version__}", "base": net.base,
             "macro": net.base.upper(), "input": design.input, "output": design.output,
             "flash_bytes": net.flash_bytes, "ram_bytes": net.pools.bytes, "notes": [],
             "in_type": of_format(x), "out_type": of_format(y), "in_low": literal(x.min_code),
             "in_high": literal(x.max_code), "real": real,
+            "scales": [_power(x.frac - k, real) for k in design.input.exponents],
             "in_scale": _power(x.frac, real), "in_step": _power(-x.frac, real),
             "out_scale": _power(y.frac, real), "out_step": _power(-y.frac, real)}
 

@@ -40,7 +40,8 @@ def port_names(count: int) -> tuple[str, ...]:
 
 
 def describe(tensor: Tensor) -> str:
-    return f"{' x '.join(map(str, tensor.shape))} of {tensor.format}"
+    units = ", each feature with an exponent of its own (README.md)" if tensor.exponents else ""
+    return f"{' x '.join(map(str, tensor.shape))} of {tensor.format}{units}"
 
 
 def module(plan: LayerPlan, name: str, inputs: list[Tensor], output: Tensor, design_name: str) -> str:
