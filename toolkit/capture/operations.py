@@ -153,7 +153,8 @@ def _item(b: Builder, node: fx.Node, name: str) -> None:
 
 
 CONSTANT = frozenset((
-    "t", "numpy_T", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape", "flatten", "unflatten",
+    "t", "numpy_T", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape", "flatten",
+    "unflatten",
     "squeeze", "unsqueeze", "slice", "select", "index_select", "narrow", "flip", "expand", "expand_as", "alias",
     "lift_fresh_copy", "_to_copy", "getitem", "add", "sub", "rsub", "mul", "div", "neg", "reciprocal", "sqrt", "rsqrt",
     "square", "pow", "exp", "log", "abs", "sign", "tanh", "sigmoid", "softplus", "relu", "clamp", "clamp_min", "round",
