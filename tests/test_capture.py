@@ -114,9 +114,11 @@ def test_the_eps_of_a_batch_norm_counts(tmp_path, place, saved):
         assert graph(torch.from_numpy(x).float()).numpy() == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
-def test_a_batch_norm_that_no_linear_can_take_is_named():
-    with pytest.raises(InputError, match="'1'"):
-        capture(model(lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU())), (4,))
+def test_a_batch_norm_that_no_linear_can_take_has_one_weight_a_feature():
+    made = model(lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU()))
+    graph = capture(made, (4,))
+    assert sum(len(m.weight) for m in graph.modules() if isinstance(m, nn.Conv1d)) == 4
+    assert close(graph, made, torch.randn(5, 4))
 
 
 def test_a_final_softmax_is_dropped_with_a_note():

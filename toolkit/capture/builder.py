@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from toolkit.capture.pick import Pick
 from toolkit.limits import SPARE, Budget
 
 ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
@@ -32,7 +33,8 @@ class Unsupported(Exception):
 
 class Builder:
     """Collects nn modules and nodes. `env` maps each node that was read to the new node that stands for it,
-    `parameters` those that stand for constants to their values."""
+    `parameters` those that stand for constants to their values, `parts` those that split a tensor to (places, shape)
+    of each part."""
 
     def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...]) -> None:
         self.tensors = {name: t.detach().float() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -41,9 +43,11 @@ class Builder:
         self.graph = fx.Graph()
         self.env: dict[fx.Node, fx.Node] = {}
         self.parameters: dict[fx.Node, torch.Tensor] = {}
+        self.parts: dict[fx.Node, list[tuple[torch.Tensor, tuple[int, ...]]]] = {}
         self.paths: dict[str, str] = {}
         self.notes: list[str] = []
         self._named: set[str] = set()
+        self._before: dict[fx.Node, tuple[int, ...]] = {}  # what a Flatten or a Pick reads
         self._numbers: dict[str, int] = {}
         self._weights = SPARE + 4 * sum(t.numel() for t in self.tensors.values())
         self.budget = Budget()
@@ -93,14 +97,18 @@ class Builder:
             self._numbers[base] = number = self._numbers.get(base, 1) + 1
             name = f"{base}_{number}"
         self.root.add_module(name, module)
-        named = path and not isinstance(module, nn.Flatten | nn.Unflatten) and path not in self._named
+        named = path and not isinstance(module, nn.Flatten | nn.Unflatten | Pick) and path not in self._named
         self.paths[name] = path if named else name
         self._named.add(self.paths[name])
         self.env[node] = self.graph.call_module(name, (source,))
 
     def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> None:
         """Let `node` be `source` of shape `before` seen as `after`, both without the batch, in PyTorch's order."""
-        if source.op == "call_module" and isinstance(self.root.get_submodule(str(source.target)), nn.Unflatten):
+        made = self._made(source)
+        if isinstance(made, Pick):
+            self.pick(node, source, before, torch.arange(prod(before)), after)
+            return
+        if isinstance(made, nn.Unflatten):
             source, before = source.all_input_nodes[0], (prod(before),)
         if before == after:
             self.same(node, source)
@@ -108,8 +116,27 @@ class Builder:
         if len(before) != 1:
             self.module(node, nn.Flatten(), source)
             source = self.env[node]
+            self._before[source] = before
         if len(after) != 1:
             self.module(node, nn.Unflatten(1, after), source)
+
+    def pick(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], index: torch.Tensor,
+             after: tuple[int, ...]) -> None:
+        """Let element j of `node`, of shape `after`, be element `index[j]` of `source` of shape `before`; shapes are
+        without the batch, elements in PyTorch's order."""
+        while isinstance(made := self._made(source), Pick | nn.Flatten | nn.Unflatten):
+            index = made.index[index] if isinstance(made, Pick) else index
+            before = self._before.get(source, (prod(before),))
+            source = source.all_input_nodes[0]
+        if torch.equal(index, torch.arange(prod(before))):
+            self.reshape(node, source, before, after)
+            return
+        self.module(node, Pick(index, after), source)
+        self._before[self.env[node]] = before
+
+    def _made(self, source: fx.Node) -> nn.Module | None:
+        """The module that makes `source`."""
+        return self.root.get_submodule(str(source.target)) if source.op == "call_module" else None
 
     def same(self, node: fx.Node, source: fx.Node) -> None:
         self.env[node] = source

@@ -14,6 +14,7 @@ from toolkit.capture.builder import Builder, Unsupported
 from toolkit.capture.fold import fold_batch_norms
 from toolkit.capture.onnx import OnnxModule, QuantisedModel
 from toolkit.capture.program import Program
+from toolkit.capture.settled import settled
 from toolkit.errors import InputError
 
 Source = nn.Module | torch.export.ExportedProgram | Program
@@ -33,13 +34,14 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
         raise InputError(f"{type(model).__name__} is no model; give an nn.Module or a .pt2 file")
     if isinstance(model, fx.GraphModule) and "paths" in model.meta:
         return copy.deepcopy(model)
+    notes: tuple[str, ...] = ()
     if isinstance(model, nn.Module):
-        model, module = _exported(model, sample_shape), model
-    else:
-        module = None
+        model, notes = settled(model)
+        if isinstance(model, OnnxModule):
+            notes = tuple(model.notes)
+        model = _exported(model, sample_shape)
     graph = rebuilt(model if isinstance(model, Program) else _program(model), sample_shape)
-    if isinstance(module, OnnxModule):
-        graph.meta["notes"] = [*module.notes, *graph.meta["notes"]]
+    graph.meta["notes"] = [*notes, *graph.meta["notes"]]
     try:
         with torch.no_grad():
             graph(torch.zeros(2, *sample_shape))

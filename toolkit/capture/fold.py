@@ -1,4 +1,5 @@
-"""BatchNorm folded into the layer before it or after it; where neither takes it, a depthwise 1x1 convolution."""
+"""BatchNorm, and every other scale and offset, folded into the layer before it or those behind it; where none takes
+it, a depthwise 1x1 convolution: one weight a channel or feature."""
 
 from __future__ import annotations
 
@@ -8,63 +9,105 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
-from toolkit.errors import InputError
+from toolkit.capture.pick import Pick
 from toolkit.threads import threads
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 @threads()
+@torch.no_grad()
 def fold_batch_norms(graph: fx.GraphModule) -> None:
-    """Fold every BatchNorm of `graph`, in place. Raises InputError for one over vectors that no Linear can take."""
+    """Fold every BatchNorm of `graph`, in place. The nodes of BatchNorms carry the `shape` of a sample in `meta`."""
     for node in list(graph.graph.nodes):
         norm = module_of(graph, node)
-        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+        if not isinstance(norm, Norm):
             continue
         source = node.args[0]
-        before, after = module_of(graph, source), [module_of(graph, user) for user in node.users]
+        before, shape = module_of(graph, source), node.meta["shape"]
+        scale, offset = (v.reshape(-1, *(1,) * (len(shape) - 1)).expand(shape) for v in _affine(norm))
+        takers = _takers(graph, node, scale, offset)
         if isinstance(before, Weighted) and len(source.users) == 1:
             _into_before(before, norm)
-        elif after and all(_takes(layer, norm) for layer in after):
-            for layer in after:
-                _into_after(layer, norm)
-        elif node.meta.get("rank", 1) > 1:
-            setattr(graph, str(node.target), _depthwise(norm, node.meta["rank"] - 1))
-            continue
+        elif takers:
+            for layer, *moved in takers:
+                _into_after(layer, *moved)
         else:
-            path = graph.meta["paths"].get(str(node.target), str(node.target))
-            raise InputError(f"the BatchNorm '{path}' stands neither right after a Linear that feeds it alone nor "
-                             "right before Linears; move it next to one")
+            _alone(graph, node, norm, len(shape) - 1)
+            continue
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
 
 
-def _takes(layer: Any, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
-    """Whether `layer` can take a norm of its inputs: padding would have to hold what the norm makes of zero."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features == norm.num_features
-    return isinstance(layer, nn.Conv1d | nn.Conv2d) and not any(layer.padding)
+def _takers(graph: fx.GraphModule, node: fx.Node, scale: torch.Tensor,
+            offset: torch.Tensor) -> list[tuple[Any, torch.Tensor, torch.Tensor]] | None:
+    """The layers that take a scale and an offset of what `node` makes, with what reaches each of them; None where
+    some user of it takes none. Both are of the shape of a sample."""
+    found: list[tuple[Any, torch.Tensor, torch.Tensor]] = []
+    for user in node.users:
+        layer = module_of(graph, user)
+        if _takes(layer, scale, offset):
+            found.append((layer, scale, offset))
+        elif _passes(layer, scale):
+            assert layer is not None
+            more = _takers(graph, user, *(layer(v[None])[0] for v in (scale, offset)))
+            if more is None:
+                return None
+            found += more
+        else:
+            return None
+    return found or None
 
 
-def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+def _level(values: torch.Tensor) -> bool:
+    """One number for each channel."""
+    rows = values.reshape(len(values), -1)
+    return bool((rows == rows[:, :1]).all())
+
+
+def _takes(layer: Any, scale: torch.Tensor, offset: torch.Tensor) -> bool:
+    """Whether `layer` can take them: padding would have to hold what they make of zero."""
+    if isinstance(layer, nn.Linear | Norm):
+        return _level(scale) and _level(offset)
+    return isinstance(layer, nn.Conv1d | nn.Conv2d) and _level(scale) and _level(offset) and (
+        not any(layer.padding) or not bool(offset.any()))
+
+
+def _passes(layer: Any, scale: torch.Tensor) -> bool:
+    """Whether scales and offsets may come behind `layer` as well as before it."""
+    if isinstance(layer, nn.MaxPool1d | nn.MaxPool2d):
+        return _level(scale) and bool((scale > 0).all())
+    return isinstance(layer, nn.Flatten | nn.Unflatten | Pick | nn.Upsample)
+
+
+def _affine(norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
     """(scale, offset) of a BatchNorm in eval mode, float64."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-@torch.no_grad()
-def _into_before(layer: Any, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+def _into_before(layer: Any, norm: Norm) -> None:
     scale, offset = _affine(norm)
     layer.bias.copy_(layer.bias.double() * scale + offset)
     layer.weight.copy_(layer.weight.double() * scale.reshape(-1, *(1,) * (layer.weight.ndim - 1)))
 
 
-@torch.no_grad()
-def _into_after(layer: Any, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-    scale, offset = _affine(norm)
+def _into_after(layer: Any, scale: torch.Tensor, offset: torch.Tensor) -> None:
+    """Take `scale * x + offset` of what `layer` reads into its numbers."""
+    scale, offset = (v.reshape(len(v), -1)[:, 0] for v in (scale, offset))
+    if isinstance(layer, Norm):
+        own, after = _affine(layer)
+        assert layer.running_mean is not None and layer.running_var is not None
+        layer.running_mean.zero_()
+        layer.running_var.fill_(1.0)
+        layer.eps = 0.0
+        layer.weight.copy_(own * scale)
+        layer.bias.copy_(own * offset + after)
+        return
     weight = layer.weight.double()
     out, groups = len(weight), getattr(layer, "groups", 1)
     # Each output channel reads the inputs of its group: (out, inputs of a group), one row an output channel.
@@ -74,12 +117,27 @@ def _into_after(layer: Any, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
     layer.weight.copy_(weight * scale.reshape(*scale.shape, *spatial))
 
 
-@torch.no_grad()
-def _depthwise(norm: nn.BatchNorm1d | nn.BatchNorm2d, rank: int) -> nn.Module:
+def _alone(graph: fx.GraphModule, node: fx.Node, norm: Norm, rank: int) -> None:
+    """Put a depthwise convolution in the place of a norm; a vector of features is a signal of length 1 in it."""
+    name = str(node.target)
+    setattr(graph, name, _depthwise(norm, max(rank, 1)))
+    if rank:
+        return
+    count = norm.num_features
+    graph.add_module(f"{name}_as_signal", nn.Unflatten(1, (count, 1)))
+    graph.add_module(f"{name}_as_vector", nn.Flatten())
+    with graph.graph.inserting_before(node):
+        node.args = (graph.graph.call_module(f"{name}_as_signal", node.args),)
+    with graph.graph.inserting_after(node):
+        after = graph.graph.call_module(f"{name}_as_vector", (node,))
+    node.replace_all_uses_with(after, delete_user_cb=lambda user: user is not after)
+
+
+def _depthwise(norm: Norm, rank: int) -> nn.Module:
     """A norm on its own as a convolution that reads one pixel of one channel."""
     count = norm.num_features
     layer: Any = (nn.Conv1d if rank == 1 else nn.Conv2d)(count, count, 1, groups=count)
     scale, offset = _affine(norm)
     layer.weight.copy_(scale.reshape(layer.weight.shape))
     layer.bias.copy_(offset)
-    return layer.eval()
+    return layer.eval().requires_grad_(True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
 from toolkit.errors import InputError
 
@@ -138,16 +140,25 @@ def _adaptive(b: Builder, node: fx.Node, name: str) -> None:
 def _reduced(b: Builder, node: fx.Node, name: str) -> None:
     """A mean or maximum over spatial axes: a pool as large as the image along them."""
     rank = len(b.shape(node.args[0])) - 1
-    sizes = _axes(b, node, rank)
     dims = argument(node, 1, "dim")
+    if rank not in (1, 2) or dims is None:
+        raise b.refuse(node, "only a reduction over the spatial axes of (batch, channels, [height,] width) is "
+                             "supported, as x.mean((2, 3))")
+    sizes = _axes(b, node, rank)
     axes = [dims] if isinstance(dims, int) else list(dims or ())
     axes = [axis % (rank + 2) - 2 for axis in axes]
     if not axes or min(axes) < 0:
         raise b.refuse(node, "only a reduction over the spatial axes is supported, as x.mean((2, 3))")
     kernel = tuple(n if i in axes else 1 for i, n in enumerate(sizes))
-    b.module(node, (MAX_POOLS if name == "amax" else AVG_POOLS)[rank](kernel), b.value(node.args[0], node))
-    if b.shape(node) != (kept := (b.shape(node.args[0])[0], *(n // k for n, k in zip(sizes, kernel, strict=True)))):
-        b.reshape(node, b.env[node], kept, b.shape(node))
+    b.module(node, (MAX_POOLS if name in ("amax", "max") else AVG_POOLS)[rank](kernel), b.value(node.args[0], node))
+    kept = (b.shape(node.args[0])[0], *(n // k for n, k in zip(sizes, kernel, strict=True)))
+    if name == "sum":
+        count = torch.full(kept, float(prod(kernel)), dtype=torch.float64)
+        affine(b, node, b.env[node], kept, count, torch.zeros_like(count))
+    made: Any = node.meta["val"]
+    wanted = tuple((made[0] if isinstance(made, list | tuple) else made).shape[1:])
+    if wanted != kept:
+        b.reshape(node, b.env[node], kept, wanted)
 
 
 def _upsample(b: Builder, node: fx.Node, name: str) -> None:
@@ -166,6 +177,6 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _avg_pool),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool1d",
                      "adaptive_max_pool2d"), _adaptive),
-    **dict.fromkeys(("mean", "amax"), _reduced),
+    **dict.fromkeys(("mean", "sum", "amax", "max"), _reduced),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
 }

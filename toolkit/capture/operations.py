@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
+from typing import Any
 
 import torch
 from torch import fx, nn
 
-from toolkit.capture import images, pointwise
+from toolkit.capture import affine, images, moving, pointwise
 from toolkit.capture.builder import ADVICE, Builder, Handler, argument, operation
 
 
@@ -21,25 +21,30 @@ def read(b: Builder, node: fx.Node, user_input: str) -> None:
     elif node.op == "output":
         b.graph.output(b.env[node.all_input_nodes[0]])
     elif node.op == "call_function":
-        if node.all_input_nodes and all(a in b.parameters for a in node.all_input_nodes):
+        if not node.users and operation(node).startswith(("_assert", "sym_constrain")):
+            return
+        if all(a in b.parameters for a in node.all_input_nodes):
             _constant(b, node)
             return
         name = operation(node)
         if name in HANDLERS:
             HANDLERS[name](b, node, name)
-        elif name != "sym_size" and (node.users or name not in ("sym_constrain_range", "_assert_tensor_metadata")):
+        elif name != "sym_size":
             raise b.refuse(node, WHY_NOT.get(name, ADVICE))
     else:
         raise b.refuse(node)
 
 
 def _constant(b: Builder, node: fx.Node) -> None:
-    """Arithmetic of parameters alone, as a transposed weight."""
+    """Arithmetic of parameters alone, as a transposed, masked or normalised weight."""
     if operation(node) not in CONSTANT:
         raise b.refuse(node)
-    b.take(sum(b.parameters[a].numel() for a in node.all_input_nodes), node)
-    args = [b.parameters[a] if isinstance(a, fx.Node) else a for a in node.args]
-    b.parameters[node] = node.target(*args, **node.kwargs)  # type: ignore[operator]
+    made = node.meta.get("val")
+    for value in made if isinstance(made, list | tuple) else (made,):
+        b.take(value.numel() if isinstance(value, torch.Tensor) else 0, node)
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: b.parameters[a])
+    found: Any = node.target(*args, **kwargs)  # type: ignore[operator]
+    b.parameters[node] = found.float() if isinstance(found, torch.Tensor) and found.is_floating_point() else found
 
 
 def _linear(b: Builder, node: fx.Node, name: str) -> None:
@@ -86,7 +91,7 @@ def _batch_norm(b: Builder, node: fx.Node, name: str) -> None:
         if bias is not None:
             layer.bias.copy_(bias)
     b.module(node, layer, b.value(node.args[0], node))
-    b.env[node].meta["rank"] = rank
+    b.env[node].meta["shape"] = b.shape(node.args[0])
 
 
 def _same(b: Builder, node: fx.Node, name: str) -> None:
@@ -103,17 +108,6 @@ def _reshape(b: Builder, node: fx.Node, name: str) -> None:
     if not bool(kept):
         raise b.refuse(node, "it mixes samples of the batch; reshape what follows the batch dimension")
     b.reshape(node, source, before, after)
-
-
-def _add(b: Builder, node: fx.Node, name: str) -> None:
-    if argument(node, 2, "alpha", 1) != 1:
-        raise b.refuse(node, "an addition with a factor; scale in a layer's weights instead")
-    first, second = node.args[:2]
-    if not all(isinstance(v, fx.Node) and v in b.env for v in (first, second)):
-        raise b.refuse(node, "adding a constant; put it into the bias of a layer")
-    if b.shape(first) != b.shape(second):
-        raise b.refuse(node, f"adding shapes {b.shape(first)} and {b.shape(second)}; they must be equal")
-    b.env[node] = b.graph.call_function(operator.add, (b.value(first, node), b.value(second, node)))
 
 
 def _cat(b: Builder, node: fx.Node, name: str) -> None:
@@ -147,6 +141,10 @@ def _argmax(b: Builder, node: fx.Node, name: str) -> None:
 
 def _item(b: Builder, node: fx.Node, name: str) -> None:
     """The first of an operation's several results, as a decomposed BatchNorm or MaxPool gives them."""
+    source: Any = node.args[0]
+    if source in b.parts:
+        moving.item(b, node, source, argument(node, 1, "index"))
+        return
     if argument(node, 1, "index") != 0:
         if not node.users:
             return
@@ -154,8 +152,17 @@ def _item(b: Builder, node: fx.Node, name: str) -> None:
     b.same(node, b.value(node.args[0], node))
 
 
-CONSTANT = ("t", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape")
-"""Of parameters alone."""
+CONSTANT = frozenset((
+    "t", "numpy_T", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape", "flatten",
+    "unflatten",
+    "squeeze", "unsqueeze", "slice", "select", "index_select", "narrow", "flip", "expand", "expand_as", "alias",
+    "lift_fresh_copy", "_to_copy", "getitem", "add", "sub", "rsub", "mul", "div", "neg", "reciprocal", "sqrt", "rsqrt",
+    "square", "pow", "exp", "log", "abs", "sign", "tanh", "sigmoid", "softplus", "relu", "clamp", "clamp_min", "round",
+    "softmax", "sum", "mean", "amax", "norm", "linalg_vector_norm", "_weight_norm", "_weight_norm_interface",
+    "norm_except_dim", "mm", "matmul", "mv", "dot", "vdot", "minimum", "maximum", "stack", "cat", "diag", "triu",
+    "tril", "zeros", "ones", "full", "eye", "arange", "scalar_tensor", "zeros_like", "ones_like",
+    "full_like"))
+"""Of parameters alone: weights under a mask, a weight norm, a parametrization."""
 WHY_NOT = {
     "prelu": "its learned slopes are no powers of two; use nn.LeakyReLU with a slope such as 0.125",
     "conv3d": "volumes are not supported; Conv1d and Conv2d are",
@@ -166,20 +173,19 @@ WHY_NOT = {
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm"),
                     "its scale depends on the data; use a BatchNorm, which folds into the layer before it. Supported "
                     "activations are ReLU and its kin"),
-    **dict.fromkeys(("permute", "transpose"),
-                    "images stay (batch, channels, ...) all through the network; leave the order of the axes alone"),
 }
 HANDLERS: dict[str, Handler] = {
-    **pointwise.HANDLERS, **images.HANDLERS,
+    **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **moving.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",
                      "contiguous", "to", "alias", "_to_copy", "lift_fresh_copy"), _same),
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"), _reshape),
-    "add": _add, **dict.fromkeys(("cat", "concat", "concatenate"), _cat), "getitem": _item,
+    **dict.fromkeys(("cat", "concat", "concatenate"), _cat), "getitem": _item,
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax"), _softmax), "argmax": _argmax,
 }
 EVALUATED = frozenset((*HANDLERS, *CONSTANT, "sym_size")) - {"getitem"}
 """Operations of a file whose shapes are computed by torch: none that makes or reads anything but tensors."""
-ELEMENTWISE = frozenset((*pointwise.HANDLERS, "add", "dropout", "feature_dropout", "detach", "clone", "contiguous"))
+ELEMENTWISE = frozenset((*pointwise.HANDLERS, *affine.HANDLERS, "dropout", "feature_dropout", "detach", "clone",
+                         "contiguous"))
 """Of these, those whose result is of the shape of what they read, where all that they read is of one shape."""

@@ -54,7 +54,7 @@ def _leaky(b: Builder, node: fx.Node, name: str) -> None:
                        "two")
 
 
-def _product(b: Builder, node: fx.Node, name: str) -> None:
+def gated(b: Builder, node: fx.Node) -> None:
     """x * sigmoid(x) and x * hardsigmoid(x) are SiLU and Hardswish; no other product has hardware here."""
     operands = [b.env.get(arg) if isinstance(arg, fx.Node) else None for arg in node.args[:2]]
     for gate, x in (operands, reversed(operands)):
@@ -63,8 +63,8 @@ def _product(b: Builder, node: fx.Node, name: str) -> None:
             if isinstance(module, nn.Sigmoid | nn.Hardsigmoid):
                 b.module(node, nn.SiLU() if isinstance(module, nn.Sigmoid) else nn.Hardswish(), x)
                 return
-    raise b.refuse(node, "a product of two tensors, or of one and a number; only x * sigmoid(x) is supported. Put a "
-                         "factor into the weights of a layer")
+    raise b.refuse(node, "a product of two tensors; of these x * sigmoid(x) is supported, and a product with a "
+                         "constant")
 
 
 def _gelu(b: Builder, node: fx.Node, name: str) -> None:
@@ -91,5 +91,5 @@ HANDLERS: dict[str, Handler] = {
     "relu": _plain(nn.ReLU), "relu6": _plain(nn.ReLU6), "leaky_relu": _leaky, "sigmoid": _plain(nn.Sigmoid),
     "tanh": _plain(nn.Tanh), "hardsigmoid": _plain(nn.Hardsigmoid), "hardswish": _plain(nn.Hardswish),
     "silu": _plain(nn.SiLU), "gelu": _gelu, "softplus": _softplus, "elu": _elu, "selu": _plain(nn.SELU),
-    "mish": _plain(nn.Mish), "mul": _product,
+    "mish": _plain(nn.Mish),
 }

@@ -17,12 +17,15 @@ from typing import Any
 import torch
 from torch import fx
 
+from toolkit.capture.moving import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.errors import InputError
 from toolkit.limits import MAX_LAYERS, Budget
 
 SCHEMA = 8
 MAX_NODES = MAX_LAYERS
+MAX_PARTS = 1 << 12
+"""Elements of the axes of a tensor that is split."""
 BATCH = 1009
 """What stands for a dynamic batch while shapes are computed: a prime that no network holds by chance."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,19999}")
@@ -218,6 +221,8 @@ class _Reader:
             return self.named[value["name"]]
         if kind == "as_tensors":
             return [self.named[v["name"]] for v in value]
+        if kind == "as_optional_tensors":
+            return [None if _single(v)[0] == "as_none" else self.named[_one(v, "as_tensor")["name"]] for v in value]
         if kind == "as_sym_int":
             return self._symbol(value)
         if kind == "as_sym_ints":
@@ -245,6 +250,9 @@ class _Reader:
         if known is not None:
             self.budget.tensor(known.shape[1:], path or str(node.target))
             return known
+        if any(max(n.meta["val"].shape, default=0) > MAX_PARTS for n in node.all_input_nodes[:1]
+               if getattr(node.target, "_opname", "") in SEVERAL):
+            raise InputError(f"splits an axis of more than {MAX_PARTS:,} elements, which is the most supported")
         args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), _without_data)
         try:
             value = node.target(*args, **kwargs)  # type: ignore[operator]

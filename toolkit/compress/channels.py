@@ -18,6 +18,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.pick import Pick
 from toolkit.compress.product import WEIGHTED
 
 Array = np.ndarray
@@ -25,11 +26,13 @@ Array = np.ndarray
 
 class Channels:
     """The classes of a graph's channels. `made[name]` holds the class of each output channel of a layer, `read[name]`
-    of each input channel or column, `led[name]` of each place along the first axis that an Unflatten makes."""
+    of each input channel or column, `led[name]` of each place along the first axis that an Unflatten makes,
+    `picked[name]` of each element that a Pick reads, and of each that it makes."""
 
     made: dict[str, Array]
     read: dict[str, Array]
     led: dict[str, Array]
+    picked: dict[str, tuple[Array, Array]]
 
     def __init__(self, graph: fx.GraphModule) -> None:
         self.graph = graph
@@ -38,6 +41,7 @@ class Channels:
         self._made: dict[str, Array] = {}
         self._read: dict[str, Array] = {}
         self._led: dict[str, Array] = {}
+        self._picked: dict[str, tuple[Array, Array]] = {}
         self._parent = [0]
         self._propagate(shapes(graph))
         self._settle()
@@ -81,6 +85,7 @@ class Channels:
         roots = np.array([self._find(i) for i in range(len(self._parent))])
         self.made, self.read, self.led = ({name: roots[ids] for name, ids in known.items()}
                                           for known in (self._made, self._read, self._led))
+        self.picked = {name: (roots[before], roots[after]) for name, (before, after) in self._picked.items()}
 
     def _propagate(self, shapes: dict[fx.Node, tuple[int, ...]]) -> None:
         values: dict[fx.Node, Array] = {}
@@ -110,18 +115,23 @@ class Channels:
             found = self._whole(sources[0].reshape(shape))
             self._led[name] = found.reshape(len(found), -1)[:, 0]
             return found
+        if isinstance(module, Pick):
+            found = self._one_axis(sources[0].reshape(-1)[module.index.numpy()].reshape(shape))
+            self._picked[name] = sources[0].reshape(-1), found
+            return found
         if module is not None and len(sources) == 1 and sources[0].shape == shape:
             return sources[0]
         if module is not None and len(sources) == 1 and len(shape) > 1 and len(shape) == sources[0].ndim and \
                 shape[0] == len(sources[0]):  # a pool, an upsampling, a padding: it stays within its channel
-            return np.broadcast_to(sources[0].reshape(len(sources[0]), -1)[:, :1].reshape(-1, *(1,) * (len(shape) - 1)),
+            whole = self._whole(sources[0])
+            return np.broadcast_to(whole.reshape(len(whole), -1)[:, :1].reshape(-1, *(1,) * (len(shape) - 1)),
                                    shape)
         self._fix(sources)
         return np.zeros(shape, np.int64)
 
     def _layer(self, name: str, layer: Any, source: Array) -> Array:
         """The channels that a layer makes of `source`."""
-        read = source.reshape(len(source), -1)[:, 0]
+        read = self._whole(source).reshape(len(source), -1)[:, 0]
         if name in self.layers:  # called twice: its weights serve both
             self._join(self._read[name], read)
             return self._made[name]
@@ -140,6 +150,12 @@ class Channels:
             flat = ids.reshape(len(ids), -1)
             self._join(np.broadcast_to(flat[:, :1], flat.shape), flat)
         return ids
+
+    def _one_axis(self, ids: Array) -> Array:
+        """What remains when channels go must be a tensor: they go along the axis along which they lie, the first where
+        they lie along several."""
+        slices = (np.moveaxis(ids, axis, 0).reshape(ids.shape[axis], -1) for axis in range(ids.ndim))
+        return ids if any((rows == rows[:, :1]).all() for rows in slices) else self._whole(ids)
 
     def _fix(self, arrays: Iterable[Array]) -> None:
         for ids in arrays:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from toolkit.capture.pick import Pick
 from toolkit.compress.coded import CodedLayer, DynamicLayer, MinifloatLayer
 from toolkit.compress.layers import InputScale
 from toolkit.compress.minifloat import Minifloat
@@ -50,6 +51,9 @@ def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np
                 entry |= {"op": "weights", "product": Product.of(module).to_json()}
                 arrays[f"{node.name}.weight"] = module.weight.detach().numpy()
                 arrays[f"{node.name}.bias"] = module.bias.detach().numpy()
+            elif isinstance(module, Pick):
+                entry |= {"op": "pick", "options": {"shape": list(module.shape)}}
+                arrays[f"{node.name}.index"] = module.index.numpy()
             else:
                 entry["op"], keys = NAMES[type(module)]
                 entry["options"] = {key: getattr(module, key) for key in keys}
@@ -98,6 +102,8 @@ def _module(op: str, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> nn
     if op in KINDS:
         kind, keys = KINDS[op]
         return kind(**{key: _option(entry["options"][key]) for key in keys})
+    if op == "pick":
+        return Pick(torch.from_numpy(arrays["index"]), tuple(int(n) for n in entry["options"]["shape"]))
     product, bias = Product.from_json(entry["product"]), torch.from_numpy(arrays["bias"])
     if op.startswith("minifloat:"):
         form, scale = Minifloat(op.removeprefix("minifloat:")), int(arrays["scale"][0])

@@ -13,6 +13,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.pick import Pick
 from toolkit.compress.layers import InputScale, Mean, Quantised, Requantiser, Table
 from toolkit.compress.layout import has_images, positions, turned
 from toolkit.compress.prepare import POOLS, adds, each, entry
@@ -94,6 +95,8 @@ class _Lowering:
             self._flatten(node, source)
         elif isinstance(module, nn.Unflatten):
             self._unflatten(node, source)
+        elif isinstance(module, Pick):
+            self._pick(node, source, module)
         elif isinstance(module, nn.ZeroPad1d | nn.ZeroPad2d):
             pads = tuple(module.padding)
             self.pads[node] = tuple((pads[i], pads[i + 1]) for i in range(len(pads) - 2, -1, -2))
@@ -186,6 +189,15 @@ class _Lowering:
         index = np.argsort(order)[positions(shape) if self.last else np.arange(prod(shape))]
         self._gather(node, source, index, self._turned(shape))
 
+    def _pick(self, node: fx.Node, source: fx.Node, module: Pick) -> None:
+        index = module.index.numpy()[self._standing(module.shape)]
+        order = self.orders.get(source, self._standing(self._shape(source)))
+        self._gather(node, source, np.argsort(order)[index], self._turned(module.shape))
+
+    def _standing(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Where PyTorch has each element of a tensor of `shape`, in the order in which they stand here."""
+        return positions(shape) if self.last and len(shape) > 1 else np.arange(prod(shape))
+
     def _settled(self, node: fx.Node) -> None:
         """Bring a flattened image into PyTorch's order."""
         if node in self.orders:
@@ -193,7 +205,7 @@ class _Lowering:
 
     def _gather(self, node: fx.Node, source: fx.Node, index: np.ndarray, shape: tuple[int, ...]) -> None:
         name = self._unique(f"{self._path(node)}_order") if node is source else self._label(node)
-        plain = np.array_equal(index, np.arange(len(index)))
+        plain = np.array_equal(index, np.arange(prod(self._shape(source))))
         self._append(node, Reshape(name, (self.tensors[source],), shape) if plain
                      else Reorder(name, (self.tensors[source],), index.astype(np.int64), shape))
 

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.pick import Pick
 from toolkit.compress.channels import Channels, depthwise
 from toolkit.compress.product import WEIGHTED
 from toolkit.errors import InputError
@@ -187,7 +188,17 @@ def _cut(graph: fx.GraphModule, channels: Channels, gone: Iterable[int]) -> None
         unflatten = cast(nn.Unflatten, graph.get_submodule(name))
         size = tuple(cast(Any, unflatten.unflattened_size))
         unflatten.unflattened_size = (int((~np.isin(classes, away)).sum()), *size[1:])
+    for name, (before, after) in channels.picked.items():
+        _repick(cast(Pick, graph.get_submodule(name)), ~np.isin(before, away), ~np.isin(after, away))
     graph.meta["origin"] = places
+
+
+def _repick(pick: Pick, before: np.ndarray, after: np.ndarray) -> None:
+    """Let a Pick pick what stays of what it read: bools of each element, flat, and of each that it makes."""
+    numbers = torch.from_numpy(np.cumsum(before) - 1)
+    pick.index = numbers[pick.index[torch.from_numpy(after.reshape(-1))]]
+    axes = range(after.ndim)
+    pick.shape = tuple(int(after.any(tuple(a for a in axes if a != axis)).sum()) for axis in axes)
 
 
 def _weights(weight: torch.Tensor, layer: Any, made: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
