@@ -52,9 +52,9 @@ def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismat
     found = json.loads((work / "result.json").read_text())
     if isinstance(found, dict):
         net = found["absent"][0]
-        layer = next(layer.info.name for layer in rtl.layers if layer.net == net)
+        absent = next(layer.info.name for layer in rtl.layers if layer.net == net)
         return Diagnosis(None, f"no layer can be blamed: the module '{rtl.top}' has no net '{net}', which the manifest "
-                               f"names for the output of '{layer}'; the RTL was changed or wrapped", {})
+                               f"names for the output of '{absent}'; the RTL was changed or wrapped", {})
     outputs = {layer.info.name: text for layer, text in zip(rtl.layers, found[0], strict=True)}
     for i, layer in enumerate(rtl.layers):
         if layer.info.name in untold:

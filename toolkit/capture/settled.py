@@ -21,7 +21,7 @@ def settled(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
         notes.append(f"the model is in training mode; its Dropout and BatchNorm (as '{switched[0]}') are taken as in "
                      "evaluation mode")
     if isinstance(model, COMPILED):
-        model = model._orig_mod  # type: ignore[assignment]
+        model = model._orig_mod
     if any(isinstance(m, COMPILED) for m in model.modules()):
         model = _copied(model)
         for parent in list(model.modules()):

@@ -58,10 +58,10 @@ def choose(design: Design, options: Options) -> Architecture:
         matching = [name for name in works if fnmatchcase(name, pattern)]
         if not matching:
             raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(works)}")
-        able = max(matching, key=lambda name: works[name].most_lanes)
-        if count > works[able].most_lanes:
-            raise InputError(f"'{pattern}' asks for {count} lanes, and layer '{able}' has work for "
-                             f"{works[able].most_lanes} at the most; give it as many or fewer")
+        largest = max(matching, key=lambda name: works[name].most_lanes)
+        if count > works[largest].most_lanes:
+            raise InputError(f"'{pattern}' asks for {count} lanes, and layer '{largest}' has work for "
+                             f"{works[largest].most_lanes} at the most; give it as many or fewer")
         lanes |= {name: count if count == UNROLLED else min(count, works[name].most_lanes) for name in matching}
     if any(lanes.values()):
         # Among folded layers a stream passes one element a clock: what has no weights has nothing to gain.
