@@ -196,11 +196,12 @@ def warm_up(folder: Path) -> None:
     capture(torch.nn.Linear(4, 2), (4,))
 
 
-def judged(files: dict[str, Path], read: Any) -> None:
+def judged(files: dict[str, Path], read: Any, taken: tuple[str, ...] = ()) -> None:
+    """Every file is refused within the limits, or, where it is one of `taken`, read within them."""
     for name, path in files.items():
         assert path.stat().st_size <= 1 << 21, name
     found = dict(zip(files, endings(list(files.values()), read, (InputError,)), strict=True))
-    bad = {n: e for n, e in found.items() if not e.good or e.how != "refused"}
+    bad = {n: e for n, e in found.items() if not e.good or e.how != ("read" if n in taken else "refused")}
     assert not bad
 
 
@@ -215,7 +216,8 @@ def test_small_swd_files_that_would_take_all_memory_or_time_are_refused(tmp_path
 
 def test_small_onnx_files_that_would_take_all_memory_or_time_are_refused(tmp_path):
     warm_up(tmp_path)
-    judged(hostile.big_onnx(tmp_path), read_onnx)
+    # Five thousand additions of constants are one bias.
+    judged(hostile.big_onnx(tmp_path), read_onnx, taken=("shifts",))
 
 
 def test_damaged_and_lying_npz_files_are_refused_in_one_sentence(tmp_path):
