@@ -134,7 +134,8 @@ def altered(path: Path, place: list, value) -> Path:
 
 
 @pytest.mark.parametrize("place, value, told", [
-    (["schema"], 3, "has schema version 3; this version reads 1 and 2"), (["name"], None, "damaged one: 'name' is missing"),
+    (["schema"], 3, "has schema version 3; this version reads 1 and 2"),
+    (["name"], None, "damaged one: 'name' is missing"),
     (["layers"], {}, "has no list of at most 2,000 layers"), (["layers"], [], "cannot be used: design 'the net' has"),
     (["layers"], [0] * 2001, "has no list of at most 2,000 layers"),
     (["input", "shape"], [], r"impossible shape \(\)"), (["input", "shape"], [3, 0], r"impossible shape \(3, 0\)"),
