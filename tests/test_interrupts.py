@@ -208,6 +208,7 @@ def test_a_simulation_that_is_interrupted_ends_all_that_it_started(project: Path
     assert simulate(project, targets=("c",)).ok
 
 
+@pytest.mark.soak
 def test_a_simulation_that_was_killed_is_in_nobodys_way(project: Path, tmp_path: Path, mark: str):
     process = subprocess.Popen([*RUN, str(project), "--target", "c"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env=environment(slow_gcc(tmp_path, mark)))
