@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import plainly
+import safe_files
 from errors import BadFolder
 from rtl import Stream
 
@@ -15,7 +15,7 @@ CHUNK = 1 << 24
 def read_hex(path: Path, stream: Stream, samples: int) -> np.ndarray:
     """A hex file, one beat a line, as uint8 (samples, bytes): each sample's beats in their order, least significant
     byte first."""
-    text = plainly.read(path)
+    text = safe_files.read(path)
     line, beats = stream.bits // 4 + 1, samples * stream.beats
     if len(text) != beats * line:
         raise BadFolder(f"'{path}' holds {len(text)} bytes; {beats} beats of {stream.bits} bits take {beats * line}")

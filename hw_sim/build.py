@@ -13,11 +13,11 @@ from pathlib import Path
 import processes
 import runtime
 from errors import SimulationError
+from handshake import handshake_of
 from processes import Deadline
 from rtl import Rtl
 from rules import COUNTERS
-from seal import sealed
-from tail import tail_of
+from signature import signed
 from tools import Verilator
 from workspace import Workspace
 
@@ -40,7 +40,7 @@ class Build:
 
 def depth(rtl: Rtl) -> int:
     """Samples that the player's memory holds: half of all vectors, since two processes share them, and the tail."""
-    tail = tail_of(rtl).samples
+    tail = handshake_of(rtl).samples
     wanted = max((rtl.samples + 1) // 2, 1024) + tail
     sample = 8 * (rtl.input.octets + rtl.output.octets)
     return max(min(1 << (wanted - 1).bit_length(), MAX_MEMORY_BITS // sample), 16 + tail)
@@ -65,15 +65,15 @@ def build(rtl: Rtl, verilator: Verilator, work: Workspace, deadline: Deadline, *
                            for layer in rtl.layers for part in parts)
     key = _key(rtl, verilator, [*args, *OPTIMISE, control, *map(str, defines.items()), str(waves)])
     work.take(target)
-    if not rebuild and _read(target / "key") == sealed(key, target / "bench") != "":
-        return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, True)
+    if not rebuild and _read(target / "key") == signed(key, target / "bench") != "":
+        return Build(target, words - handshake_of(rtl).samples, time.perf_counter() - start, True)
     work.fresh(target)
     (target / "public.vlt").write_text(control)
     cache = _cache(verilator, waves, deadline)
     _run(rtl, verilator, target, args, defines, waves, jobs, cache, deadline)
     runtime.keep(cache, target)
-    (target / "key").write_text(sealed(key, target / "bench"))
-    return Build(target, words - tail_of(rtl).samples, time.perf_counter() - start, False)
+    (target / "key").write_text(signed(key, target / "bench"))
+    return Build(target, words - handshake_of(rtl).samples, time.perf_counter() - start, False)
 
 
 def _run(rtl: Rtl, verilator: Verilator, target: Path, args: list[str], defines: dict[str, object],

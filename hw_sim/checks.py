@@ -11,12 +11,12 @@ import numpy as np
 from beats import read_hex, write_hex
 from build import Build
 from compare import of_beats
+from handshake import MARGIN, RESETS, Handshake, handshake_of
 from launch import Running
 from processes import Deadline
 from results import Check, shares
 from rtl import Rtl
 from rules import ENOUGH, broken, idle
-from tail import MARGIN, RESETS, Tail, tail_of
 from workspace import Workspace
 
 SETTLED = 8
@@ -66,7 +66,7 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
     size = min(built.depth, -(-len(inputs) // processes))
     begins = range(0, len(inputs), size)
-    tail = None if stalls else tail_of(rtl)
+    tail = None if stalls else handshake_of(rtl)
     again = np.random.default_rng(seed % 2**63).integers(0, len(inputs), tail.samples if tail else 0)
     parts = [Part(i, min(i + size, len(inputs)), again if i == begins[-1] else again[:0]) for i in begins]
     place = work.fresh(built.folder / ("stalled" if stalls else "played"))
@@ -109,7 +109,7 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     return checks
 
 
-def _arguments(rtl: Rtl, part: Part, tail: Tail | None, stalls: bool, seed: int) -> list[str]:
+def _arguments(rtl: Rtl, part: Part, tail: Handshake | None, stalls: bool, seed: int) -> list[str]:
     args = ["+play", f"+samples={part.samples + len(part.tail)}", f"+drain={rtl.latency + 64}",
             f"+settle={rtl.schedule.settle + SETTLED}", f"+patience={20 * rtl.latency + 10_000}",
             f"+stall_seed={seed % 2**30 * 2 + 1}", "+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
@@ -163,7 +163,7 @@ def _faults(rtl: Rtl, counts: list[dict[str, Any]], parts: list[Part]) -> list[s
     return found
 
 
-def _tested(rtl: Rtl, tail: Tail, count: dict[str, Any]) -> list[str]:
+def _tested(rtl: Rtl, tail: Handshake, count: dict[str, Any]) -> list[str]:
     """Faults of the bench: kinds of stalls that it did not make, unless the network hung before. And of a network whose
     first output comes at another time with tready low than with tready high."""
     if count["hung"]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plainly
+import safe_files
 from errors import BadFolder
 
 SCHEMA = 3
@@ -93,7 +93,7 @@ def load(folder: Path) -> Manifest:
     if not path.is_file():
         raise BadFolder(f"'{folder}' has no manifest.json; give the folder that shiftwright generated")
     try:
-        text = plainly.read(path, MAX_TEXT).decode("utf-8")
+        text = safe_files.read(path, MAX_TEXT).decode("utf-8")
         data = json.loads(text, parse_constant=_number, parse_float=_number)
         json.dumps(data, ensure_ascii=False).encode()  # half a surrogate is no character, and cannot be printed
         if not isinstance(data, dict):
@@ -107,7 +107,7 @@ def load(folder: Path) -> Manifest:
     except (KeyError, TypeError, AttributeError) as error:
         raise BadFolder(f"'{path}' is damaged: {type(error).__name__} at {_shown(error)}") from error
     for place in sorted({name.split("/")[0] for name in found.files}):
-        for _ in plainly.walk(folder / place) if (folder / place).is_dir() else ():
+        for _ in safe_files.walk(folder / place) if (folder / place).is_dir() else ():
             pass  # a link anywhere in the folders that we use is refused
     return found
 
@@ -167,12 +167,12 @@ def _inside(folder: Path, name: Any) -> Path:
         raise BadFolder(f"the manifest names the file {ascii(name)[:60]}, which is no plain relative path")
     if ".." in name.split("/"):
         raise BadFolder(f"the manifest names the file '{name[:60]}', which lies outside the folder")
-    plainly.check(folder, folder / name)
+    safe_files.check(folder, folder / name)
     return folder / name
 
 
 def _digest(path: Path) -> str | None:
     try:
-        return hashlib.sha256(plainly.read(path)).hexdigest()
+        return hashlib.sha256(safe_files.read(path)).hexdigest()
     except BadFolder:
         return None

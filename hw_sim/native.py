@@ -15,13 +15,13 @@ from pathlib import Path
 
 import npy
 import numpy as np
-import plainly
 import processes
+import safe_files
 from errors import BadFolder, NoTool, SimulationError
 from manifest import LayerInfo, Manifest, Port
 from processes import SPARE_BYTES, Deadline
 from results import Check, Mismatch, shares
-from seal import sealed
+from signature import signed
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def build(path: Path, command: list[str], depends: list[Path], deadline: Deadlin
     start = time.perf_counter()
     key = _key(command, depends, deadline)
     note = path.with_name(path.name + ".key")
-    if not rebuild and path.is_file() and _text(note) == sealed(key, path) != "":
+    if not rebuild and path.is_file() and _text(note) == signed(key, path) != "":
         return Built(path, time.perf_counter() - start, True)
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in (note, path):
@@ -75,7 +75,7 @@ def build(path: Path, command: list[str], depends: list[Path], deadline: Deadlin
             [line for line in said if "ld: " in line]
         raise SimulationError(f"{Path(command[0]).name} could not build {path.name}: "
                               f"{lines[0].strip() if lines else f'exit code {told.returncode}'} (see {log})")
-    note.write_text(sealed(key, path))
+    note.write_text(signed(key, path))
     return Built(path, time.perf_counter() - start, False)
 
 
@@ -168,5 +168,5 @@ def _key(command: list[str], depends: list[Path], deadline: Deadline) -> str:
     digest = hashlib.sha256("\0".join(command).encode())
     digest.update(processes.run([command[0], "--version"], deadline).stdout)
     for path in depends:
-        digest.update(b"\0" + plainly.read(path))
+        digest.update(b"\0" + safe_files.read(path))
     return digest.hexdigest()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-import plainly
+import safe_files
 from errors import BadFolder
 
 MAGIC = b"\x93NUMPY\x01\x00"
@@ -20,7 +20,7 @@ MAX_HEADER = 1 << 10
 def read(path: Path, kind: np.dtype, samples: int, elements: int) -> np.ndarray:
     """Integers of type `kind` (samples, elements); BadFolder for a file that holds anything else."""
     size = samples * elements * kind.itemsize
-    data = plainly.read(path, size + PREFIX + MAX_HEADER)
+    data = safe_files.read(path, size + PREFIX + MAX_HEADER)
     length = int.from_bytes(data[len(MAGIC):PREFIX], "little")
     header = HEADER.fullmatch(data[PREFIX:PREFIX + length]) if data.startswith(MAGIC) and length < MAX_HEADER else None
     if header is None:

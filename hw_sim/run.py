@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
-import plainly  # noqa: E402
 import processes  # noqa: E402
+import safe_files  # noqa: E402
 from errors import SimulationError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _claimed(path: Path, manifest: Manifest, work: Workspace) -> Path:
         if around is not None:
             inner = path.relative_to(around)
             path = manifest.folder / inner
-            plainly.check(manifest.folder, path)
+            safe_files.check(manifest.folder, path)
             if inner.parts[0] == "build":
                 return work.file(path)
             if ".." in inner.parts or str(inner) in {*manifest.files, "manifest.json"}:

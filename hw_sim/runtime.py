@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from seal import cache
+from signature import cache
 
 OBJECTS = ("verilated", "verilated_vpi", "verilated_timing", "verilated_threads", "verilated_random",
            "verilated_dpi", "verilated_vcd_c")

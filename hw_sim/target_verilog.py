@@ -28,11 +28,11 @@ def lint(manifest: Manifest, deadline: Deadline) -> str:
 
 def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Build the simulation, play the vectors, stream a part of them, and find the layer at fault."""
-    from agree import altered, blame_vectors, disagreements
     from axi import stream
     from build import build
     from checks import load, play
     from diagnose import diagnose
+    from vector_files import altered, blame_vectors, disagreements
 
     work, deadline = args.work, args.deadline
     verilator = tools.require(deadline)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import plainly
+import safe_files
 from errors import BadFolder, SimulationError
 from processes import Deadline
 
@@ -32,9 +32,9 @@ class Workspace:
 
     def take(self, path: Path) -> Path:
         """A folder in build/ to work in: made where it is missing. BadFolder where it holds what no run made."""
-        plainly.check(self.folder.parent, path)
+        safe_files.check(self.folder.parent, path)
         name = f"{path.relative_to(self.folder)}/"
-        for file in plainly.walk(path):
+        for file in safe_files.walk(path):
             self._check(file)
         self._busy.add(name)
         self._write(self._known | self._busy)  # ahead of the work, so that it is ours even if we are killed
@@ -50,7 +50,7 @@ class Workspace:
 
     def file(self, path: Path) -> Path:
         """A file in build/ that is about to be written; it is no longer there. BadFolder where no run made it."""
-        plainly.check(self.folder.parent, path)
+        safe_files.check(self.folder.parent, path)
         if os.path.lexists(path):
             self._check(path)
             path.unlink()
@@ -62,7 +62,7 @@ class Workspace:
     def settle(self) -> None:
         """Put the files of the folders that were worked in on the list."""
         for name in self._busy:
-            for file in plainly.walk(self.folder / name):
+            for file in safe_files.walk(self.folder / name):
                 self._known.add(str(file.relative_to(self.folder)))
         self._busy.clear()
         self._known = {name for name in self._known if not name.endswith("/") and (self.folder / name).is_file()}
@@ -71,7 +71,7 @@ class Workspace:
     def clean(self) -> list[str]:
         """Remove all that runs made, and build/ itself where nothing else is in it; the names of what stays."""
         left = []
-        for file in plainly.walk(self.folder):
+        for file in safe_files.walk(self.folder):
             if self._made(file):
                 file.unlink()
             elif file.name not in (RECORD, LOCK) or file.parent != self.folder:
@@ -113,7 +113,7 @@ def opened(project: Path, deadline: Deadline, say: Callable[[str], None]) -> Ite
     folder = project / "build"
     handle = _locked(folder, deadline, say)
     try:
-        for _ in plainly.walk(folder):
+        for _ in safe_files.walk(folder):
             pass  # a link anywhere in it is refused
         work = Workspace(folder)
         try:
@@ -149,7 +149,7 @@ def _locked(folder: Path, deadline: Deadline, say: Callable[[str], None]) -> int
 
 def _open(folder: Path) -> int:
     path = folder / LOCK
-    plainly.check(folder.parent, path)
+    safe_files.check(folder.parent, path)
     if folder.exists() and not folder.is_dir():
         raise BadFolder(f"'{folder}' is no folder; move it away")
     try:
@@ -175,7 +175,7 @@ def _recorded(folder: Path) -> set[str]:
     if not os.path.lexists(path):
         return {LOCK, RECORD}
     try:
-        names = plainly.read(path, MAX_RECORD).decode(errors="surrogateescape").split("\n")
+        names = safe_files.read(path, MAX_RECORD).decode(errors="surrogateescape").split("\n")
     except BadFolder as error:
         raise BadFolder(f"{error}; remove it, and what else simulations left in '{folder}'") from error
     # A stranger's list may name what is not in the folder.

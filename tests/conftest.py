@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole import (  # noqa: F401 - hooks of this run
+from required_tools import (  # noqa: F401 - hooks of this run
     pytest_collection_modifyitems,
     pytest_sessionfinish,
     pytest_terminal_summary,

@@ -6,20 +6,20 @@ import os
 import shutil
 from pathlib import Path
 
-import agree
 import beats
 import checks
 import compare
 import errors
+import handshake
 import manifest
 import native
 import numpy as np
-import plainly
 import pytest
 import results
 import rtl
 import rules
-import tail
+import safe_files
+import vector_files
 from bench_project import INPUTS, MIDDLE, OUTPUTS, SETS, described, loaded, npy, parsed, write
 from npy import read as read_npy
 from printable import printable
@@ -130,40 +130,40 @@ def test_a_link_anywhere_in_the_folders_that_are_used_is_refused(tmp_path: Path)
 def test_a_path_is_checked_link_by_link(tmp_path: Path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_text("x")
-    plainly.check(tmp_path, tmp_path / "a" / "b" / "file")
-    plainly.check(tmp_path, tmp_path / "a" / "none" / "file")
+    safe_files.check(tmp_path, tmp_path / "a" / "b" / "file")
+    safe_files.check(tmp_path, tmp_path / "a" / "none" / "file")
     shutil.move(tmp_path / "a", tmp_path / "c")
     (tmp_path / "a").symlink_to(tmp_path / "c")
     with refused(r"/a' is a link"):
-        plainly.check(tmp_path, tmp_path / "a" / "b" / "file")
+        safe_files.check(tmp_path, tmp_path / "a" / "b" / "file")
 
 
 def test_files_are_walked_in_order(tmp_path: Path):
     for name in ("b/2", "b/1", "a", "c/d/e"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    assert [str(p.relative_to(tmp_path)) for p in plainly.walk(tmp_path)] == ["a", "b/1", "b/2", "c/d/e"]
-    assert list(plainly.walk(tmp_path / "none")) == []
+    assert [str(p.relative_to(tmp_path)) for p in safe_files.walk(tmp_path)] == ["a", "b/1", "b/2", "c/d/e"]
+    assert list(safe_files.walk(tmp_path / "none")) == []
     with refused("/a' cannot be read: Not a directory"):
-        list(plainly.walk(tmp_path / "a"))
+        list(safe_files.walk(tmp_path / "a"))
 
 
 def test_a_file_is_read_whole_or_refused(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"12345")
-    assert plainly.read(tmp_path / "a") == plainly.read(tmp_path / "a", 5) == b"12345"
+    assert safe_files.read(tmp_path / "a") == safe_files.read(tmp_path / "a", 5) == b"12345"
     with refused("holds 5 bytes; 4 is the most supported"):
-        plainly.read(tmp_path / "a", 4)
+        safe_files.read(tmp_path / "a", 4)
     (tmp_path / "link").symlink_to("a")
     with refused("link' cannot be read: it is a link"):
-        plainly.read(tmp_path / "link")
+        safe_files.read(tmp_path / "link")
     with refused("none' cannot be read: No such file"):
-        plainly.read(tmp_path / "none")
+        safe_files.read(tmp_path / "none")
     with refused("cannot be read: it is no plain file"):
-        plainly.read(tmp_path)
+        safe_files.read(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with refused("cannot be read: it is no plain file"):
-        plainly.read(tmp_path / "pipe")
-    assert plainly.MAX_FILE == 16 << 30
+        safe_files.read(tmp_path / "pipe")
+    assert safe_files.MAX_FILE == 16 << 30
 
 
 def test_what_moves_a_cursor_is_a_question_mark():
@@ -371,10 +371,10 @@ def test_a_negative_word_is_told_by_its_bits():
 def test_vectors_of_which_both_files_agree_have_no_fault(tmp_path: Path):
     found = loaded(tmp_path)
     read = rtl.parse(found)
-    assert agree.disagreements(found, read, checks.load(read, None), native.load(found)) == \
+    assert vector_files.disagreements(found, read, checks.load(read, None), native.load(found)) == \
         {"edges": (), "random": ()}
-    assert agree.altered(found, list(found.files)) == []
-    assert agree.blame_vectors(found, "edges", {"edges": (), "random": ()}) is None
+    assert vector_files.altered(found, list(found.files)) == []
+    assert vector_files.blame_vectors(found, "edges", {"edges": (), "random": ()}) is None
 
 
 @pytest.mark.parametrize("file, told", [
@@ -387,12 +387,12 @@ def test_vectors_that_disagree_are_told_and_blamed(tmp_path: Path, file, told):
     path = tmp_path / "vectors" / file
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     read = rtl.parse(found)
-    said = agree.disagreements(found, read, checks.load(read, None), native.load(found))
+    said = vector_files.disagreements(found, read, checks.load(read, None), native.load(found))
     assert said == {"edges": (), "random": (told,)}
-    assert agree.altered(found, ["vectors/edges_in.npy", f"vectors/{file}"]) == [f"vectors/{file}"]
-    assert agree.blame_vectors(found, "edges", said) is None
+    assert vector_files.altered(found, ["vectors/edges_in.npy", f"vectors/{file}"]) == [f"vectors/{file}"]
+    assert vector_files.blame_vectors(found, "edges", said) is None
     for name in ("random", "all"):
-        blame = agree.blame_vectors(found, name, said)
+        blame = vector_files.blame_vectors(found, name, said)
         assert blame == results.Diagnosis(None, "the vectors are at fault, no layer is blamed: "
                                           f"vectors/{file} differs from what was generated", {})
 
@@ -400,10 +400,10 @@ def test_vectors_that_disagree_are_told_and_blamed(tmp_path: Path, file, told):
 def test_vectors_whose_digests_are_right_but_that_disagree_are_blamed_by_that(tmp_path: Path):
     found = loaded(tmp_path)
     said = {"edges": ("one", "two"), "random": ("three",)}
-    assert agree.blame_vectors(found, "all", said).note.endswith("blamed: one; two; three")
-    assert agree.blame_vectors(found, "edges", said).note.endswith("blamed: one; two")
+    assert vector_files.blame_vectors(found, "all", said).note.endswith("blamed: one; two; three")
+    assert vector_files.blame_vectors(found, "edges", said).note.endswith("blamed: one; two")
     (tmp_path / "vectors" / "edges_out.hex").unlink()
-    assert agree.altered(found, ["vectors/edges_out.hex", "rtl/net.v"]) == ["vectors/edges_out.hex"]
+    assert vector_files.altered(found, ["vectors/edges_out.hex", "rtl/net.v"]) == ["vectors/edges_out.hex"]
 
 
 # Rules.
@@ -448,8 +448,8 @@ def network(latency: int, interval: int, beats_in: int = 1, beats_out: int = 1, 
     (network(136, 1, 8), 4 * 64 + 25, 64, 200), (network(136, 1, 1, 80), 4 * 50 + 3, 50, 200),
     (network(1 << 20, 1), 4 * 64 + (1 << 14), 64, (1 << 20) + 64)])
 def test_the_tail_is_as_long_as_the_network_wants_it(made, samples, quarter, full):
-    found = tail.tail_of(made)
-    assert found == tail.Tail(samples, quarter, full)
+    found = handshake.handshake_of(made)
+    assert found == handshake.Handshake(samples, quarter, full)
     assert found.args == [f"+tail={samples}", f"+quarter={quarter}", f"+full={full}", "+resets=3"]
 
 

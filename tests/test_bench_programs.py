@@ -20,7 +20,7 @@ import numpy as np
 import processes
 import pytest
 import runtime
-import seal
+import signature
 import target_c
 import target_hls
 import target_hls4ml
@@ -171,42 +171,42 @@ def test_a_tool_that_is_missing_is_named_with_its_package(monkeypatch):
 def test_a_seal_is_of_the_key_the_file_and_the_user(tmp_path: Path, cache, monkeypatch):
     made = tmp_path / "made"
     made.write_text("program")
-    found = seal.sealed("key", made)
-    assert len(found) == 64 and seal.sealed("key", made) == found != seal.sealed("other", made)
-    assert (cache / "seal").stat().st_size == 32 and (cache / "seal").stat().st_mode & 0o777 == 0o600
+    found = signature.signed("key", made)
+    assert len(found) == 64 and signature.signed("key", made) == found != signature.signed("other", made)
+    assert (cache / "signing-key").stat().st_size == 32 and (cache / "signing-key").stat().st_mode & 0o777 == 0o600
     made.write_text("another")
-    assert seal.sealed("key", made) not in ("", found)
+    assert signature.signed("key", made) not in ("", found)
     made.write_text("program")
-    (cache / "seal").unlink()
-    assert seal.sealed("key", made) != found and seal.sealed("key", tmp_path / "none") == ""
-    (cache / "seal").write_bytes(b"short")
-    assert len(seal.sealed("key", made)) == 64 and (cache / "seal").stat().st_size == 32
-    assert not list(cache.glob(".seal.*"))
+    (cache / "signing-key").unlink()
+    assert signature.signed("key", made) != found and signature.signed("key", tmp_path / "none") == ""
+    (cache / "signing-key").write_bytes(b"short")
+    assert len(signature.signed("key", made)) == 64 and (cache / "signing-key").stat().st_size == 32
+    assert not list(cache.glob(".signing-key.*"))
 
 
 def test_what_others_can_write_or_read_is_no_cache(tmp_path: Path, cache, monkeypatch):
     made = tmp_path / "made"
     made.write_text("program")
-    assert seal.cache() == cache
-    seal.sealed("key", made)
-    (cache / "seal").chmod(0o640)
-    assert seal.sealed("key", made) == ""
-    (cache / "seal").chmod(0o600)
+    assert signature.cache() == cache
+    signature.signed("key", made)
+    (cache / "signing-key").chmod(0o640)
+    assert signature.signed("key", made) == ""
+    (cache / "signing-key").chmod(0o600)
     for mode in (0o770, 0o707):
         cache.chmod(mode)
-        assert seal.cache() is None and seal.sealed("key", made) == "" and runtime.folder("x") is None
+        assert signature.cache() is None and signature.signed("key", made) == "" and runtime.folder("x") is None
     cache.chmod(0o755)
-    assert seal.sealed("key", made) != ""
-    monkeypatch.setattr(seal.os, "getuid", lambda: 12345)
-    assert seal.cache() is None
+    assert signature.signed("key", made) != ""
+    monkeypatch.setattr(signature.os, "getuid", lambda: 12345)
+    assert signature.cache() is None
     monkeypatch.setenv("XDG_CACHE_HOME", str(made))
-    assert seal.cache() is None
+    assert signature.cache() is None
 
 
 def test_without_a_name_for_it_the_cache_is_in_the_home(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert seal.cache() == tmp_path / ".cache" / "shiftwright"
+    assert signature.cache() == tmp_path / ".cache" / "shiftwright"
 
 
 def test_objects_are_kept_whole_or_not_at_all(tmp_path: Path, cache):

@@ -162,7 +162,7 @@ COUNTS = {**dict.fromkeys(rules.COUNTERS, 0), "in_flight": 3, "after_valid": 128
 def test_a_player_that_does_not_stall_is_found_out(name):
     stream = rtl.Stream(3, 3, 1, 5, True, 16)
     network = rtl.Rtl(Path(), "t", (), stream, stream, False, rtl.Schedule((2,), 1, 1, True, 0), (), (), 1)
-    tail = checks.tail_of(network)
+    tail = checks.handshake_of(network)
     assert checks._tested(network, tail, COUNTS) == []
     told = checks._tested(network, tail, {**COUNTS, name: 0})
     assert len(told) == 1 and "the bench did not test what it is to test" in told[0]

@@ -11,7 +11,7 @@ from toolkit.capture import capture
 from toolkit.errors import InputError
 
 
-def settled(model: nn.Module) -> nn.Module:
+def in_eval_mode(model: nn.Module) -> nn.Module:
     """In eval mode, with BatchNorm statistics that are not the trivial ones."""
     torch.manual_seed(1)
     for module in model.modules():
@@ -25,7 +25,7 @@ def settled(model: nn.Module) -> nn.Module:
 
 def captured(model: nn.Module, shape: tuple[int, ...], tolerance: float = 1e-9) -> list[str]:
     """The kinds of layers that `model` became, checked to be the same function in float64."""
-    graph = capture(settled(model), shape)
+    graph = capture(in_eval_mode(model), shape)
     x = torch.randn(7, *shape, dtype=torch.float64)
     with torch.no_grad():
         assert torch.allclose(graph.double()(x), model.double()(x), rtol=0, atol=tolerance)
@@ -150,7 +150,7 @@ def test_what_has_no_hardware_is_refused_with_its_place_and_a_way_out(layer, sai
 
 
 def test_an_export_taken_to_pieces_is_captured():
-    made = settled(nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2),
+    made = in_eval_mode(nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2),
                                  nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2)))
     whole = torch.export.export(made, (torch.zeros(2, 2, 8),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     x = torch.randn(5, 2, 8)

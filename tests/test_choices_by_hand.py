@@ -46,7 +46,7 @@ def swept(*rows: Row) -> Sweep:
 def test_recommendations_say_the_figures_of_their_rows():
     found = swept(row("a", 100, 1.5), row("a+trained", 110, 0.25), row("b", 300, 4.0, hardware=True),
                   row("b+trained", 200, 0.5, hardware=True), row("c", 50, 1.0, kind="combination"),
-                  row("s", 400, 3.0), row("s_alone", 400, 5.0))
+                  row("s", 400, 3.0), row("s_no_teacher", 400, 5.0))
     assert "\n".join(choices.recommendations(found)) == """\
 Fewest bytes within 2 points: c (scheme of c): 50 B, 20.0 times smaller; accuracy drop +1.50 points.
 For hardware: b+trained (200 B, 1,234 non-zero weights; accuracy drop +1.00 points); its design is b+trained.json.

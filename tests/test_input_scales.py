@@ -15,7 +15,8 @@ from toolkit.api import Data, Settings, compress, generate
 from toolkit.capture.capture import capture
 from toolkit.compress import Compressed
 from toolkit.compress.artifact import load, save
-from toolkit.compress.inputs import own_exponents, usual
+from toolkit.compress.data import without_outliers
+from toolkit.compress.input_exponents import with_input_exponents
 from toolkit.compress.quantise import Widths
 from toolkit.design import Design
 from toolkit.errors import InputError
@@ -127,26 +128,26 @@ def test_features_of_like_scale_keep_one_exponent():
     x = np.random.default_rng(0).normal(size=(300, 6)).astype("f4") * np.array([1, 1.5, 2, 3, 1, 0], "f4")
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     graph = capture(network, (6,))
-    assert own_exponents(graph, x) is graph and graph.meta["notes"] == []
+    assert with_input_exponents(graph, x) is graph and graph.meta["notes"] == []
 
 
 def test_a_scaled_graph_computes_what_the_graph_computed_and_is_scaled_once():
     network, x = NETWORKS["a pool before a grouped Conv"]()
     graph = capture(network.eval(), x.shape[1:])
-    scaled = own_exponents(graph, x)
-    assert scaled is not graph and own_exponents(scaled, x) is scaled
+    scaled = with_input_exponents(graph, x)
+    assert scaled is not graph and with_input_exponents(scaled, x) is scaled
     assert torch.equal(scaled(torch.from_numpy(x)), graph(torch.from_numpy(x))), "powers of two round nothing"
 
 
 def test_one_outlier_sets_no_range():
     x = np.random.default_rng(0).uniform(-1, 1, (1000, 8)).astype("f4")
     x[5, 0] = 1e4
-    assert len(usual(x)) == 999
+    assert len(without_outliers(x)) == 999
     network = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     found = compress(network, Data.of(x, None, x[100:], x_val=x[100:200]), "int:8", Settings(epochs=0))
     assert found.design.input.format.frac >= 7 and largest(found, network) < 0.02
     tail = np.random.default_rng(0).standard_t(3, (1000, 8))
-    assert len(usual(tail)) == 1000, "a heavy tail is no outlier"
+    assert len(without_outliers(tail)) == 1000, "a heavy tail is no outlier"
 
 
 def test_exponents_are_in_the_file_the_project_and_the_artifact(tmp_path: Path):

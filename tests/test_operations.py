@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from test_capture_images import settled
+from test_capture_images import in_eval_mode
 from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune, weight_norm
@@ -120,7 +120,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 @cache
 def pair(name: str) -> tuple[nn.Module, fx.GraphModule]:
     torch.manual_seed(0)
-    net = settled(NETWORKS[name]())
+    net = in_eval_mode(NETWORKS[name]())
     return net, capture(net, net.shape)  # type: ignore[arg-type]
 
 
@@ -169,7 +169,7 @@ def test_dead_channels_go_without_moving_an_output(name):
 
 def test_a_compiled_model_in_training_mode_is_taken_as_it_is_used():
     inner = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU())
-    settled(inner).train()
+    in_eval_mode(inner).train()
     net = torch.compile(nn.Sequential(torch.compile(inner), nn.Linear(8, 3)))
     graph = capture(net, VECTOR)
     assert any("training mode" in note for note in graph.meta["notes"]) and inner.training

@@ -318,9 +318,9 @@ def test_a_sweep_that_nobody_chose_has_every_row_and_students_alone(tmp_path):
     found = compress_all(plain(6, 60, 30, 4), blobs(count=80), tmp_path / "o", settings=QUICK)
     names = {row.name for row in found.rows}
     students = {f"student_{share}" for share in (0.25, 0.1, 0.05)}
-    assert set(DEFAULT) <= names and {name for name in DEFAULT if f"{name}_alone" in names} <= students
+    assert set(DEFAULT) <= names and {name for name in DEFAULT if f"{name}_no_teacher" in names} <= students
     assert {row.name for row in found.rows if row.name.startswith("student") and row.error is None} >= {
-        "student_0.25", "student_0.25_alone", "student_0.1+log2_4bit"}
+        "student_0.25", "student_0.25_no_teacher", "student_0.1+log2_4bit"}
     assert "COMBINATIONS" in report.text(found)
     assert report.to_json(found)["best"]["combination"] in COMBINATIONS
 
@@ -339,7 +339,7 @@ def test_a_student_alone_differs_from_the_student_in_its_teacher_only(tmp_path, 
     found = compress_all(plain(6, 40, 4), blobs(), tmp_path / "o", schemes=["distill:0.3"], reference=False,
                          settings=Settings(epochs=1, tuning=2))
     assert [(row.name, row.scheme, row.category) for row in found.rows] == [
-        ("distill:0.3", "distill:0.3", "distillation"), ("distill:0.3_alone", "distill:0.3,mix=0", "distillation")]
+        ("distill:0.3", "distill:0.3", "distillation"), ("distill:0.3_no_teacher", "distill:0.3,mix=0", "distillation")]
     assert found.rows[0].step.parameters == found.rows[1].step.parameters
     firsts = [one for one in seen if one[0] == seen[0][0]]
     assert len(firsts) == 2 and firsts[0][1:3] == firsts[1][1:3]

@@ -15,6 +15,7 @@ STOPPING = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 _received: list[int] = []
 _left: list[str] = []
+_starting: list[bool] = []
 
 
 def listen() -> None:
@@ -56,9 +57,6 @@ def started(command: Sequence[str], end: Callable[[subprocess.Popen[bytes]], Non
         yield process
     finally:
         end(process)
-
-
-_starting: list[bool] = []
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

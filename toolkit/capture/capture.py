@@ -11,10 +11,10 @@ from torch import fx, nn
 
 from toolkit.capture import images, operations
 from toolkit.capture.builder import Builder, Unsupported
+from toolkit.capture.eval_mode import in_eval_mode
 from toolkit.capture.fold import fold_batch_norms
 from toolkit.capture.onnx import OnnxModule, QuantisedModel
 from toolkit.capture.program import Program
-from toolkit.capture.settled import settled
 from toolkit.errors import InputError
 
 Source = nn.Module | torch.export.ExportedProgram | Program
@@ -36,7 +36,7 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
         return copy.deepcopy(model)
     notes: tuple[str, ...] = ()
     if isinstance(model, nn.Module):
-        model, notes = settled(model)
+        model, notes = in_eval_mode(model)
         if isinstance(model, OnnxModule):
             notes = tuple(model.notes)
         model = _exported(model, sample_shape)

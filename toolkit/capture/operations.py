@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from toolkit.capture import affine, images, moving, pointwise
+from toolkit.capture import affine, images, indexing, pointwise
 from toolkit.capture.builder import ADVICE, Builder, Handler, argument, operation
 
 
@@ -143,7 +143,7 @@ def _item(b: Builder, node: fx.Node, name: str) -> None:
     """The first of an operation's several results, as a decomposed BatchNorm or MaxPool gives them."""
     source: Any = node.args[0]
     if source in b.parts:
-        moving.item(b, node, source, argument(node, 1, "index"))
+        indexing.item(b, node, source, argument(node, 1, "index"))
         return
     if argument(node, 1, "index") != 0:
         if not node.users:
@@ -175,7 +175,7 @@ WHY_NOT = {
                     "activations are ReLU and its kin"),
 }
 HANDLERS: dict[str, Handler] = {
-    **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **moving.HANDLERS,
+    **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from toolkit.capture.moving import SEVERAL
+from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.errors import InputError
 from toolkit.limits import MAX_LAYERS, Budget

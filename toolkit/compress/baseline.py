@@ -11,7 +11,7 @@ from torch import fx
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
-from toolkit.compress.inputs import own_exponents, usual
+from toolkit.compress.input_exponents import with_input_exponents
 from toolkit.compress.measures import Measure, Measured
 from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
 from toolkit.compress.quantise import Widths
@@ -80,7 +80,7 @@ class Baselines:
         self.settings, self.test = settings, test
         self.data = data.arranged(model)
         captured, self.argmax = without_argmax(capture(model, self.data.sample_shape))
-        self.original = own_exponents(captured, usual(self.data.calibration(CALIBRATION)))
+        self.original = with_input_exponents(captured, self.data.calibration(CALIBRATION))
         outputs = evaluate(self.original, self.data.x_val[:2])
         if not np.isfinite(outputs).all():
             raise InputError("the model's outputs are not finite on the validation samples")

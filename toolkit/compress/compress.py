@@ -14,14 +14,13 @@ from toolkit.compress.baseline import CALIBRATION, Baselines, Settings, train_by
 from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
 from toolkit.compress.distil import distilling, settle, student
-from toolkit.compress.doubts import doubts
-from toolkit.compress.inputs import usual
 from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
 from toolkit.compress.measures import Step
 from toolkit.compress.minifloat import Minifloat
 from toolkit.compress.product import WEIGHTED
 from toolkit.compress.prune import prune
+from toolkit.compress.quantisation_warnings import quantisation_warnings
 from toolkit.compress.quantise import quantise
 from toolkit.compress.scheme import (
     Coded,
@@ -89,7 +88,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     settings.overrides.check(original.meta["paths"])
     if scheme.quantise is not None:
         # Whatever no hardware can be made of is refused before hours of training.
-        probe = torch.from_numpy(usual(data.calibration(PROBE)))
+        probe = torch.from_numpy(data.calibration(PROBE))
         lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
                        overrides=settings.overrides), name)
     chain = _Chain(baselines, settings)
@@ -99,7 +98,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     if scheme.quantise is not None:
         design = lower(chain.graph, name, argmax=argmax)
         prove(chain.graph, design, data, argmax, test=baselines.test)
-    notes = (*original.meta["notes"], *data.notes, *chain.doubts)
+    notes = (*original.meta["notes"], *data.notes, *chain.warnings)
     steps, baseline = chain.judged()
     return Compressed(scheme, original, chain.graph.float(), design, argmax, steps, baseline, notes, data)
 
@@ -113,7 +112,7 @@ class _Chain:
         self.graph, self.epochs = copy.deepcopy(self.original), 0
         self.loss = own_loss(settings.loss)
         self.measured = [baselines.trained(0)]
-        self.doubts: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         """What is odd about the quantised network, as sentences."""
         self.keep = settings.overrides.kept(self.original.meta["paths"])
         self.ratios = settings.overrides.ratios(self.original.meta["paths"])
@@ -135,7 +134,7 @@ class _Chain:
                 # What training by labels makes of a network need not be near what it was.
                 free = bool(settings.epochs) and (self.data.y_train is not None or settings.loss is not None
                                                   or settings.trainer is not None)
-                self.doubts = doubts(real, self.graph, self.data, step, settings, free=free)
+                self.warnings = quantisation_warnings(real, self.graph, self.data, step, settings, free=free)
         else:
             cuts = getattr(step, "steps", 1)
             if cuts == 1 or not settings.tuning:
@@ -183,7 +182,7 @@ class _Chain:
 
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
-            samples = torch.from_numpy(usual(self.data.calibration(_enough(self.graph, self.data.x_train))))
+            samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
             return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):

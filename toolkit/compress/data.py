@@ -16,6 +16,11 @@ PER_BYTE = 32
 RANDOM = 2048
 """Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
 RANDOM_ELEMENTS = 1 << 24
+OUTLIER, FEW, ENOUGH = 64.0, 1000, 64
+"""At most one value in FEW (and one in any case) that exceeds OUTLIER times all others is an outlier, of features with
+ENOUGH values that are not 0."""
+MANY = 100
+"""Where more than one sample in MANY holds an outlier, none is one."""
 TASKS = ("classes", "bits", "values")
 FILE_KEYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 HELD_OUT, MOST_HELD_OUT = 0.2, 10_000
@@ -185,8 +190,11 @@ class Data:
         return "none"
 
     def calibration(self, most: int) -> np.ndarray:
-        """At most `most` training samples, in their order: spread evenly over the classes, with at least one
-        of each."""
+        """At most `most` training samples, in their order: spread evenly over the classes, with at least one of each;
+        without those that hold an outlier."""
+        return without_outliers(self._spread(most))
+
+    def _spread(self, most: int) -> np.ndarray:
         count = len(self.x_train)
         if count <= most:
             return self.x_train
@@ -195,6 +203,21 @@ class Data:
             return self.x_train[spread]
         first = np.unique(self.y_train, return_index=True)[1]
         return self.x_train[np.union1d(np.argsort(self.y_train, kind="stable")[spread], first)]
+
+
+def without_outliers(samples: np.ndarray) -> np.ndarray:
+    """The samples (n, *shape) without those that hold an outlier of their feature (of images: channel): one such value
+    would set the range of all others, whatever error is minimised. Outliers saturate in hardware."""
+    rows = samples.reshape(*samples.shape[:2], -1)
+    keep = np.ones(len(rows), bool)
+    for feature in range(rows.shape[1]):
+        size = np.abs(rows[:, feature].astype(np.float64)).max(axis=1)
+        live = np.sort(size[size > 0])
+        if len(live) < ENOUGH:
+            continue
+        bound = OUTLIER * live[-1 - max(len(live) // FEW, 1)]
+        keep &= size <= bound
+    return samples if (~keep).sum() > max(len(rows) // MANY, 1) else samples[keep]
 
 
 def _samples(name: str, values: np.ndarray | None) -> np.ndarray:

@@ -109,7 +109,8 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
                 rows.append(_row(label + suffix, kind, baselines, scheme, settings, folder, name))
             if kind == "distillation" and data.y_train is not None and rows[-1].step is not None \
                     and scheme.without_teacher != scheme:
-                rows.append(_row(f"{label}_alone", kind, baselines, scheme.without_teacher, settings, folder, name))
+                rows.append(_row(f"{label}_no_teacher", kind, baselines, scheme.without_teacher, settings, folder,
+                                 name))
             advance(note=label)
     first, *others = (found.step for found in baselines.all)
     notes = (*baselines.original.meta["notes"], *baselines.data.notes)

@@ -125,7 +125,7 @@ def recommendations(sweep: Sweep) -> list[str]:
         lines.append(f"Training after a step lessened the accuracy drop by {np.mean(gains):.2f} points on average over "
                      f"{len(pairs)} rows, most for {pairs[most][0].name} ({gains[most]:.2f}); the original was trained "
                      "as long.")
-    students = [(r, t) for r in sweep.good for t in sweep.good if t.name == f"{r.name}_alone"]
+    students = [(r, t) for r in sweep.good for t in sweep.good if t.name == f"{r.name}_no_teacher"]
     if students:
         gain = np.mean([shown(alone) - shown(taught) for taught, alone in students])
         lines.append(f"The teacher was worth {gain:+.2f} points of accuracy on average over {len(students)} students, "

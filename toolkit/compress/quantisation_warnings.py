@@ -10,8 +10,7 @@ import torch
 from torch import fx
 
 from toolkit.compress.baseline import Settings
-from toolkit.compress.data import Data
-from toolkit.compress.inputs import usual
+from toolkit.compress.data import Data, without_outliers
 from toolkit.compress.measures import output_format
 from toolkit.compress.quantise import quantise
 from toolkit.compress.scheme import Quantise
@@ -27,14 +26,14 @@ FEWER, FEWER_TRAINED, ENOUGH = 10, 50, 8
 quantised, and after training that is free to leave the float network."""
 
 
-def doubts(real: fx.GraphModule, quantised: fx.GraphModule, data: Data, step: Quantise, settings: Settings, *,
-           free: bool = False) -> tuple[str, ...]:
+def quantisation_warnings(real: fx.GraphModule, quantised: fx.GraphModule, data: Data, step: Quantise,
+                          settings: Settings, *, free: bool = False) -> tuple[str, ...]:
     """What is wrong with a quantised network on validation samples, as sentences; none where nothing is.
 
     `real` is the float network that it was made of. With `free`, training has moved it away from that: then only
     outputs that have collapsed are told.
     """
-    samples = usual(data.x_val[:SAMPLES])
+    samples = without_outliers(data.x_val[:SAMPLES])
     due, found = (evaluate(graph, samples).reshape(len(samples), -1) for graph in (real, quantised))
     error = _error(found, due)
     many, few = len(np.unique(due, axis=0)), len(np.unique(found, axis=0))
@@ -62,7 +61,7 @@ def _error(found: np.ndarray, due: np.ndarray) -> float:
 
 def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings) -> str:
     """The option that mends it, as tried with rounding to nearest: the one with the least error, or all together."""
-    samples = torch.from_numpy(usual(data.calibration(TRIED)))
+    samples = torch.from_numpy(data.calibration(TRIED))
     due = evaluate(real, samples.numpy()).reshape(len(samples), -1)
 
     def tried(one: Quantise, changed: Settings) -> float:

@@ -1,4 +1,4 @@
-"""Which executables in a build/ are this user's own: a seal that a stranger's folder cannot bring along."""
+"""Which executables in a build/ are this user's own: a signature that a stranger's folder cannot bring along."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def cache() -> Path | None:
         return None
 
 
-def sealed(key: str, made: Path) -> str:
-    """The seal of the file `made`, which was built from what `key` stands for; empty where there can be none."""
+def signed(key: str, made: Path) -> str:
+    """The signature of the file `made`, which was built from what `key` stands for; empty where there can be none."""
     secret = _secret()
     if secret is None:
         return ""
@@ -42,10 +42,10 @@ def _secret() -> bytes | None:
     folder = cache()
     if folder is None:
         return None
-    path = folder / "seal"
+    path = folder / "signing-key"
     try:
         if not path.is_file() or path.stat().st_size != SIZE:
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".seal.", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".signing-key.", delete=False) as file:
                 file.write(secrets.token_bytes(SIZE))
             Path(file.name).replace(path)
         found = path.read_bytes()

@@ -22,8 +22,8 @@ import tools
 CONFTEST = f"""
 import sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parent.parent)!r}]
-from whole import *
-from whole import pytest_testnodedown
+from required_tools import *
+from required_tools import pytest_testnodedown
 """
 TESTS = """
 import pytest

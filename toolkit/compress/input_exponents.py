@@ -35,31 +35,11 @@ ERROR, GAIN = 1e-4, 4.0
 times what many cost."""
 ALONE = 1e-2
 """The share of a feature's own variance that must be lost before it is told, where no layer with weights reads it."""
-OUTLIER, FEW, ENOUGH = 64.0, 1000, 64
-"""At most one value in FEW (and one in any case) that exceeds OUTLIER times all others is an outlier, of features with
-ENOUGH values that are not 0."""
-MANY = 100
-"""Where more than one sample in MANY holds an outlier, none is one."""
 KEEPS = (nn.ReLU, nn.ZeroPad1d, nn.ZeroPad2d, nn.Upsample, *POOLS, *MEANS)
 """What hands each feature on in its own units."""
 
 
-def usual(samples: np.ndarray) -> np.ndarray:
-    """The samples (n, *shape) without those that hold an outlier of their feature (of images: channel): one such value
-    would set the range of all others, whatever error is minimised. Outliers saturate in hardware."""
-    rows = samples.reshape(*samples.shape[:2], -1)
-    keep = np.ones(len(rows), bool)
-    for feature in range(rows.shape[1]):
-        size = np.abs(rows[:, feature].astype(np.float64)).max(axis=1)
-        live = np.sort(size[size > 0])
-        if len(live) < ENOUGH:
-            continue
-        bound = OUTLIER * live[-1 - max(len(live) // FEW, 1)]
-        keep &= size <= bound
-    return samples if (~keep).sum() > max(len(rows) // MANY, 1) else samples[keep]
-
-
-def own_exponents(graph: fx.GraphModule, samples: np.ndarray) -> fx.GraphModule:
+def with_input_exponents(graph: fx.GraphModule, samples: np.ndarray) -> fx.GraphModule:
     """A float graph whose input's features have exponents of their own, or the graph itself where one does as well. It
     computes the same of the same inputs. `samples` float32 (n, *shape) are of its training samples.
 

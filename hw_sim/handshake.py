@@ -19,7 +19,7 @@ FILLING = 1 << 14
 
 
 @dataclass(frozen=True)
-class Tail:
+class Handshake:
     """`quarter` samples each for three kinds of stalls, the rest of `samples` to fill the network and drain it; `full`:
     clocks after which nothing can move in it any more."""
 
@@ -32,10 +32,10 @@ class Tail:
         return [f"+tail={self.samples}", f"+quarter={self.quarter}", f"+full={self.full}", f"+resets={RESETS}"]
 
 
-def tail_of(rtl: Rtl) -> Tail:
+def handshake_of(rtl: Rtl) -> Handshake:
     """As long as the network's size wants, and as its speed allows."""
     pace = max(rtl.interval, rtl.input.beats, rtl.output.beats)
     quarter = max(min(MOST, int(CLOCKS / pace)), 1)
     full = rtl.latency + MARGIN
     filling = min(math.ceil(full / pace), FILLING)
-    return Tail(4 * quarter + filling, quarter, full)
+    return Handshake(4 * quarter + filling, quarter, full)

@@ -12,7 +12,7 @@ SWITCHED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """What computes something else while it trains."""
 
 
-def settled(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+def in_eval_mode(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """(module, notes): `model` itself where nothing is to be done but to evaluate it, else a copy without what
     torch.compile wraps around its parts."""
     notes = []

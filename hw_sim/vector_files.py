@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import plainly
+import safe_files
 from beats import of_words
 from checks import Loaded
 from errors import BadFolder
@@ -44,7 +44,7 @@ def altered(manifest: Manifest, names: list[str]) -> list[str]:
     """Those of the files that are not what was generated, or are gone."""
     def digest(name: str) -> str:
         try:
-            return hashlib.sha256(plainly.read(manifest.folder / name)).hexdigest()
+            return hashlib.sha256(safe_files.read(manifest.folder / name)).hexdigest()
         except BadFolder:
             return ""
 
