@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -11,14 +12,16 @@ import pytest
 import torch
 from torch import nn
 
-from toolkit.api import Data, Settings, compress, generate
+from toolkit.api import Data, Options, Settings, compress, generate, simulate
 from toolkit.capture.capture import capture
 from toolkit.compress import Compressed
 from toolkit.compress.artifact import load, save
 from toolkit.compress.data import without_outliers
 from toolkit.compress.input_exponents import with_input_exponents
 from toolkit.compress.quantise import Widths
-from toolkit.design import Design
+from toolkit.design import Clamp, Design, FixedPoint, Requantise, Tensor
+from toolkit.emit.target import Job
+from toolkit.emit.targets import TARGETS
 from toolkit.errors import InputError
 from toolkit.verify import verify
 
@@ -176,6 +179,40 @@ def test_exponents_are_in_the_file_the_project_and_the_artifact(tmp_path: Path):
     header = (tmp_path / "p" / manifest["targets"]["c"]["header"]).read_text()
     assert "_quantise_at(uint32_t index" in header and ", ".join(map(str, exponents)) in header
     assert verify(tmp_path / "p", check=False).ok
+
+
+def test_every_bit_of_the_hardware_of_a_network_with_exponents_is_right(tmp_path: Path):
+    x = unlike()
+    found = compress(nn.Sequential(linear(x, 4), nn.ReLU(), nn.Linear(4, 3)).eval(), Data.of(x), "log2:4",
+                     Settings(epochs=0))
+    assert found.design is not None and any(found.design.input.exponents)
+    generate(found.design, tmp_path / "p", targets=("verilog", "c"), test=found.test_codes[:50], vectors=200)
+    assert simulate(tmp_path / "p").ok
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)], ids=["features", "channels"])
+def test_the_c_header_gives_the_codes_that_the_design_gives(shape: tuple[int, ...], tmp_path: Path):
+    source = Tensor("x", shape, FixedPoint(True, 8, 3), (0, -7, 12))
+    design = Design("scaled", source, (Clamp("c", ("x",), Requantise.to(FixedPoint(True, 8, 0))),))
+    for name, data in TARGETS["c"](Job(design, Options())).files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    values = np.random.default_rng(0).normal(size=(50, *shape)).astype("f4") * np.ldexp(9, np.array([0, -7, 12]))
+    numbers = ", ".join(f"{np.float32(v)!s}f" for v in values.ravel())
+    (tmp_path / "c" / "use.c").write_text(f"""#define SCALED_WITH_FLOAT
+        #include "scaled.h"
+        #include <stdio.h>
+        static const float values[] = {{ {numbers} }};
+        int main(void)
+        {{
+            for (uint32_t i = 0; i < {values.size}; i++)
+                printf("%d ", scaled_quantise_at(i % SCALED_INPUTS, values[i]));
+            return 0;
+        }}""")
+    subprocess.run(["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", tmp_path / "c" / "use.c", "-o", tmp_path / "use"],
+                   check=True)
+    told = subprocess.run([tmp_path / "use"], capture_output=True, text=True, check=True).stdout.split()
+    assert list(map(int, told)) == source.quantise(values).ravel().tolist()
 
 
 def test_a_file_with_exponents_that_do_not_fit_is_refused(tmp_path: Path):
