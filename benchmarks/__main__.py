@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched, students
 from benchmarks.results import Figure
 from benchmarks.tools import missing
-from toolkit.errors import InputError, ToolMissing
 from toolkit.report.tables import table
+from toolkit.utils.errors import InputError, ToolMissing
 
 
 @dataclass(frozen=True)

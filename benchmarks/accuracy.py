@@ -7,12 +7,12 @@ from torch import nn
 
 from benchmarks.results import Figure, counted, spread, told
 from benchmarks.trained import SEEDS, digits
-from toolkit import models
+from toolkit.commands.demo import SETTINGS
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
-from toolkit.compress.intervals import mean
-from toolkit.demo import SETTINGS
-from toolkit.progress import bar
+from toolkit.compress.measure.intervals import mean
+from toolkit.examples import models
 from toolkit.report.differences import between
+from toolkit.utils.progress import bar
 
 GOALS = {"log2:4": 1.0, "structured:0.5+log2:4": 2.0}
 

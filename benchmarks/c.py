@@ -10,12 +10,12 @@ import numpy as np
 
 from benchmarks.peers import emlearn_peer
 from benchmarks.results import Figure
-from toolkit import datasets, models
 from toolkit.api import build
-from toolkit.compress.train import train
-from toolkit.demo import EPOCHS, RATE, SETTINGS
-from toolkit.progress import bar
-from toolkit.simulation import simulate
+from toolkit.commands.demo import EPOCHS, RATE, SETTINGS
+from toolkit.commands.simulate import simulate
+from toolkit.compress.training.loop import train
+from toolkit.examples import datasets, models
+from toolkit.utils.progress import bar
 
 FLASH_GOAL = 52 << 10
 PEER = Path(__file__).parent / "peers" / "plain_int8.c"

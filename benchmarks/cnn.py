@@ -17,14 +17,14 @@ from torch import nn
 
 from benchmarks.results import Figure, counted
 from benchmarks.trained import mnist_data
-from toolkit import models
+from toolkit.commands.generate import generate
+from toolkit.commands.simulate import simulate
 from toolkit.compress import Compressed, Data, Settings, compress
-from toolkit.compress.train import train
+from toolkit.compress.training.loop import train
 from toolkit.design import Design
-from toolkit.generate import generate
+from toolkit.examples import models
 from toolkit.hardware import Options
 from toolkit.report.differences import dropped, quality
-from toolkit.simulation import simulate
 
 SIDE = 28
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {"lenet": models.lenet, "resnet": models.resnet}

@@ -10,9 +10,9 @@ from torch import nn
 
 from benchmarks.results import Figure, counted, spread, told
 from benchmarks.trained import SEEDS, digits
+from toolkit.commands.demo import SETTINGS
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
-from toolkit.demo import SETTINGS
-from toolkit.progress import bar
+from toolkit.utils.progress import bar
 
 Network = Callable[[int], tuple[nn.Module, Data]]
 """A seed to a trained float network and its data."""

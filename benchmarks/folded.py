@@ -9,12 +9,12 @@ from pathlib import Path
 from benchmarks import growth
 from benchmarks.networks import mlp
 from benchmarks.results import Figure
+from toolkit.commands.generate import generate
 from toolkit.estimate.place import place
 from toolkit.estimate.synthesis import BLOCK_KBIT, cells
-from toolkit.generate import generate
 from toolkit.hardware import Options
 from toolkit.hardware.devices import device
-from toolkit.progress import bar
+from toolkit.utils.progress import bar
 
 SIZES = (64, 256, 256, 64, 10)
 LANES = 64

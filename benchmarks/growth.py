@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.networks import mlp
+from toolkit.commands.generate import generate
 from toolkit.design import Design
-from toolkit.generate import generate
 from toolkit.hardware import Options
 from toolkit.report.tables import table
 

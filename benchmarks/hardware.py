@@ -9,12 +9,12 @@ from pathlib import Path
 from benchmarks.networks import mlp, samples
 from benchmarks.peers import alkaid_peer, hls4ml_peer
 from benchmarks.results import Figure
+from toolkit.commands.generate import generate
+from toolkit.commands.simulate import simulate
 from toolkit.emit.verilog import verilog
 from toolkit.estimate import synthesis
-from toolkit.generate import generate
 from toolkit.hardware import plan
-from toolkit.progress import bar
-from toolkit.simulation import simulate
+from toolkit.utils.progress import bar
 
 SAMPLES = 200_000
 FAMILIES = ("xc7", "ecp5")

@@ -8,10 +8,10 @@ from benchmarks.hardware import empty
 from benchmarks.networks import mlp, samples
 from benchmarks.peers import hls4ml_peer
 from benchmarks.results import Figure
-from toolkit.generate import generate
+from toolkit.commands.generate import generate
+from toolkit.commands.simulate import SimulationResult, simulate
 from toolkit.hardware import Options
-from toolkit.progress import bar
-from toolkit.simulation import SimulationResult, simulate
+from toolkit.utils.progress import bar
 
 SAMPLES = 400_000
 PEER_SAMPLES = 40_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.every_layer import every_folded_layer, every_image_layer, every_layer
 from benchmarks.networks import mlp
 from benchmarks.slang import told as slang_told
-from toolkit.generate import generate
+from toolkit.commands.generate import generate
 from toolkit.hardware import Options
 
 FOLDED = Options(arch="folded")

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.results import Figure
 from benchmarks.trained import digits
 from toolkit.api import compress_all
+from toolkit.commands.demo import SETTINGS
 from toolkit.compress.sweep import Sweep
-from toolkit.demo import SETTINGS
 
 REPORTED = {
     "magnitude_0.1": 4.86, "random_0.1": 5.25, "structured_0.1": 5.02, "magnitude_0.3": 14.44, "random_0.3": 15.77,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolkit.compress.intervals import mean
+from toolkit.compress.measure.intervals import mean
 from toolkit.report.differences import between, difference
 
 

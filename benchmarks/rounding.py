@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks.compression import Network
 from benchmarks.results import Figure, spread
 from toolkit.compress import Settings, compress
-from toolkit.compress.intervals import mean
-from toolkit.progress import bar
+from toolkit.compress.measure.intervals import mean
 from toolkit.report.differences import between
+from toolkit.utils.progress import bar
 
 
 def compared(name: str, network: Network, schemes: tuple[str, ...], seeds: int) -> list[Figure]:

@@ -10,7 +10,7 @@ from benchmarks.reference import swept
 from benchmarks.results import Figure
 from benchmarks.trained import digits
 from toolkit.api import run_search
-from toolkit.demo import SETTINGS
+from toolkit.commands.demo import SETTINGS
 from toolkit.report.choices import pareto
 from toolkit.report.differences import dropped, quality
 from toolkit.search.search import hypervolume

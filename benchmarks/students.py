@@ -7,10 +7,10 @@ from scipy.stats import t
 
 from benchmarks.results import Figure
 from benchmarks.trained import SEEDS, digits
+from toolkit.commands.demo import SETTINGS
 from toolkit.compress import Scheme, Settings, compress
 from toolkit.compress.baseline import Baselines
-from toolkit.demo import SETTINGS
-from toolkit.progress import bar
+from toolkit.utils.progress import bar
 
 SHARES = (0.1, 0.05, 0.027)
 """Of the 99,530 parameters of the digits network; the last is as large as a 64-32-16-10 network."""

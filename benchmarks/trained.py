@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from toolkit import datasets, models
+from toolkit.commands.demo import EPOCHS, RATE
 from toolkit.compress import Data
-from toolkit.compress.train import train
-from toolkit.demo import EPOCHS, RATE
-from toolkit.errors import InputError
+from toolkit.compress.training.loop import train
+from toolkit.examples import datasets, models
+from toolkit.utils.errors import InputError
 
 SEEDS = 5
 MNIST_SIZES = (784, 128, 64, 10)

@@ -50,9 +50,9 @@ def data(count: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
+    from toolkit.commands.demo import save_pt2
     from toolkit.compress import Data
-    from toolkit.compress.train import train
-    from toolkit.demo import save_pt2
+    from toolkit.compress.training.loop import train
 
     x, y = data()
     split = Data.of(x[:3000], y[:3000], x[3000:], y[3000:])

@@ -54,8 +54,8 @@ def _main(build: str, module: str, work: str, seed: str, *args: str) -> None:
     warnings.simplefilter("ignore")
     sys.path.insert(0, str(HERE))
     get_runner("verilator").test(
-        test_module=module, hdl_toplevel="bench", hdl_toplevel_lang="verilog", build_dir=build, test_dir=work,
-        results_xml=str(Path(work) / "cocotb.xml"), log_file=str(Path(work) / "log.txt"), seed=seed,
+        test_module=f"benches.{module}", hdl_toplevel="bench", hdl_toplevel_lang="verilog", build_dir=build,
+        test_dir=work, results_xml=str(Path(work) / "cocotb.xml"), log_file=str(Path(work) / "log.txt"), seed=seed,
         test_args=list(args), extra_env={"PYTHONDONTWRITEBYTECODE": "1"})
 
 

@@ -135,9 +135,9 @@ def run(args: argparse.Namespace) -> int:
     if args.lint:
         if "verilog" not in chosen:
             raise BadFolder("there is no RTL to lint in the folder")
-        import target_verilog
+        from targets import verilog
 
-        told = target_verilog.lint(manifest, args.deadline)
+        told = verilog.lint(manifest, args.deadline)
         print(told or f"{printable(manifest.name)}: verilator --lint-only -Wall is clean")
         return 1 if told else 0
     if args.board and "c" not in chosen:

@@ -7,13 +7,13 @@ import hashlib
 
 import numpy as np
 import safe_files
-from beats import of_words
-from checks import Loaded
+from benches.beats import of_words
+from benches.checks import Loaded
+from benches.rtl import Rtl, Stream
 from errors import BadFolder
 from manifest import Manifest
 from native import Vectors
 from results import Diagnosis
-from rtl import Rtl, Stream
 
 
 def disagreements(manifest: Manifest, rtl: Rtl, beats: Loaded, words: list[Vectors]) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import manifest
-import rtl
+from benches import rtl
 
 # Samples of three signed words of 5 bits, two in a beat of 16 bits; results of three unsigned words of 3 bits, two in a
 # beat of 8 bits.

@@ -31,7 +31,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.hardware import Options
-from toolkit.hardware.work import work
+from toolkit.hardware.workload import work
 
 
 class Maker:

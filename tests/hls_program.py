@@ -14,7 +14,7 @@ from toolkit.emit.target import Job
 from toolkit.hardware import Options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hw_sim"))
-import target_hls
+from targets import hls as target_hls
 
 PLAYER = r"""
 #include <cstdio>

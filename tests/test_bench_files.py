@@ -6,21 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
-import beats
-import checks
-import compare
 import errors
-import handshake
 import manifest
 import native
 import numpy as np
 import pytest
 import results
-import rtl
-import rules
 import safe_files
 import vector_files
 from bench_project import INPUTS, MIDDLE, OUTPUTS, SETS, described, loaded, npy, parsed, write
+from benches import beats, checks, compare, handshake, rtl, rules
 from npy import read as read_npy
 from printable import printable
 

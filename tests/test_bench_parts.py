@@ -10,7 +10,7 @@ import pytest
 from benchmarks import __main__ as bench
 from benchmarks import tools
 from benchmarks.results import Figure
-from toolkit.errors import InputError, ToolMissing
+from toolkit.utils.errors import InputError, ToolMissing
 
 GOOD = Figure("speed", "3", "", "at least 2", True)
 MISSED = Figure("speed", "1", "", "at least 2", False)

@@ -14,24 +14,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boards
 import native
 import numpy as np
 import processes
 import pytest
-import runtime
 import signature
-import target_c
-import target_hls
-import target_hls4ml
 import tools
 import workspace
 from bench_project import loaded
+from benches import runtime
+from boards import emulated
 from errors import BadFolder, NoTool, SimulationError
 from manifest import Port
 from native import Vectors
 from processes import Deadline
 from results import Check, Outcome
+from targets import c as target_c
+from targets import hls as target_hls
+from targets import hls4ml as target_hls4ml
 from workspace import opened
 
 LATER = Deadline(36_000)
@@ -424,36 +424,37 @@ SIZE = "   text\t   data\t    bss\t    dec\t    hex\tfilename\n   1000\t     20\
 
 
 def test_the_parts_of_a_size_are_flash_and_ram():
-    found = boards.size(SIZE)
-    assert found == boards.Size(1000, 20, 300) and (found.flash, found.ram) == (1020, 320)
+    found = emulated.size(SIZE)
+    assert found == emulated.Size(1000, 20, 300) and (found.flash, found.ram) == (1020, 320)
     with pytest.raises(SimulationError, match="'size' printed what is no table: 'nothing'"):
-        boards.size("nothing")
+        emulated.size("nothing")
 
 
 def test_symbols_without_a_size_are_left_out():
     listed = "00000010 00000020 r net_w\n         U memcpy\n00000000 T _start\n000 0000000a b net_m\n"
-    assert boards.symbols(listed) == {"net_w": 32, "net_m": 10}
+    assert emulated.symbols(listed) == {"net_w": 32, "net_m": 10}
 
 
 def test_what_multiplies_or_divides_is_found():
     listing = " 1:\t0f\tmul\ta0,a0\n 2:\tmulberry\n 3: jal __divsi3\n 4: jal __udivdi3\n 5:\tremu\ta0\n 6: add\n"
-    assert boards.multiplications(listing) == ["1: 0f mul a0,a0", "3: jal __divsi3", "4: jal __udivdi3", "5: remu a0"]
+    assert emulated.multiplications(listing) == ["1: 0f mul a0,a0", "3: jal __divsi3", "4: jal __udivdi3", "5: remu a0"]
 
 
 def test_boards_are_chosen_by_name():
-    assert [b.name for b in boards.chosen(["all"])] == ["cortex-m0", "rv32i", "avr"]
-    assert [b.name for b in boards.chosen(["avr", "cortex-m0"])] == ["cortex-m0", "avr"] and boards.chosen(None) == []
+    assert [b.name for b in emulated.chosen(["all"])] == ["cortex-m0", "rv32i", "avr"]
+    assert [b.name for b in emulated.chosen(["avr", "cortex-m0"])] == ["cortex-m0", "avr"]
+    assert emulated.chosen(None) == []
     with pytest.raises(BadFolder, match="unknown board 'x86'; known are cortex-m0, rv32i, avr and all"):
-        boards.chosen(["avr", "x86"])
-    assert [b.title for b in boards.BOARDS.values()] == ["cortex-m0 (QEMU)", "rv32i (QEMU)", "avr (simavr)"]
+        emulated.chosen(["avr", "x86"])
+    assert [b.title for b in emulated.BOARDS.values()] == ["cortex-m0 (QEMU)", "rv32i (QEMU)", "avr (simavr)"]
 
 
 def test_each_board_is_emulated_and_linked_as_its_machine_wants():
     """By the manuals: micro:bit has 256 KiB at 0 and 16 KiB at 0x20000000, QEMU's virt its memory at 0x80000000, an
     ATmega1284P 16 KiB of RAM, of which 1 KiB is left to the stack."""
     quiet = "-nographic -monitor none -serial null -semihosting-config enable=on,target=native -kernel"
-    script = f"-T {boards.HERE / 'board.ld'}"
-    arm, rv, avr = (boards.BOARDS[name] for name in ("cortex-m0", "rv32i", "avr"))
+    script = f"-T {emulated.HERE / 'board.ld'}"
+    arm, rv, avr = (emulated.BOARDS[name] for name in ("cortex-m0", "rv32i", "avr"))
     assert [" ".join(b.emulator) for b in (arm, rv, avr)] == [
         f"qemu-system-arm -M microbit {quiet}", f"qemu-system-riscv32 -M virt -bios none {quiet}",
         "simavr -m atmega1284p -f 16000000"]
@@ -468,7 +469,7 @@ def test_each_board_is_emulated_and_linked_as_its_machine_wants():
     assert " ".join(arm.after) == "--specs=nano.specs " + placed(0, 262144, 536870912, 16384)
     assert " ".join(rv.after) == placed(2147483648, 4194304, 2151677952, 4194304)
     assert " ".join(avr.after) == "-Wl,--gc-sections -Wl,--defsym=__DATA_REGION_LENGTH__=15K"
-    assert [b.linked for b in (arm, rv, avr)] == [(str(boards.HERE / f),) for f in ("start.c", "start.c", "avr.c")]
+    assert [b.linked for b in (arm, rv, avr)] == [(str(emulated.HERE / f),) for f in ("start.c", "start.c", "avr.c")]
     assert [b.header for b in (arm, rv, avr)] == ["board.h", "board.h", "avr.h"]
     used = "-DNET_RAM=__attribute__((used))"
     assert arm.defines == rv.defines == ("-DNET_FLASH=__attribute__((used))", used) and avr.defines == (used,)
@@ -477,15 +478,15 @@ def test_each_board_is_emulated_and_linked_as_its_machine_wants():
                             "qemu-system-arm": "qemu-system-arm"}
     assert rv.packages == {"riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
                            "qemu-system-riscv32": "qemu-system-misc"}
-    assert boards.SAMPLE_BYTES == 60_000 and boards.LISTING_BYTES == 256 << 20
+    assert emulated.SAMPLE_BYTES == 60_000 and emulated.LISTING_BYTES == 256 << 20
 
 
 def test_a_firmware_that_is_not_as_promised_is_told():
-    made = boards.Firmware(Path("i"), [], 0.0, boards.Size(1, 2, 3), boards.Size(9, 4, 60), {"w": 5, "b": 6},
+    made = emulated.Firmware(Path("i"), [], 0.0, emulated.Size(1, 2, 3), emulated.Size(9, 4, 60), {"w": 5, "b": 6},
                            "1: mul a0\n2: add\n")
-    rv, cortex = boards.BOARDS["rv32i"], boards.BOARDS["cortex-m0"]
-    assert boards.surprises(cortex, made, {"w": 5, "b": 6}, 64) == ()
-    assert boards.surprises(rv, made, {"w": 4, "c": 1}, 65) == (
+    rv, cortex = emulated.BOARDS["rv32i"], emulated.BOARDS["cortex-m0"]
+    assert emulated.surprises(cortex, made, {"w": 5, "b": 6}, 64) == ()
+    assert emulated.surprises(rv, made, {"w": 4, "c": 1}, 65) == (
         "the table w takes 5 bytes of flash, promised 4", "the table c takes None bytes of flash, promised 1",
         "the network takes 64 bytes of RAM, promised 65", "an instruction that rv32i lacks: 1: mul a0")
 
@@ -506,25 +507,25 @@ def bench_tools(tmp_path: Path, monkeypatch, cache) -> Path:
 
 @pytest.mark.parametrize("name", ["cortex-m0", "rv32i", "avr"])
 def test_a_board_gets_its_firmware_and_its_figures(tmp_path: Path, bench_tools, name):
-    board = boards.BOARDS[name]
+    board = emulated.BOARDS[name]
     for file in ("net.c", "net.h", "main.c"):
         (tmp_path / file).write_text("")
     folder = tmp_path / "build"
-    made = boards.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, False, LATER)
-    assert made.image == folder / "firmware.elf" and made.all == made.network == boards.Size(1000, 20, 300)
+    made = emulated.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, False, LATER)
+    assert made.image == folder / "firmware.elf" and made.all == made.network == emulated.Size(1000, 20, 300)
     assert (made.symbols, made.listing) == ({"net_w": 4}, "listing\n") and made.seconds > 0
     asked = [line for line in (tmp_path / "asked").read_text().splitlines() if line != "--version"]
     flags = [*board.flags, "-std=c99", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections"]
     assert asked[0] == " ".join([*flags, *board.defines, "-c", str(tmp_path / "net.c"), "-o",
                                  str(folder / "network.o")])
-    assert asked[1].startswith(" ".join([*flags, f'-DNET_IO="{board.header}"', "-I", str(boards.HERE), "-I",
+    assert asked[1].startswith(" ".join([*flags, f'-DNET_IO="{board.header}"', "-I", str(emulated.HERE), "-I",
                                          str(tmp_path), str(tmp_path / "main.c"), *board.linked,
                                          str(folder / "network.o"), *board.after]))
     assert made.link[1:] == asked[1].split()[:-2] if name != "avr" else made.link[0].endswith("avr-gcc")
-    boards.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, False, LATER)
+    emulated.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, False, LATER)
     again = [line for line in (tmp_path / "asked").read_text().splitlines() if line != "--version"]
     assert len(again) == 2
-    boards.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, True, LATER)
+    emulated.build(board, tmp_path / "net.c", tmp_path / "main.c", folder, True, LATER)
     assert len([line for line in (tmp_path / "asked").read_text().splitlines() if line != "--version"]) == 4
 
 
@@ -533,27 +534,27 @@ def test_a_tool_of_a_board_that_fails_is_told(tmp_path: Path, bench_tools):
         (tmp_path / file).write_text("")
     script(bench_tools / "avr-nm", "echo ' not this ' >&2; exit 1")
     with pytest.raises(SimulationError, match=r"^avr-nm failed: not this$"):
-        boards.build(boards.BOARDS["avr"], tmp_path / "net.c", tmp_path / "main.c", tmp_path, False, LATER)
+        emulated.build(emulated.BOARDS["avr"], tmp_path / "net.c", tmp_path / "main.c", tmp_path, False, LATER)
 
 
-def firmware(folder: Path, link: list[str]) -> boards.Firmware:
-    none = boards.Size(0, 0, 0)
-    return boards.Firmware(folder / "firmware.elf", link, 0.0, none, none, {}, "")
+def firmware(folder: Path, link: list[str]) -> emulated.Firmware:
+    none = emulated.Size(0, 0, 0)
+    return emulated.Firmware(folder / "firmware.elf", link, 0.0, none, none, {}, "")
 
 
 def test_qemu_reads_and_writes_files_beside_the_firmware(tmp_path: Path, bench_tools):
     script(bench_tools / "qemu-system-arm", f'echo "$*" > {tmp_path}/asked; tr "\\001" "\\005" < in.bin > out.bin')
     one = Vectors("s", np.array([[1, 2]], np.int8), np.array([[5, 2]], np.int8))
-    board = boards.BOARDS["cortex-m0"]
+    board = emulated.BOARDS["cortex-m0"]
     port = Port("y", "fixed<5,1>", 2, 5, True)
-    check, = boards.play(board, firmware(tmp_path, []), [one], port, LATER)
+    check, = emulated.play(board, firmware(tmp_path, []), [one], port, LATER)
     assert (check.bench, check.set, check.samples) == ("cortex-m0 (QEMU)", "s", 1)
     assert (check.wrong_bits, check.faults) == (0, ())
     assert (tmp_path / "asked").read_text().split() == [
         "-M", "microbit", "-nographic", "-monitor", "none", "-serial", "null", "-semihosting-config",
         "enable=on,target=native", "-kernel", str(tmp_path / "firmware.elf")]
     script(bench_tools / "qemu-system-arm", "echo lost >&2; exit 4")
-    check, = boards.play(board, firmware(tmp_path, []), [one], port, LATER)
+    check, = emulated.play(board, firmware(tmp_path, []), [one], port, LATER)
     assert check.faults == ("it ended with code 4: lost", "0 bytes came; 1 outputs take 2") and check.bits == 0
 
 
@@ -561,25 +562,25 @@ def test_simavr_has_its_samples_in_flash_a_part_at_a_time(tmp_path: Path, bench_
     compiler = script(bench_tools / "avr-gcc", f'echo "$*" >> {tmp_path}/asked; [ "$1" = --version ] && exit 0\n'
                                                "cp in.bin samples.elf")
     script(bench_tools / "simavr", 'echo "noise :xyz; :0"; printf ":%s;\\n" $(od -An -v -tx1 "$5" | tr -d "\\n ")')
-    monkeypatch.setattr(boards, "SAMPLE_BYTES", 4)
+    monkeypatch.setattr(emulated, "SAMPLE_BYTES", 4)
     inputs = np.array([[1, 2], [3, 4], [5, -6]], np.int8)
-    answer, faults = boards.BOARDS["avr"].run(firmware(tmp_path, [compiler, "-x"]), inputs, LATER)
+    answer, faults = emulated.BOARDS["avr"].run(firmware(tmp_path, [compiler, "-x"]), inputs, LATER)
     assert (answer, faults) == (bytes([1, 2, 3, 4, 5, 250]), ())
     asked = [line for line in (tmp_path / "asked").read_text().splitlines() if line != "--version"]
     assert asked == [f"-x -DSAMPLES -o {tmp_path / 'samples.elf'}"] * 2
     script(bench_tools / "simavr", "echo ':07;'; echo bad >&2; exit 2")
-    assert boards.BOARDS["avr"].run(firmware(tmp_path, [compiler]), inputs, LATER) == \
+    assert emulated.BOARDS["avr"].run(firmware(tmp_path, [compiler]), inputs, LATER) == \
         (b"\x07", ("it ended with code 2: bad",))
 
 
 def test_a_board_needs_its_compiler_and_its_emulator(monkeypatch):
     asked: list = []
-    monkeypatch.setattr(boards.native, "tool", lambda name, package: asked.append((name, package)) or name)
-    boards.BOARDS["avr"].require()
+    monkeypatch.setattr(emulated.native, "tool", lambda name, package: asked.append((name, package)) or name)
+    emulated.BOARDS["avr"].require()
     assert asked == [("avr-gcc", "gcc-avr avr-libc"), ("simavr", "simavr")]
-    assert boards.BOARDS["avr"].emulate(Path("i")) == ["simavr", "-m", "atmega1284p", "-f", "16000000", "i"]
+    assert emulated.BOARDS["avr"].emulate(Path("i")) == ["simavr", "-m", "atmega1284p", "-f", "16000000", "i"]
     asked.clear()
-    boards.BOARDS["cortex-m0"].program("nm")
+    emulated.BOARDS["cortex-m0"].program("nm")
     assert asked == [("arm-none-eabi-nm", "gcc-arm-none-eabi libnewlib-arm-none-eabi")]
 
 
@@ -657,7 +658,8 @@ def test_an_entry_of_c_that_is_wrong_says_where(tmp_path: Path, change, told):
 
 def test_a_board_gets_some_vectors_and_is_measured(tmp_path: Path, compiled, monkeypatch):
     asked: list = []
-    made = boards.Firmware(Path("i"), [], 7.5, boards.Size(100, 10, 1), boards.Size(50, 0, 16), {"w": 30, "b": 4}, "")
+    made = emulated.Firmware(Path("i"), [], 7.5, emulated.Size(100, 10, 1), emulated.Size(50, 0, 16),
+                             {"w": 30, "b": 4}, "")
 
     def build(board, source, main, folder, rebuild, deadline):
         asked.append((board.name, source.name, main.name, folder, rebuild))
@@ -667,8 +669,8 @@ def test_a_board_gets_some_vectors_and_is_measured(tmp_path: Path, compiled, mon
         asked.append([len(s.inputs) for s in sets])
         return [Check(board.title, "edges", 2, 18, 0, 1.0, 1.0)]
 
-    monkeypatch.setattr(boards, "build", build)
-    monkeypatch.setattr(boards, "play", play)
+    monkeypatch.setattr(emulated, "build", build)
+    monkeypatch.setattr(emulated, "play", play)
     found, said = loaded(tmp_path, targets={"c": C}), []
     outcome = target_c.run(found, asked_of(tmp_path, board=["cortex-m0"]), said.append)
     assert outcome.checks[1:] == (Check("cortex-m0 (QEMU)", "edges", 2, 18, 0, 1.0, 1.0),
@@ -679,8 +681,8 @@ def test_a_board_gets_some_vectors_and_is_measured(tmp_path: Path, compiled, mon
     assert said[-1] == "compiling net for cortex-m0 (QEMU), and running it"
     target_c.run(found, asked_of(tmp_path, board=["avr"], vectors=3), said.append)
     assert asked[-1] == [1, 2]
-    monkeypatch.setattr(boards, "build", lambda *_: boards.Firmware(Path("i"), [], 0.0, *[boards.Size(0, 0, 9)] * 2, {},
-                                                                    ""))
+    large = emulated.Firmware(Path("i"), [], 0.0, *[emulated.Size(0, 0, 9)] * 2, {}, "")
+    monkeypatch.setattr(emulated, "build", lambda *_: large)
     assert len(target_c.run(found, asked_of(tmp_path, board=["avr"]), said.append).checks[-1].faults) == 3
     assert target_c.BOARD_VECTORS == 100
 

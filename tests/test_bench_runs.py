@@ -12,23 +12,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-import axi
-import build
-import checks
-import diagnose
 import launch
 import native
 import numpy as np
 import processes
 import pytest
 import results
-import rtl
-import rules
-import target_verilog
 import tools
 from bench_project import INPUTS, OUTPUTS, loaded, parsed
+from benches import axi, build, checks, diagnose, rtl, rules
 from errors import NoTool, SimulationError
 from processes import Deadline
+from targets import verilog as target_verilog
 from workspace import opened
 
 ANSWERS = {INPUTS[4 * i:4 * i + 4]: OUTPUTS[2 * i:2 * i + 2] for i in range(5)}

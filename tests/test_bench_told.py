@@ -297,7 +297,7 @@ def test_clean_removes_what_runs_made_and_names_the_rest(tmp_path: Path, bench, 
 
 
 def test_lint_prints_what_is_said_or_that_it_is_clean(tmp_path: Path, monkeypatch, signals, capsys):
-    import target_verilog
+    from targets import verilog as target_verilog
 
     write(tmp_path)
     for said, code, told in (("%Warning", 1, "%Warning\n"), ("", 0, "net: verilator --lint-only -Wall is clean\n")):

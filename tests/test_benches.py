@@ -14,19 +14,15 @@ from changed_circuits import FAULTS, choose, network, wrapped
 
 from benchmarks.networks import mlp
 from toolkit.api import Options, generate, simulate
-from toolkit.resources import folder as resource
+from toolkit.utils.resources import folder as resource
 
 sys.path.insert(0, str(resource("hw_sim")))
 
-import axi
-import build
-import checks
 import manifest
 import native
-import rtl
-import rules
 import tools
-from beats import carried, of_words, words, wrong_bits
+from benches import axi, build, checks, rtl, rules
+from benches.beats import carried, of_words, words, wrong_bits
 from processes import Deadline
 from results import Check
 from workspace import opened

@@ -15,8 +15,8 @@ from benchmarks.reference import REPORTED, _beside
 from benchmarks.rounding import compared
 from benchmarks.trained import IMAGES, LABELS, mnist_data
 from toolkit.compress.sweep import REFERENCE
-from toolkit.compress.train import train
-from toolkit.errors import InputError
+from toolkit.compress.training.loop import train
+from toolkit.utils.errors import InputError
 
 
 def network(seed: int):

@@ -34,15 +34,15 @@ from toolkit.design import (
     Weights,
     Window,
 )
-from toolkit.errors import InputError, ToolMissing
-from toolkit.resources import folder as resource
+from toolkit.utils.errors import InputError, ToolMissing
+from toolkit.utils.resources import folder as resource
 
 sys.path.insert(0, str(resource("hw_sim")))
 
-import boards
+from boards import emulated
 from errors import SimulationError
 
-ON = {name: pytest.mark.needs(*board.packages) for name, board in boards.BOARDS.items()}
+ON = {name: pytest.mark.needs(*board.packages) for name, board in emulated.BOARDS.items()}
 
 
 def image_network() -> Design:
@@ -209,7 +209,7 @@ def test_a_board_without_the_target_c_is_refused(tmp_path: Path):
 def test_a_missing_compiler_or_emulator_is_named_with_what_installs_it(project: Path, tmp_path: Path, monkeypatch,
                                                                        program):
     monkeypatch.setenv("PATH", path_without(tmp_path, program))
-    for other in {name for board in boards.BOARDS.values() for name in board.packages} - {program}:
+    for other in {name for board in emulated.BOARDS.values() for name in board.packages} - {program}:
         if not (tmp_path / "bin" / other).exists():  # of the others it only matters that they are there
             (tmp_path / "bin" / other).symlink_to("/bin/false")
     with pytest.raises(ToolMissing, match=rf"{program} is not installed.*apt-get install"):
@@ -233,22 +233,22 @@ def test_vectors_of_another_type_are_refused(project: Path):
 
 def test_the_table_of_size_is_read():
     text = "   text\t   data\t    bss\t    dec\t    hex\tfilename\n  52014\t      8\t   1344\t  53366\t   d076\tx.o\n"
-    assert boards.size(text) == boards.Size(52014, 8, 1344)
-    assert boards.size(text).flash == 52022 and boards.size(text).ram == 1352
+    assert emulated.size(text) == emulated.Size(52014, 8, 1344)
+    assert emulated.size(text).flash == 52022 and emulated.size(text).ram == 1352
     with pytest.raises(SimulationError, match="no table"):
-        boards.size("size: x.o: no such file")
+        emulated.size("size: x.o: no such file")
 
 
 def test_the_symbols_of_nm_are_read():
     text = "00000140 00000200 r fc1_start\n00000000 00000540 b memory\n         U memset\n000001ac T run\n"
-    assert boards.symbols(text) == {"fc1_start": 512, "memory": 1344}
+    assert emulated.symbols(text) == {"fc1_start": 512, "memory": 1344}
 
 
 def test_multiplications_are_found_in_a_disassembly():
     clean = ("80000010:\t00f70733          \tadd\ta4,a4,a5\n80000014:\t0102d2b7 \tlui\tt0,0x102d\n"
              "80000018 <multiplex_layer>:\n8000001c:\t4187d793  \tsra\ta5,a5,0x18\n")
-    assert boards.multiplications(clean) == []
-    found = boards.multiplications(clean + "80000020:\t02f707b3          \tmul\ta5,a4,a5\n"
+    assert emulated.multiplications(clean) == []
+    found = emulated.multiplications(clean + "80000020:\t02f707b3          \tmul\ta5,a4,a5\n"
                                    "80000024:\t0a0000ef \tjal\tra,800000c4 <__mulsi3>\n"
                                    "80000028:\t02f757b3          \tdivu\ta5,a4,a5\n")
     assert len(found) == 3 and found[0].endswith("mul a5,a4,a5")

@@ -40,7 +40,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.design.weights import TwoTermFormat, WeightFormat
-from toolkit.emit.c.book import book, packed
+from toolkit.emit.c.codebook import book, packed
 from toolkit.emit.c.layers import times
 from toolkit.emit.c.memory import Buffer, place
 from toolkit.emit.c.types import CType, literal, signed, smallest

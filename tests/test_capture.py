@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture, load_model, load_pt2
-from toolkit.demo import save_pt2
-from toolkit.errors import InputError
+from toolkit.commands.demo import save_pt2
+from toolkit.utils.errors import InputError
 
 
 class Everything(nn.Module):

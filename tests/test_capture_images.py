@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 def in_eval_mode(model: nn.Module) -> nn.Module:

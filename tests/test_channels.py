@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture
-from toolkit.compress.channels import Channels
-from toolkit.compress.distil import student
-from toolkit.compress.product import WEIGHTED
-from toolkit.compress.prune import prune
+from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.pruning.channels import Channels
+from toolkit.compress.pruning.structured import prune
+from toolkit.compress.training.distillation import student
 
 IMAGE = (2, 4, 4)
 

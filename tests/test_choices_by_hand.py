@@ -18,12 +18,12 @@ from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings
-from toolkit.compress.measures import Drop, Measure, Step, output_format, packed, smallest, stored_codes
+from toolkit.compress.measure.measures import Drop, Measure, Step, output_format, packed, smallest, stored_codes
 from toolkit.compress.scheme import Scheme
 from toolkit.compress.sweep import Row, Sweep, category
-from toolkit.errors import InputError
 from toolkit.report import choices, differences
 from toolkit.search.search import Found, Limits, hypervolume, pareto, results
+from toolkit.utils.errors import InputError
 
 searching = importlib.import_module("toolkit.search.search")  # the package's own `search` is a function
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -18,7 +18,7 @@ from test_simulation import path_without
 from torch import nn
 
 from toolkit.api import doctor
-from toolkit.demo import save_pt2
+from toolkit.commands.demo import save_pt2
 
 TRAINING = ["--epochs", "1", "--tuning", "1"]
 

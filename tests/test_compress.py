@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from toolkit.capture import capture
-from toolkit.compress import Data, Scheme, Settings, compress, grids
-from toolkit.compress.activations import fitted
-from toolkit.compress.compensate import compensated
+from toolkit.compress import Data, Scheme, Settings, compress
 from toolkit.compress.compress import prove
 from toolkit.compress.lower import lower
-from toolkit.compress.measures import Measure, smallest
-from toolkit.compress.prune import IMPORTANCES, prune
-from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress.measure.measures import Measure, smallest
+from toolkit.compress.pruning.structured import IMPORTANCES, prune
+from toolkit.compress.quantisation import grids
+from toolkit.compress.quantisation.calibration import fitted
+from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Quantise
-from toolkit.compress.train import evaluate, train, whole_loss
+from toolkit.compress.training.loop import evaluate, train, whole_loss
 from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format, TwoTermFormat
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 class Branches(nn.Module):

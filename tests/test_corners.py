@@ -22,11 +22,11 @@ from toolkit.design import (
     Weights,
 )
 from toolkit.emit import vectors
-from toolkit.emit.names import MAX_LENGTH, identifier, identifiers
 from toolkit.emit.packing import hex_text
-from toolkit.errors import InputError
-from toolkit.folder import output_folder
 from toolkit.hardware import plan
+from toolkit.utils.errors import InputError
+from toolkit.utils.identifiers import MAX_LENGTH, identifier, identifiers
+from toolkit.utils.output_folder import output_folder
 
 
 def clamped(requantise: Requantise, x: FixedPoint) -> Design:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from strategies import designs
 
 from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Overflow, Requantise, Tensor, Weights
-from toolkit.errors import InputError
 from toolkit.hardware import Options, Plan, plan
 from toolkit.hardware.datapath import (
     Constant,
@@ -23,6 +22,7 @@ from toolkit.hardware.datapath import (
     Sum,
     Widen,
 )
+from toolkit.utils.errors import InputError
 
 
 def signed(word: int, width: int) -> int:

@@ -39,7 +39,7 @@ from toolkit.design import (
     reference,
 )
 from toolkit.design.layers import LAYERS
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 BYTE = FixedPoint(True, 8, 0)
 WIDE = Requantise.to(FixedPoint(True, 62, 0))

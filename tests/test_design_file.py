@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from strategies import designs
 
 from toolkit.design import Design
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 @given(designs())

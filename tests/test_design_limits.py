@@ -30,7 +30,7 @@ from toolkit.design import (
 )
 from toolkit.design.layers import LAYERS
 from toolkit.design.reference import number_type
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 BYTE = FixedPoint(True, 8, 0)
 

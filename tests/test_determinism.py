@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolkit.threads import threads
+from toolkit.utils.threads import threads
 
 ROOT = Path(__file__).parent.parent
 RUN = """

@@ -10,14 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from toolkit.cli import app
+from toolkit.commands.generate import generate
 from toolkit.design import Dense, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
-from toolkit.errors import CheckFailed, InputError, ToolMissing
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.estimate import estimate
-from toolkit.generate import generate
 from toolkit.hardware import Options
 from toolkit.hardware.devices import DEVICES, device
+from toolkit.utils.errors import CheckFailed, InputError, ToolMissing
 
 STAT = """
 7. Printing statistics.

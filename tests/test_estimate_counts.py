@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
-from toolkit.errors import CheckFailed, InputError
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
-from toolkit.estimate.memory import folded_memory, memory
+from toolkit.estimate.adder_bits import SHARING, adder_bits, signed_digits
 from toolkit.estimate.place import Placed
 from toolkit.estimate.project import load
-from toolkit.estimate.proxy import SHARING, adder_bits, signed_digits
 from toolkit.estimate.synthesis import Cells
 from toolkit.hardware import Options, choose, plan
 from toolkit.hardware.devices import DEVICES
 from toolkit.hardware.folded import plan_folded
+from toolkit.hardware.memory import folded_memory, memory
+from toolkit.utils.errors import CheckFailed, InputError
 
 BYTE = FixedPoint(True, 8, 0)
 

@@ -15,10 +15,10 @@ from test_techniques import plain
 
 from toolkit.api import Limits, compress_all, run_search
 from toolkit.compress import Baselines, Data, Settings, baseline, compress
-from toolkit.compress.train import evaluate, plain_loss, train, whole_loss
-from toolkit.errors import InputError
+from toolkit.compress.training.loop import evaluate, plain_loss, train, whole_loss
 from toolkit.search.search import search
 from toolkit.search.storage import STUDY
+from toolkit.utils.errors import InputError
 
 QUICK = Settings(epochs=2, tuning=3)
 SCHEME = "structured:0.4+log2:3"

@@ -27,9 +27,9 @@ from toolkit.design import (
     Window,
 )
 from toolkit.emit.verilog.folded import verilog_folded
-from toolkit.errors import InputError
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded
+from toolkit.utils.errors import InputError
 
 seeds = st.integers(0, 100_000)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.errors import InputError
-from toolkit.folder import MARKER, check_ours, output_folder
+from toolkit.utils.errors import InputError
+from toolkit.utils.output_folder import MARKER, check_ours, output_folder
 
 
 def write(out: Path, **files: str) -> Path:
@@ -184,7 +184,7 @@ def test_a_file_that_is_put_there_at_the_last_moment_is_kept(tmp_path, monkeypat
 HOLD = """
 import sys, time
 from pathlib import Path
-from toolkit.folder import output_folder
+from toolkit.utils.output_folder import output_folder
 with output_folder(sys.argv[1]) as fresh:
     (fresh / "half").write_text("written")
     if sys.argv[2:] == ["moved"]:  # killed between the two moves
@@ -324,7 +324,7 @@ def test_a_disk_that_fills_at_the_marker_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_at_the_start_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit.folder.tempfile.mkdtemp", disk_full)
+    monkeypatch.setattr("toolkit.utils.output_folder.tempfile.mkdtemp", disk_full)
     assert "No space left" in refused(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

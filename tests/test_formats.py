@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import formats, requantisations
 
 from toolkit.design import FixedPoint, Overflow, Requantise, Rounding, union
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 reals = st.floats(-1e6, 1e6, allow_nan=False).map(float)
 

@@ -42,8 +42,8 @@ from toolkit.design import (
 from toolkit.emit.hls import emit
 from toolkit.emit.hls.rom import code, pack
 from toolkit.emit.target import Job
-from toolkit.errors import InputError
 from toolkit.hardware import Options
+from toolkit.utils.errors import InputError
 
 NETWORKS = 24
 SANITISERS = ("-fsanitize=signed-integer-overflow,bounds,shift-exponent", "-fno-sanitize-recover=all")

@@ -51,7 +51,7 @@ from toolkit.emit.hls4ml.exponents import exponents
 from toolkit.emit.hls4ml.layers import LAYERS as TRANSLATED
 from toolkit.emit.hls4ml.types import Step, Type, cast
 from toolkit.emit.target import Job
-from toolkit.errors import InputError, ToolMissing
+from toolkit.utils.errors import InputError, ToolMissing
 
 
 def log2(*shape: int, seed: int = 0, zeros: float = 0.2) -> Weights:

@@ -20,9 +20,9 @@ from toolkit.capture.program import check_treespec
 from toolkit.compress.data import Data
 from toolkit.design import Design
 from toolkit.design.layers.lookup import _extremes
-from toolkit.errors import MAX_LENGTH, InputError
-from toolkit.printable import printable
 from toolkit.report.tables import table
+from toolkit.utils.errors import MAX_LENGTH, InputError
+from toolkit.utils.printable import printable
 
 TREES = {
     "defaultdict": {

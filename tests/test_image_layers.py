@@ -40,7 +40,7 @@ from toolkit.design import (
     Weights,
     Window,
 )
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 BYTE = FixedPoint(True, 8, 0)
 WIDE = Requantise.to(FixedPoint(True, 40, 0))

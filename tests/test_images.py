@@ -10,17 +10,17 @@ from torch.nn import functional as F
 
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
-from toolkit.compress.compensate import compensated
 from toolkit.compress.compress import hardware_order, prove
-from toolkit.compress.layers import Quantised, Table
 from toolkit.compress.lower import lower
-from toolkit.compress.product import Product
-from toolkit.compress.prune import prune
-from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress.matmul import Product
+from toolkit.compress.pruning.structured import prune
+from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.layers import Quantised, Table
+from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Overrides, Quantise, parse_step
-from toolkit.compress.train import train
+from toolkit.compress.training.loop import train
 from toolkit.design import Design, Log2Format
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 class Of(nn.Module):
@@ -183,7 +183,7 @@ def test_compensation_of_a_grouped_convolution_loses_less_than_plain_rounding():
     parts = [compensated(w, rows, form) for w, rows in zip(conv.weight.detach().flatten(1).chunk(2),
                                                            product.rows(x, conv.weight), strict=True)]
     ours, correction = torch.cat([p[0] for p in parts]), torch.cat([p[2] for p in parts])
-    from toolkit.compress import grids
+    from toolkit.compress.quantisation import grids
 
     rows = conv.weight.detach().flatten(1)
     plain = grids.project(rows, grids.fit(rows, form), form)
@@ -319,7 +319,7 @@ def test_a_network_without_labels_may_give_images():
 def test_a_search_prunes_what_a_sum_joins_together_and_leaves_what_the_input_prescribes():
     from optuna.trial import FixedTrial
 
-    from toolkit.compress.prune import fixed, together
+    from toolkit.compress.pruning.structured import fixed, together
     from toolkit.search.space import choose
 
     graph = capture(NETWORKS["residual"][1]().eval(), IMAGE)
@@ -334,7 +334,7 @@ def test_a_search_prunes_what_a_sum_joins_together_and_leaves_what_the_input_pre
 
 
 def test_a_convolution_counts_the_adders_of_every_window():
-    from toolkit.estimate.proxy import adder_bits
+    from toolkit.estimate.adder_bits import adder_bits
 
     graph, samples = quantised("conv")
     design = proved(graph, samples)

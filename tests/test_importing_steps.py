@@ -36,11 +36,11 @@ from toolkit.capture.onnx.steps import (
     Truncate,
 )
 from toolkit.design import FixedPoint, IntegerFormat, Log2Format
-from toolkit.errors import InputError
 from toolkit.importing import Imported, InputRange, design_of
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.rounding import nearest_power
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest
+from toolkit.utils.errors import InputError
 
 INFINITY = math.inf
 

@@ -14,16 +14,16 @@ from torch import nn
 
 from toolkit.api import Data, Options, Settings, compress, generate, simulate
 from toolkit.capture.capture import capture
+from toolkit.commands.verify import verify
 from toolkit.compress import Compressed
 from toolkit.compress.artifact import load, save
 from toolkit.compress.data import without_outliers
-from toolkit.compress.input_exponents import with_input_exponents
-from toolkit.compress.quantise import Widths
+from toolkit.compress.quantisation.input_exponents import with_input_exponents
+from toolkit.compress.quantisation.ptq import Widths
 from toolkit.design import Clamp, Design, FixedPoint, Requantise, Tensor
 from toolkit.emit.target import Job
 from toolkit.emit.targets import TARGETS
-from toolkit.errors import InputError
-from toolkit.verify import verify
+from toolkit.utils.errors import InputError
 
 WIDE = Widths(16, 16)
 

@@ -15,9 +15,9 @@ import pytest
 from small_projects import c_project, everything, fake, running
 
 from toolkit.api import simulate
-from toolkit.errors import CheckFailed, InputError
-from toolkit.resources import folder as resource
-from toolkit.simulation import _run
+from toolkit.commands.simulate import _run
+from toolkit.utils.errors import CheckFailed, InputError
+from toolkit.utils.resources import folder as resource
 
 RUN = [sys.executable, str(resource("hw_sim") / "run.py")]
 CLI = [sys.executable, "-m", "toolkit.cli"]
@@ -172,7 +172,7 @@ def test_the_function_is_under_the_time_limit(project: Path, tmp_path: Path, mon
 
 
 def test_benches_that_do_not_keep_to_their_limit_are_ended(monkeypatch, mark: str):
-    monkeypatch.setattr("toolkit.simulation.GRACE", 1.0)
+    monkeypatch.setattr("toolkit.commands.simulate.GRACE", 1.0)
     script = f"import signal, subprocess; signal.signal(15, 1); subprocess.run(['sleep', '{mark}'])"
     with pytest.raises(CheckFailed, match="did not end within 1 s, and was ended"):
         _run([sys.executable, "-c", script], {}, 1)
@@ -246,7 +246,7 @@ def test_a_build_that_is_interrupted_leaves_nothing_and_says_so(tmp_path: Path, 
 
 BUILD = """
 import sys, time
-from toolkit.folder import output_folder
+from toolkit.utils.output_folder import output_folder
 import toolkit.cli as cli
 def body(*_, **__):
     with output_folder(sys.argv[1]) as fresh:
@@ -300,7 +300,7 @@ def test_a_simulation_that_waits_in_vain_ends_in_time(project: Path, tmp_path: P
 @pytest.mark.parametrize("damage", [b"", b"short", None])
 def test_an_object_in_the_cache_that_is_not_whole_is_made_anew(tmp_path: Path, damage: bytes | None):
     sys.path.insert(0, str(resource("hw_sim")))
-    import runtime
+    from benches import runtime
 
     kept, first, second = (tmp_path / name for name in ("kept", "first", "second"))
     for folder in (kept, first, second):
@@ -320,7 +320,7 @@ def test_an_object_in_the_cache_that_is_not_whole_is_made_anew(tmp_path: Path, d
 
 def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch):
     sys.path.insert(0, str(resource("hw_sim")))
-    import runtime
+    from benches import runtime
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert runtime.folder("x") is not None

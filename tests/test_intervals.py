@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 
-from toolkit.compress.intervals import mean, none_between, paired, paired_right, wilson
+from toolkit.compress.measure.intervals import mean, none_between, paired, paired_right, wilson
 from toolkit.report.differences import difference, share
 
 

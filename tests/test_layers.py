@@ -29,7 +29,7 @@ from toolkit.design import (
     Tensor,
     Weights,
 )
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 def requantised(value: Fraction, r: Requantise) -> int:

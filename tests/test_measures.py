@@ -12,11 +12,12 @@ from test_techniques import plain
 from torch import nn
 
 from toolkit.capture import capture
-from toolkit.compress import Data, Settings, compress, grids
-from toolkit.compress.compensate import BLOCK, _columns, _descent, _error, _Grid, compensated
-from toolkit.compress.layers import Quantised
-from toolkit.compress.measures import Drop, Measure, Step
-from toolkit.compress.quantise import Widths
+from toolkit.compress import Data, Settings, compress
+from toolkit.compress.measure.measures import Drop, Measure, Step
+from toolkit.compress.quantisation import grids
+from toolkit.compress.quantisation.gptq import BLOCK, _columns, _descent, _error, _Grid, compensated
+from toolkit.compress.quantisation.layers import Quantised
+from toolkit.compress.quantisation.ptq import Widths
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.design.weights import IntegerFormat, Log2Format
 from toolkit.importing.weights import approximated
@@ -28,8 +29,8 @@ QUICK = Settings(epochs=1, tuning=1)
 # --- counting --------------------------------------------------------------------------------------------------------
 
 def test_layers_without_a_bias_count_none_in_the_network_and_in_its_hardware():
-    from toolkit.estimate.memory import memory
     from toolkit.hardware import Options
+    from toolkit.hardware.memory import memory
     from toolkit.hardware.plan import plan
 
     sizes = {}

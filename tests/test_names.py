@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.emit.names import MAX_LENGTH, RESERVED, comment, identifier, identifiers
+from toolkit.utils.identifiers import MAX_LENGTH, RESERVED, comment, identifier, identifiers
 
 NASTY = ["", " ", "'", '"', "`", "\\", "/", "../../etc/passwd", "a/b", "*/", "/*", "//", "\n", "\0", "$finish", "9",
          "_", "é", "层", "🚀", "1" * 40, "x" * 10_000, "layer.0.weight", "a b", "a__b", "-1",

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from toolkit.api import Data, Settings, build, compress, simulate
 from toolkit.capture import capture
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 ATTRIBUTES = [name for name in dir(fx.GraphModule(nn.Module(), fx.Graph())) if name not in dir(nn.Module())]
 

@@ -21,7 +21,7 @@ from toolkit.api import Data, compress
 from toolkit.capture import capture, load_model
 from toolkit.capture.onnx import OnnxModule, load_onnx
 from toolkit.compress import Settings
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 IMAGE = ("N", 3, 8, 8)
 LAST = ("N", 8, 8, 3)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from onnx_files import floats, model, node, saved
 
 from toolkit.capture.onnx import load_onnx
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 WEIGHT = {"w": floats(4, 3)}
 

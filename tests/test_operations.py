@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune, weight_norm
 
 from toolkit.capture import capture
-from toolkit.compress.described import described, rebuilt
-from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
-from toolkit.compress.prune import prune as structured
-from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress.pruning.structured import prune as structured
+from toolkit.compress.quantisation.layout import channels_last, has_images
+from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import parse_step
+from toolkit.compress.serialise import described, rebuilt
 
 IMAGE = (2, 4, 4)
 VECTOR = (6,)

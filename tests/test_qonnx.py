@@ -15,8 +15,8 @@ from onnx_files import executed, floats, model, node, quant, saved
 from toolkit.api import Data, build, compress
 from toolkit.capture.onnx import QuantisedModel, load_onnx
 from toolkit.design import Design, FixedPoint, IntegerFormat, Log2Format
-from toolkit.errors import InputError
 from toolkit.importing import Imported, InputRange, design_of
+from toolkit.utils.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -28,7 +28,7 @@ from toolkit.design import (
     Tensor,
     Weights,
 )
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 TINY = st.builds(FixedPoint, st.booleans(), st.integers(1, 3), st.integers(-1, 3))
 

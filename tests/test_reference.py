@@ -25,7 +25,7 @@ from toolkit.design import (
     Weights,
     reference,
 )
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 def shifted(acc: int, shift: int, rounding: Rounding) -> int:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.tools import SCRIPTS
-from toolkit import doctor
-from toolkit.resources import folder as resource
+from toolkit.commands import doctor
+from toolkit.utils.resources import folder as resource
 
 sys.path.insert(0, str(resource("hw_sim")))
 
-import boards
 import tools
+from boards import emulated
 
 CONFTEST = f"""
 import sys
@@ -244,7 +244,7 @@ def test_no_python_at_all_is_installed(machine):
 
 def test_everyone_names_the_same_packages():
     packages = {program: found[2] for program, found in table().items()}
-    for board in boards.BOARDS.values():
+    for board in emulated.BOARDS.values():
         assert board.packages.items() <= packages.items()
     assert {name: f"apt-get install {packages[name]}" for name in ("g++", "make", "perl")} == tools.BUILDERS
     others = {name: text for name, text in packages.items() if name not in tools.BUILDERS}

@@ -21,14 +21,14 @@ from test_compress import blobs
 from test_techniques import plain
 
 from toolkit.api import Data, Limits, Settings, build_trial, run_search
-from toolkit.compress.train import train
-from toolkit.demo import save_pt2
-from toolkit.errors import InputError
+from toolkit.commands.demo import save_pt2
+from toolkit.compress.training.loop import train
 from toolkit.search import storage
 from toolkit.search.run import DATABASE, spread
 from toolkit.search.search import Found, full, hypervolume, pareto
 from toolkit.search.space import Choice
 from toolkit.search.storage import opened
+from toolkit.utils.errors import InputError
 
 QUICK = Settings(epochs=2, tuning=2)
 

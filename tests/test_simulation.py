@@ -30,9 +30,9 @@ from toolkit.design import (
     Tensor,
     Weights,
 )
-from toolkit.errors import InputError, ToolMissing
 from toolkit.hardware import plan
-from toolkit.resources import folder as resource
+from toolkit.utils.errors import InputError, ToolMissing
+from toolkit.utils.resources import folder as resource
 
 
 def rtl(project: Path, layer: str) -> Path:

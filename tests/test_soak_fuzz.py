@@ -24,9 +24,9 @@ from onnx_files import floats, model, node, quant
 from toolkit.capture import QuantisedModel, capture, load_onnx, load_pt2
 from toolkit.compress.data import Data
 from toolkit.design import Design
-from toolkit.errors import InputError
 from toolkit.importing import design_of
-from toolkit.resources import folder as resource
+from toolkit.utils.errors import InputError
+from toolkit.utils.resources import folder as resource
 
 SEED = int(os.environ.get("FUZZ_SEED", "14"))
 FILES = int(os.environ.get("FUZZ_FILES", "480"))
@@ -336,8 +336,8 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     for name, made in (("image", image), ("quantised", quantised)):
         onnxes.append(folder / f"{name}.onnx")
         onnxes[-1].write_bytes(made.SerializeToString())
-    from toolkit.demo import save_pt2
-    from toolkit.models import resnet
+    from toolkit.commands.demo import save_pt2
+    from toolkit.examples.models import resnet
 
     save_pt2(resnet(8), (1, 8, 8), folder / "resnet.pt2")
     from benchmarks.every_layer import every_layer

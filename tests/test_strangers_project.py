@@ -14,7 +14,7 @@ import pytest
 from small_projects import c_project, everything
 
 from toolkit.api import simulate
-from toolkit.resources import folder as resource
+from toolkit.utils.resources import folder as resource
 
 RUN = [sys.executable, str(resource("hw_sim") / "run.py")]
 

@@ -14,12 +14,12 @@ from test_compress import Branches, blobs
 from test_techniques import plain
 from torch import nn
 
-from toolkit import models
 from toolkit.capture import capture
 from toolkit.compress import compress
-from toolkit.compress.distil import ROUNDS, distilling, settle, student
-from toolkit.compress.student import widths
-from toolkit.errors import InputError
+from toolkit.compress.training.distillation import ROUNDS, distilling, settle, student
+from toolkit.compress.training.student import widths
+from toolkit.examples import models
+from toolkit.utils.errors import InputError
 
 WIDE = (64, 256, 256, 64, 10)
 

@@ -15,12 +15,12 @@ from test_techniques import QUICK, linears, plain
 from torch import nn
 
 from toolkit.api import compress_all
+from toolkit.commands.demo import save_pt2
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.artifact import load
-from toolkit.demo import save_pt2
-from toolkit.errors import InputError
-from toolkit.named import function
 from toolkit.report import sweep as report
+from toolkit.utils.entry_points import function
+from toolkit.utils.errors import InputError
 
 HOOKS = '''
 import torch

@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from toolkit.capture import capture
-from toolkit.compress import Data, grids
-from toolkit.compress.activations import fitted
-from toolkit.compress.compensate import _columns, _descent, _Grid, compensated
-from toolkit.compress.distil import distilling
-from toolkit.compress.layers import Quantised
-from toolkit.compress.measures import smallest
-from toolkit.compress.prune import prune
-from toolkit.compress.quantise import Widths, quantise
+from toolkit.compress import Data
+from toolkit.compress.measure.measures import smallest
+from toolkit.compress.pruning.structured import prune
+from toolkit.compress.quantisation import grids
+from toolkit.compress.quantisation.calibration import fitted
+from toolkit.compress.quantisation.gptq import _columns, _descent, _Grid, compensated
+from toolkit.compress.quantisation.layers import Quantised
+from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Quantise
-from toolkit.compress.train import train, whole_loss
+from toolkit.compress.training.distillation import distilling
+from toolkit.compress.training.loop import train, whole_loss
 from toolkit.design import FixedPoint, Log2Format
 
 

@@ -19,14 +19,14 @@ from toolkit.api import compress_all
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, baseline, compress
 from toolkit.compress.artifact import load
-from toolkit.compress.coded import DynamicLayer
-from toolkit.compress.minifloat import KINDS, Minifloat
-from toolkit.compress.product import Product
+from toolkit.compress.matmul import Product
+from toolkit.compress.pruning.unstructured import at_random, magnitude, n_of_m
+from toolkit.compress.quantisation.fake_quant import DynamicLayer
+from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
 from toolkit.compress.scheme import Overrides, Scheme, Structured
-from toolkit.compress.sparsify import at_random, magnitude, n_of_m
 from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category, sweep
-from toolkit.errors import InputError
 from toolkit.report import sweep as report
+from toolkit.utils.errors import InputError
 
 QUICK = Settings(epochs=1, tuning=1)
 

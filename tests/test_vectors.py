@@ -12,7 +12,7 @@ from strategies import designs
 
 from toolkit.design import Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
 from toolkit.emit import vectors
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 def dense(name: str, source: str, matrix: list[list[int]], bias: list[int], r: Requantise) -> Dense:

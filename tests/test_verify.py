@@ -14,10 +14,10 @@ from test_cli import run
 
 from benchmarks.networks import mlp
 from toolkit.api import Options, generate, verify
+from toolkit.commands.verify import text
 from toolkit.design import Design
-from toolkit.emit.recipe import Recipe
-from toolkit.errors import InputError
-from toolkit.verify import text
+from toolkit.emit.provenance import Recipe
+from toolkit.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ from toolkit.design import (
     Tensor,
     Weights,
 )
-from toolkit.emit.names import RESERVED, identifiers
 from toolkit.emit.verilog import verilog
-from toolkit.errors import InputError
-from toolkit.estimate.memory import memory
 from toolkit.hardware import Options, plan
+from toolkit.hardware.memory import memory
+from toolkit.utils.errors import InputError
+from toolkit.utils.identifiers import RESERVED, identifiers
 
 
 def tiny(matrix: list[list[int]], bias: list[int], name: str = "fc", design: str = "net", source: str = "x") -> Design:

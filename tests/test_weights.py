@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from strategies import weights
 
 from toolkit.design import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
-from toolkit.errors import InputError
-from toolkit.estimate.proxy import signed_digits
+from toolkit.estimate.adder_bits import signed_digits
+from toolkit.utils.errors import InputError
 
 
 @cache

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit import interrupts
-from toolkit.errors import ShiftwrightError, ToolMissing
-from toolkit.printable import printable_lines
+from toolkit.utils import interrupts
+from toolkit.utils.errors import ShiftwrightError, ToolMissing
+from toolkit.utils.printable import printable_lines
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="From a trained PyTorch network to shift-and-add hardware, every bit proved on the way.")
@@ -67,7 +67,7 @@ Depth = Annotated[int, typer.Option(help="Levels of adders between two registers
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """List each tool, its version, whether it serves, and what would mend it."""
-    from toolkit.doctor import doctor as run
+    from toolkit.commands.doctor import doctor as run
     from toolkit.report.tables import table
 
     found = run()
@@ -86,7 +86,7 @@ def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Ou
          = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
          as_json: Json = False) -> None:
     """Train, compress, generate, simulate and report, on data that is included."""
-    from toolkit.demo import demo as run
+    from toolkit.commands.demo import demo as run
 
     _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
 
@@ -132,7 +132,7 @@ def build(model: Model, out: Out, data: AnyData = None,
     """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
     from toolkit.api import build as run
     from toolkit.api import build_trial
-    from toolkit.errors import InputError
+    from toolkit.utils.errors import InputError
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
                          trainer, table_bits)
@@ -238,8 +238,8 @@ def verify(folder: Annotated[Path, typer.Argument(help="A generated project, a s
     """Make a project again from its design, compare every byte, and only then simulate it: the way to take a folder
     from a stranger."""
     from toolkit.api import verify as run
+    from toolkit.commands.verify import text
     from toolkit.report.text import simulation_text
-    from toolkit.verify import text
 
     found = run(folder, check=check, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
                 stalls=stalls, max_ber=max_ber, junit=None if junit is None else junit.absolute(), seed=seed,
@@ -270,9 +270,9 @@ def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int,
               plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
               trainer: str | None, table_bits: int = 10) -> Any:
     from toolkit.compress import Settings
-    from toolkit.compress.quantise import Widths
+    from toolkit.compress.quantisation.ptq import Widths
     from toolkit.compress.scheme import Overrides
-    from toolkit.named import function
+    from toolkit.utils.entry_points import function
 
     return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate, not plain, seed,
                     Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
@@ -286,7 +286,7 @@ def _model_and_data(model: str, data: Path | None, task: str | None, requantise:
 
 
 def _range(text: str) -> tuple[float, float]:
-    from toolkit.errors import InputError
+    from toolkit.utils.errors import InputError
 
     try:
         low, high = (float(part) for part in text.split(","))

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from toolkit.capture.program import DTYPES, STRIDED, Program, program_of
-from toolkit.errors import InputError
-from toolkit.limits import SPARE
-from toolkit.untrusted import Archive
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import SPARE
+from toolkit.utils.untrusted import Archive
 
 MAX_PAYLOAD = 4 << 30
 """Bytes of one stored tensor."""

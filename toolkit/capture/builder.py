@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.pick import Pick
-from toolkit.limits import SPARE, Budget
+from toolkit.utils.limits import SPARE, Budget
 
 ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
           "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard kin, Dropout, Identity, Flatten, "

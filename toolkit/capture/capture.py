@@ -15,7 +15,7 @@ from toolkit.capture.eval_mode import in_eval_mode
 from toolkit.capture.fold import fold_batch_norms
 from toolkit.capture.onnx import OnnxModule, QuantisedModel
 from toolkit.capture.program import Program
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 Source = nn.Module | torch.export.ExportedProgram | Program
 

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
-from toolkit.threads import threads
+from toolkit.utils.threads import threads
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 Norm = nn.BatchNorm1d | nn.BatchNorm2d

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}

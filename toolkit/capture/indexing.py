@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from toolkit.capture.builder import Builder, Handler, argument
-from toolkit.limits import MAX_VALUE
+from toolkit.utils.limits import MAX_VALUE
 
 MOVED = ("slice", "select", "narrow", "index_select", "index", "permute", "transpose", "flip", "roll", "movedim",
          "moveaxis", "swapaxes", "swapdims", "expand", "repeat", "repeat_interleave", "tile", "pixel_shuffle",

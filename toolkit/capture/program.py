@@ -19,8 +19,8 @@ from torch import fx
 
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
-from toolkit.errors import InputError
-from toolkit.limits import MAX_LAYERS, Budget
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import MAX_LAYERS, Budget
 
 SCHEMA = 8
 MAX_NODES = MAX_LAYERS

@@ -10,8 +10,8 @@ import torch
 from toolkit.capture.archive import load_pt2
 from toolkit.capture.onnx import QuantisedModel, load_onnx
 from toolkit.capture.program import Program
-from toolkit.errors import InputError
-from toolkit.named import named
+from toolkit.utils.entry_points import named
+from toolkit.utils.errors import InputError
 
 Loaded = torch.nn.Module | Program | QuantisedModel
 

@@ -12,14 +12,14 @@ import numpy as np
 from torch import fx
 
 from toolkit.compress.data import Data
-from toolkit.compress.described import described, rebuilt
-from toolkit.compress.layout import channels_last, has_images
-from toolkit.compress.measures import Step, accuracy, error, task_ber
-from toolkit.compress.train import evaluate
+from toolkit.compress.measure.measures import Step, accuracy, error, task_ber
+from toolkit.compress.quantisation.layout import channels_last, has_images
+from toolkit.compress.serialise import described, rebuilt
+from toolkit.compress.training.loop import evaluate
 from toolkit.design import ArgMax, Design
-from toolkit.errors import InputError
-from toolkit.threads import threads
-from toolkit.untrusted import Archive, read_json
+from toolkit.utils.errors import InputError
+from toolkit.utils.threads import threads
+from toolkit.utils.untrusted import Archive, read_json
 
 SCHEMA = 1
 SPARE, PER_BYTE = 1 << 23, 8

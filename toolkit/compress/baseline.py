@@ -11,14 +11,14 @@ from torch import fx
 from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
-from toolkit.compress.input_exponents import with_input_exponents
-from toolkit.compress.measures import Measure, Measured
-from toolkit.compress.own import Metric, OwnLoss, Trainer, trained
-from toolkit.compress.quantise import Widths
+from toolkit.compress.measure.measures import Measure, Measured
+from toolkit.compress.quantisation.input_exponents import with_input_exponents
+from toolkit.compress.quantisation.ptq import Widths
 from toolkit.compress.scheme import Overrides
-from toolkit.compress.train import Loss, evaluate, keep_pruned, own_loss, pruned, train
-from toolkit.errors import InputError
-from toolkit.threads import threads
+from toolkit.compress.training.hooks import Metric, OwnLoss, Trainer, trained
+from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, own_loss, pruned, train
+from toolkit.utils.errors import InputError
+from toolkit.utils.threads import threads
 
 CALIBRATION = 2048
 """Training samples that formats are chosen by, at the most."""

@@ -11,17 +11,17 @@ from torch import fx
 
 from toolkit.capture.capture import Source
 from toolkit.compress.baseline import CALIBRATION, Baselines, Settings, train_by
-from toolkit.compress.coded import DynamicLayer, MinifloatLayer, coded
 from toolkit.compress.data import Data
-from toolkit.compress.distil import distilling, settle, student
-from toolkit.compress.layout import channels_last, has_images
 from toolkit.compress.lower import lower
-from toolkit.compress.measures import Step
-from toolkit.compress.minifloat import Minifloat
-from toolkit.compress.product import WEIGHTED
-from toolkit.compress.prune import prune
+from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.measure.measures import Step
+from toolkit.compress.pruning.structured import prune
+from toolkit.compress.pruning.unstructured import at_random, magnitude, n_of_m
+from toolkit.compress.quantisation.fake_quant import DynamicLayer, MinifloatLayer, coded
+from toolkit.compress.quantisation.layout import channels_last, has_images
+from toolkit.compress.quantisation.minifloat import Minifloat
+from toolkit.compress.quantisation.ptq import quantise
 from toolkit.compress.quantisation_warnings import quantisation_warnings
-from toolkit.compress.quantise import quantise
 from toolkit.compress.scheme import (
     Coded,
     Distill,
@@ -33,11 +33,11 @@ from toolkit.compress.scheme import (
     Structured,
 )
 from toolkit.compress.scheme import Step as Scheme_step
-from toolkit.compress.sparsify import at_random, magnitude, n_of_m
-from toolkit.compress.train import Loss, evaluate, gradients, own_loss, validation_loss
+from toolkit.compress.training.distillation import distilling, settle, student
+from toolkit.compress.training.loop import Loss, evaluate, gradients, own_loss, validation_loss
 from toolkit.design import Design
-from toolkit.errors import InputError
-from toolkit.threads import threads
+from toolkit.utils.errors import InputError
+from toolkit.utils.threads import threads
 
 PROBE = 64
 PROOF = 512

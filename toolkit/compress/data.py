@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.errors import InputError
-from toolkit.untrusted import Archive
+from toolkit.utils.errors import InputError
+from toolkit.utils.untrusted import Archive
 
 SPARE = 1 << 24
 """Numbers that a file may hold, and PER_BYTE more for each byte of it: deflate can make a thousand out of one."""

@@ -14,9 +14,9 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
-from toolkit.compress.layers import InputScale, Mean, Quantised, Requantiser, Table
-from toolkit.compress.layout import has_images, positions, turned
-from toolkit.compress.prepare import POOLS, adds, each, entry
+from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
+from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
+from toolkit.compress.quantisation.layout import has_images, positions, turned
 from toolkit.design import (
     Add,
     ArgMax,
@@ -37,8 +37,8 @@ from toolkit.design import (
     Weights,
     Window,
 )
-from toolkit.design.design import MAX_NAME
-from toolkit.errors import InputError
+from toolkit.design.network import MAX_NAME
+from toolkit.utils.errors import InputError
 
 Pads = tuple[tuple[int, int], ...]
 

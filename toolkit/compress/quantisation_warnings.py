@@ -11,10 +11,10 @@ from torch import fx
 
 from toolkit.compress.baseline import Settings
 from toolkit.compress.data import Data, without_outliers
-from toolkit.compress.measures import output_format
-from toolkit.compress.quantise import quantise
+from toolkit.compress.measure.measures import output_format
+from toolkit.compress.quantisation.ptq import quantise
 from toolkit.compress.scheme import Quantise
-from toolkit.compress.train import evaluate
+from toolkit.compress.training.loop import evaluate
 from toolkit.design.weights import IntegerFormat
 
 BOUND = 0.1

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from toolkit.compress.minifloat import KINDS, Minifloat
-from toolkit.compress.prune import IMPORTANCES
+from toolkit.compress.pruning.structured import IMPORTANCES
+from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, WeightFormat
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
          "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "

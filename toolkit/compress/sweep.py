@@ -11,12 +11,12 @@ from toolkit.compress.artifact import save
 from toolkit.compress.baseline import Baselines, Settings
 from toolkit.compress.compress import Compressed, compress
 from toolkit.compress.data import Data
-from toolkit.compress.measures import Step
+from toolkit.compress.measure.measures import Step
 from toolkit.compress.scheme import Coded, Distill, Quantise, Scheme
-from toolkit.compress.student import TooSmall
-from toolkit.emit.names import identifier
-from toolkit.errors import ShiftwrightError
-from toolkit.progress import bar
+from toolkit.compress.training.student import TooSmall
+from toolkit.utils.errors import ShiftwrightError
+from toolkit.utils.identifiers import identifier
+from toolkit.utils.progress import bar
 
 REFERENCE = {
     **{f"{kind}_{ratio}": f"{kind}:{ratio}" for ratio in (0.1, 0.3, 0.5, 0.7)

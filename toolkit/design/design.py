@@ -1,90 +1,33 @@
-"""The integer network: an ordered list of layers over named tensors. All that generation needs, nothing of torch."""
+"""The integer network: exact ranges, reference, file. All that generation needs, nothing of torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mode
 
 import numpy as np
 
 from toolkit.design import file, ranges, reference
 from toolkit.design.layers import Layer, LayerRange
+from toolkit.design.network import Network
 from toolkit.design.tensors import Tensor
-from toolkit.errors import InputError
-from toolkit.limits import MAX_LAYERS, Budget
-from toolkit.untrusted import encodes
-
-MAX_NAME = 200
-MAX_EDGES = 1 << 16
-"""Inputs of all layers together."""
 
 
-@dataclass(frozen=True, eq=False)
-class Design:
-    """An integer network with one input tensor and one output, the last layer's.
-
-    `layers` stand in an order in which each only reads tensors made before it; a layer's name is its output's name.
-    """
-
-    name: str
-    input: Tensor
-    layers: tuple[Layer, ...]
-
-    def __post_init__(self) -> None:
-        if not self.layers:
-            raise InputError(f"design '{self.name}' has no layers")
-        names = [self.input.name, *(layer.name for layer in self.layers)]
-        for name in (self.name, *names):
-            if not 0 < len(name) <= MAX_NAME:
-                raise InputError(f"a name of {len(name)} characters is outside 1..{MAX_NAME}: '{name[:40]}'")
-            if not encodes(name):
-                raise InputError(f"the name '{name[:40]}' holds half of a surrogate pair, which no file can hold")
-        if len(self.layers) > MAX_LAYERS or sum(len(layer.inputs) for layer in self.layers) > MAX_EDGES:
-            raise InputError(f"design '{self.name}' has {len(self.layers):,} layers; {MAX_LAYERS:,} with {MAX_EDGES:,} "
-                             "inputs are the most supported")
-        if len(set(names)) != len(names):
-            raise InputError(f"design '{self.name}' has two tensors of the name '{mode(names)}'")
-        _ = self.tensors
-
-    @cached_property
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by name: the input first, then each layer's output."""
-        found = {self.input.name: self.input}
-        budget = Budget()
-        budget.tensor(self.input.shape, self.input.name)
-        for layer in self.layers:
-            missing = [n for n in layer.inputs if n not in found]
-            if missing:
-                raise layer.fail(f"reads '{missing[0]}', which no layer before it makes")
-            if not layer.inputs:
-                raise layer.fail("reads nothing")
-            inputs = [found[n] for n in layer.inputs]
-            found[layer.name] = made = layer.output(inputs)
-            budget.tensor(made.shape, layer.name)
-            budget.work(layer.products(inputs, made), layer.name)
-        return found
-
-    @property
-    def output(self) -> Tensor:
-        return self.tensors[self.layers[-1].name]
+class Design(Network):
+    """A `Network` whose every accumulator has a proven range."""
 
     @cached_property
     def ranges(self) -> dict[str, LayerRange]:
         """The exact range of every layer's accumulators and outputs, by layer name."""
         return ranges.analyse(self)
 
-    def inputs_of(self, layer: Layer) -> list[Tensor]:
-        return [self.tensors[n] for n in layer.inputs]
-
     def reference(self, codes: np.ndarray) -> np.ndarray:
         """Input codes (n, *input.shape) to output codes (n, *output.shape), int64, exact."""
-        return reference.run(self, codes)
+        return reference.run(self, self.ranges, codes)
 
     def trace(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """As `reference`, but every tensor by name (the input included)."""
-        return reference.trace(self, codes)
+        return reference.trace(self, self.ranges, codes)
 
     def save(self, path: Path | str) -> None:
         """Write the design as one `.swd` file; the same design gives the same bytes."""
@@ -93,4 +36,9 @@ class Design:
     @classmethod
     def load(cls, path: Path | str) -> Design:
         """Read a `.swd` file; whatever is wrong with it is an InputError that says so."""
-        return file.load(Path(path))
+        def proved(name: str, tensor: Tensor, layers: tuple[Layer, ...]) -> Design:
+            design = cls(name, tensor, layers)
+            _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
+            return design
+
+        return file.load(Path(path), proved)

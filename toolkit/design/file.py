@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from toolkit.design.formats import FixedPoint
 from toolkit.design.layers import LAYERS, Layer
+from toolkit.design.network import Network
 from toolkit.design.tensors import Tensor
-from toolkit.errors import InputError
-from toolkit.limits import MAX_LAYERS
-from toolkit.untrusted import Archive
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import MAX_LAYERS
+from toolkit.utils.output_folder import write_whole
+from toolkit.utils.untrusted import Archive
 
-if TYPE_CHECKING:
-    from toolkit.design.design import Design
+Made = TypeVar("Made")
+Maker = Callable[[str, Tensor, tuple[Layer, ...]], Made]
 
 SCHEMA, SCALED = 1, 2
 """Of a file whose input has one format, and of one with an exponent for each feature, which older versions refuse."""
@@ -31,7 +32,7 @@ PER_BYTE = 8
 MEMBER = re.compile(r"design\.json|arrays/|arrays/(0|[1-9]\d{0,6})_([a-z_]{1,40})\.npy")
 
 
-def save(design: Design, path: Path) -> None:
+def save(design: Network, path: Path) -> None:
     """Write `design` to `path`, whole or not at all."""
     arrays = {f"arrays/{i}_{key}.npy": array for i, layer in enumerate(design.layers)
               for key, array in layer.arrays().items()}
@@ -60,34 +61,16 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there complete or not at all, also when the disk is full."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"cannot write '{path}': {error.strerror}") from error
-
-
-def load(path: Path) -> Design:
-    """Read and check a `.swd` file."""
+def load(path: Path, make: Maker[Made]) -> Made:
+    """Read and check a `.swd` file: what `make` makes of its name, its input and its layers."""
     try:
         with Archive(path, "the design", SPARE, PER_BYTE) as archive:
-            return _read(archive)
+            return _read(archive, make)
     except MemoryError as error:
         raise InputError(f"the design '{path}' needs more memory than there is") from error
 
 
-def _read(archive: Archive) -> Design:
-    from toolkit.design.design import Design
-
+def _read(archive: Archive, make: Maker[Made]) -> Made:
     arrays: dict[str, list[str]] = {}
     for name in archive.members:
         match = MEMBER.fullmatch(name)
@@ -110,9 +93,7 @@ def _read(archive: Archive) -> Design:
         if not tensor.shape or any(n < 1 for n in tensor.shape):
             raise archive.fail(f"has an input of impossible shape {str(tensor.shape)[:80]}")
         made = [_layer(archive, i, entry, arrays.get(str(i), [])) for i, entry in enumerate(layers)]
-        design = Design(str(document["name"]), tensor, tuple(made))
-        _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
-        return design
+        return make(str(document["name"]), tensor, tuple(made))
     except InputError as error:
         told = str(error)
         raise error if told.startswith("the design '") else archive.fail(f"cannot be used: {told}") from error

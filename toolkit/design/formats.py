@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 MAX_WIDTH = 62
 """Widest code in bits: one bit of head-room is left in int64 for the added half of a rounding."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
-from toolkit.errors import InputError
-
-if TYPE_CHECKING:
-    from toolkit.design.design import Design
+from toolkit.design.layers import LayerRange
+from toolkit.design.network import Network
+from toolkit.utils.errors import InputError
 
 CACHE_BYTES = 1 << 20
 """Working set of one chunk of samples: small enough to stay in a core's own cache."""
@@ -22,50 +21,50 @@ def number_type(bound: int) -> np.dtype:
     return np.dtype(np.float64) if bound < 1 << 53 else np.dtype(np.int64)
 
 
-def run(design: Design, codes: np.ndarray) -> np.ndarray:
+def run(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray) -> np.ndarray:
     """Input codes (n, *input.shape) to output codes (n, *output.shape) as int64."""
-    codes = _checked(design, codes)
-    program = _compile(design)
-    output = np.empty((len(codes), *design.output.shape), np.int64)
+    codes = _checked(network, codes)
+    program = _compile(network, ranges)
+    output = np.empty((len(codes), *network.output.shape), np.int64)
     last_use = {name: i for i, (_, _, inputs, _) in enumerate(program) for name in inputs}
-    step = _chunk(design)
+    step = _chunk(network)
     for start in range(0, len(codes), step):
-        values = {design.input.name: codes[start:start + step]}
+        values = {network.input.name: codes[start:start + step]}
         for i, (name, dtype, inputs, kernel) in enumerate(program):
             values[name] = kernel([values[n].astype(dtype, copy=False) for n in inputs])
             for n in inputs:
                 if last_use[n] == i:
                     values.pop(n, None)
-        output[start:start + step] = values[design.output.name]
+        output[start:start + step] = values[network.output.name]
     return output
 
 
-def trace(design: Design, codes: np.ndarray) -> dict[str, np.ndarray]:
+def trace(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray) -> dict[str, np.ndarray]:
     """Every tensor's codes by name, as int64: the input, then each layer's output."""
-    values = {design.input.name: _checked(design, codes)}
-    for name, dtype, inputs, kernel in _compile(design):
+    values = {network.input.name: _checked(network, codes)}
+    for name, dtype, inputs, kernel in _compile(network, ranges):
         values[name] = kernel([values[n].astype(dtype) for n in inputs]).astype(np.int64)
     return values
 
 
-def _compile(design: Design):
+def _compile(network: Network, ranges: Mapping[str, LayerRange]):
     program = []
-    for layer in design.layers:
-        found = design.ranges[layer.name]
+    for layer in network.layers:
+        found = ranges[layer.name]
         dtype = number_type(found.bound)
-        program.append((layer.name, dtype, layer.inputs, layer.kernel(design.inputs_of(layer), found, dtype)))
+        program.append((layer.name, dtype, layer.inputs, layer.kernel(network.inputs_of(layer), found, dtype)))
     return program
 
 
-def _chunk(design: Design) -> int:
-    widest = max(t.size for t in design.tensors.values())
+def _chunk(network: Network) -> int:
+    widest = max(t.size for t in network.tensors.values())
     return max(16, CACHE_BYTES // (4 * widest * 2))
 
 
-def _checked(design: Design, codes: np.ndarray) -> np.ndarray:
+def _checked(network: Network, codes: np.ndarray) -> np.ndarray:
     """The codes as an integer array, or an InputError that says why they are none."""
     codes = np.asarray(codes)
-    want = design.input
+    want = network.input
     if codes.ndim != len(want.shape) + 1 or codes.shape[1:] != want.shape:
         raise InputError(f"input codes of shape {codes.shape} do not fit the design's input (n, "
                          f"{', '.join(map(str, want.shape))})")

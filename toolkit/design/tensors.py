@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from toolkit.design.formats import FixedPoint
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 MAX_EXPONENT = 100
 """Of an input feature: a float32 times such a power of two is exact where it is normal."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True)

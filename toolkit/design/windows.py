@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.limits import MAX_VALUE
+from toolkit.utils.limits import MAX_VALUE
 
 MAX_NUMBER = 1 << 20
 

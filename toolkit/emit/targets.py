@@ -10,7 +10,7 @@ from toolkit.emit.hls4ml import emit as hls4ml
 from toolkit.emit.hls4ml import require as hls4ml_is_there
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog import emit as verilog
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 TARGETS: dict[str, Callable[[Job], Emitted]] = {"verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from toolkit.resources import folder
+from toolkit.utils.resources import folder
 
 
 @cache

@@ -8,8 +8,8 @@ import numpy as np
 
 from toolkit.design import Design
 from toolkit.design.layers import Dense
-from toolkit.errors import InputError
-from toolkit.hardware.work import work
+from toolkit.hardware.workload import work
+from toolkit.utils.errors import InputError
 
 MAX_BYTES = 1 << 28
 """Of one set's inputs as int64; a wider network gets fewer vectors, and the manifest says how many."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import InputError
 from toolkit.estimate.place import Placed, place
 from toolkit.estimate.project import load
 from toolkit.estimate.synthesis import Cells, cells
 from toolkit.hardware.devices import Device
 from toolkit.hardware.devices import device as find_device
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True)

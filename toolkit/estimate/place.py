@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import InputError
 from toolkit.estimate.synthesis import run
 from toolkit.hardware.devices import Device
+from toolkit.utils.errors import InputError
 
 MEGAHERTZ = 100
 """The clock that is aimed for."""

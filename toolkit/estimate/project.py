@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import InputError
-from toolkit.untrusted import read_json
+from toolkit.utils.errors import InputError
+from toolkit.utils.untrusted import read_json
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 RTL = re.compile(r"rtl/[A-Za-z0-9_]{1,200}\.v")

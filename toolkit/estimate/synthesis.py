@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import CheckFailed, ToolMissing
+from toolkit.utils.errors import CheckFailed, ToolMissing
 
 SYNTHESIS = {"xc7": "synth_xilinx -family xc7 -noiopad -flatten", "ecp5": "synth_ecp5", "ice40": "synth_ice40"}
 DEFINES = {"ecp5": "-DECP5"}

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from toolkit.design import Conv, Dense, Design
-from toolkit.errors import InputError
 from toolkit.hardware.devices import Device, device
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import MAX_LANES, Options
-from toolkit.hardware.work import Work, work
+from toolkit.hardware.workload import Work, work
+from toolkit.utils.errors import InputError
 
 UNROLLED = 0
 SMALL = 16_384

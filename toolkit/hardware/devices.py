@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 KBIT = 1024
 ECP5 = "Lattice FPGA-DS-02012, ECP5 family data sheet, table 1.1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 ARCHITECTURES = ("auto", "unrolled", "folded")
 HLS4ML = {"hls4ml_backend": ("vitis", "vivado", "vivadoaccelerator", "quartus"),

@@ -11,7 +11,7 @@ from toolkit.design.tensors import Interval
 from toolkit.hardware.datapath import Datapath, Offset, RoundEven, Sum
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
-from toolkit.progress import bar
+from toolkit.utils.progress import bar
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 from alkaid.cmvm import cmvm_solve
 
 from toolkit.design.tensors import Interval
-from toolkit.errors import InputError
 from toolkit.hardware.adder_graph import AdderGraph, Term
+from toolkit.utils.errors import InputError
 
 METHODS = ("wmc", "mc")
 """The solver's greedy rules: which common pair to share next, by count weighted with overlap, or by count alone."""

@@ -11,10 +11,10 @@ from toolkit.capture.onnx import QuantisedModel
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Quant
 from toolkit.design import ArgMax, Design, FixedPoint, Tensor
-from toolkit.errors import InputError
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import exponent, nearest_power
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True)

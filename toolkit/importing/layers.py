@@ -49,9 +49,9 @@ from toolkit.design import (
     Window,
 )
 from toolkit.importing.functions import FUNCTIONS
-from toolkit.importing.held import Curve, Held, Sums
 from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import exponent, nearest_power, quantiser
+from toolkit.importing.symbolic import Curve, Held, Sums
 from toolkit.importing.weights import approximated, bias_codes, coded
 
 MAX_SCALED = 4096

@@ -12,8 +12,8 @@ from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.design.tensors import Interval
-from toolkit.errors import InputError
-from toolkit.importing.held import Curve, Held, Sums, Value
+from toolkit.importing.symbolic import Curve, Held, Sums, Value
+from toolkit.utils.errors import InputError
 
 
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Quant, Step
 from toolkit.design import FixedPoint, Requantise, Rounding
-from toolkit.importing.held import Sums
+from toolkit.importing.symbolic import Sums
 
 EVERYWHERE = {"ROUND": Rounding.HALF_EVEN, "HALF_EVEN": Rounding.HALF_EVEN, "FLOOR": Rounding.FLOOR}
 POSITIVE = {**EVERYWHERE, "DOWN": Rounding.FLOOR, "HALF_UP": Rounding.HALF_UP}

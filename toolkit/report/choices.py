@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolkit.compress.measures import Step
+from toolkit.compress.measure.measures import Step
 from toolkit.compress.sweep import Row, Sweep
 from toolkit.report.differences import dropped
 

@@ -3,8 +3,8 @@ measured."""
 
 from __future__ import annotations
 
-from toolkit.compress.intervals import Interval, none_between
-from toolkit.compress.measures import Drop, Step
+from toolkit.compress.measure.intervals import Interval, none_between
+from toolkit.compress.measure.measures import Drop, Step
 
 NONE = "no measurable difference"
 

@@ -6,9 +6,9 @@ import math
 from html import escape as _escape
 
 from toolkit.compress.sweep import Sweep
-from toolkit.printable import printable
 from toolkit.report.choices import pareto
 from toolkit.report.report import Report
+from toolkit.utils.printable import printable
 
 
 def escape(text: str) -> str:

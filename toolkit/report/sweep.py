@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 import toolkit
-from toolkit.compress.measures import Step
+from toolkit.compress.measure.measures import Step
 from toolkit.compress.sweep import Row, Sweep
-from toolkit.printable import printable
 from toolkit.report.choices import WITHIN, analysis, best, pareto, recommendations
 from toolkit.report.differences import between, dropped, quality
 from toolkit.report.tables import size, table
+from toolkit.utils.printable import printable
 
 CATEGORIES = {"pruning": "PRUNING TECHNIQUES", "quantization": "QUANTIZATION TECHNIQUES",
               "distillation": "KNOWLEDGE DISTILLATION", "combination": "COMBINATIONS"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolkit.printable import printable
+from toolkit.utils.printable import printable
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolkit.compress.measures import Step
-from toolkit.printable import printable
+from toolkit.commands.simulate import SimulationResult
+from toolkit.compress.measure.measures import Step
 from toolkit.report.differences import dropped, quality, share
 from toolkit.report.report import Hardware, Network, Report
 from toolkit.report.tables import size, table
 from toolkit.report.targets import TABLES
-from toolkit.simulation import SimulationResult
+from toolkit.utils.printable import printable
 
 
 def text(report: Report) -> str:

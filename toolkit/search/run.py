@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from toolkit import interrupts
-from toolkit.build import Built, build
 from toolkit.capture.capture import Source
+from toolkit.commands.build import Built, build
 from toolkit.compress import Baselines, Data, Settings
-from toolkit.compress.measures import Step
-from toolkit.compress.quantise import Widths
-from toolkit.design.file import write_whole
-from toolkit.errors import InputError
-from toolkit.printable import printable
-from toolkit.progress import bar
+from toolkit.compress.measure.measures import Step
+from toolkit.compress.quantisation.ptq import Widths
 from toolkit.report.differences import between, quality
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
 from toolkit.report.tables import size, table
 from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, hypervolume, pareto, search
 from toolkit.search.space import Choice
+from toolkit.utils import interrupts
+from toolkit.utils.errors import InputError
+from toolkit.utils.output_folder import write_whole
+from toolkit.utils.printable import printable
+from toolkit.utils.progress import bar
 
 DATABASE = "study.db"
 RESULT = "search.json"

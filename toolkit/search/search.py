@@ -16,12 +16,12 @@ from torch import fx
 
 from toolkit.capture.capture import Source
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
-from toolkit.compress.measures import Step
-from toolkit.errors import InputError, ShiftwrightError
-from toolkit.estimate.proxy import adder_bits
-from toolkit.progress import bar
+from toolkit.compress.measure.measures import Step
+from toolkit.estimate.adder_bits import adder_bits
 from toolkit.search.space import SPACE, Choice, choose
 from toolkit.search.storage import line, opened, revive
+from toolkit.utils.errors import InputError, ShiftwrightError
+from toolkit.utils.progress import bar
 
 OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "adder_bits": "minimize"}
 PROXY = {"epochs": 2, "tuning": 6}

@@ -9,9 +9,9 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.compress.compress import Settings
-from toolkit.compress.prepare import FUNCTIONS, MEANS
-from toolkit.compress.product import WEIGHTED
-from toolkit.compress.prune import fixed, outputs, together
+from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.pruning.structured import fixed, outputs, together
+from toolkit.compress.quantisation.insert_quantisers import FUNCTIONS, MEANS
 from toolkit.compress.scheme import Overrides
 
 RATIOS = ("0", "0.25", "0.5", "0.65", "0.75", "0.85")

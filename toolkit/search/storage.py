@@ -10,7 +10,7 @@ import optuna
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 STUDY = "shiftwright"
 HEARTBEAT, GRACE = 5, 20

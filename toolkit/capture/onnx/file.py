@@ -14,8 +14,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from toolkit.capture.onnx.tensors import declared, shown, to_array, type_name
-from toolkit.errors import InputError
-from toolkit.limits import MAX_AXES, MAX_VALUE
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import MAX_AXES, MAX_VALUE
 
 MAX_BYTES = 2 << 30
 MAX_NODES = 20_000

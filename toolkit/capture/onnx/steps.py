@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from toolkit.capture.onnx.tensors import shown
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from toolkit.errors import InputError
-from toolkit.limits import MAX_AXES
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import MAX_AXES
 
 MAX_ELEMENTS = 1 << 28
 """Of one constant: 1 GiB of float32."""

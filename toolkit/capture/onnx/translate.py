@@ -9,7 +9,7 @@ from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, F
 from toolkit.capture.onnx.steps import Function, Network
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""

@@ -13,8 +13,8 @@ from toolkit.capture.onnx.file import File, Node
 from toolkit.capture.onnx.steps import Flat, Permuted, Picked, Reshaped, Step
 from toolkit.capture.onnx.tensors import to_array
 from toolkit.capture.onnx.values import Value
-from toolkit.errors import InputError
-from toolkit.limits import MAX_AXES, MAX_STEPS, MAX_VALUE, SPARE, Budget
+from toolkit.utils.errors import InputError
+from toolkit.utils.limits import MAX_AXES, MAX_STEPS, MAX_VALUE, SPARE, Budget
 
 
 class Translator:

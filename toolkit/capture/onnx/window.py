@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from toolkit.capture.onnx.file import Node
-from toolkit.limits import MAX_VALUE
+from toolkit.utils.limits import MAX_VALUE
 
 MOST = 1 << 20
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolkit.design.formats import MAX_WIDTH, FixedPoint, Overflow, Requantise, Rounding
 from toolkit.design.tensors import Interval, Tensor
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 Array = np.ndarray
 Kernel = Callable[[list[Array]], Array]

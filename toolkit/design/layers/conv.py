@@ -24,7 +24,7 @@ from toolkit.design.layers.dense import aligned, weighted, weights_from_json, we
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import Weights
 from toolkit.design.windows import Window
-from toolkit.limits import MAX_PATCHES
+from toolkit.utils.limits import MAX_PATCHES
 
 
 @dataclass(frozen=True, eq=False)

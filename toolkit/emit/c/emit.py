@@ -7,9 +7,9 @@ from typing import Any
 import toolkit
 from toolkit.emit.c.network import Network, network, source
 from toolkit.emit.c.types import literal, of_format
-from toolkit.emit.names import comment
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
+from toolkit.utils.identifiers import comment
 
 # Files of these names would be taken for the compiler's own.
 HEADERS = frozenset("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign "

@@ -30,8 +30,8 @@ from toolkit.design import (
     Upsample,
     Window,
 )
-from toolkit.emit.c.finish import finish
 from toolkit.emit.c.linear import Linear, linear
+from toolkit.emit.c.requantise import finish
 from toolkit.emit.c.types import CType, literal, signed, smallest
 
 MAX_ELEMENTS = 1 << 30

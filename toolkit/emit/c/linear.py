@@ -8,10 +8,10 @@ import numpy as np
 
 from toolkit.design import Conv, Dense, LayerRange, Rounding
 from toolkit.design.tensors import Interval, Tensor
-from toolkit.emit.c.book import Book, book, packed
-from toolkit.emit.c.finish import finish, limits
+from toolkit.emit.c.codebook import Book, book, packed
+from toolkit.emit.c.requantise import finish, limits
 from toolkit.emit.c.types import CType, signed
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True)

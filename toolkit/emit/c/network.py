@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.design import Design, Layer, Reshape, Tensor
-from toolkit.emit.c.book import half_bytes
+from toolkit.emit.c.codebook import half_bytes
 from toolkit.emit.c.layers import Part, Table, part
 from toolkit.emit.c.memory import SIZES, Buffer, Pools, place
 from toolkit.emit.c.types import CType, of_format, smallest
-from toolkit.emit.names import comment, identifiers
 from toolkit.emit.templates import environment, render
+from toolkit.utils.identifiers import comment, identifiers
 
 CHOICE = re.compile(r"#if NET_MULTIPLY.*?#endif", re.S)
 ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_shifted", "add_products")

@@ -11,10 +11,10 @@ from toolkit.design.tensors import Tensor
 from toolkit.emit.hls.cpp import type_of
 from toolkit.emit.hls.layers import WRITERS, Site, Written
 from toolkit.emit.hls.network import Network, Stream, network
-from toolkit.emit.names import comment
 from toolkit.emit.packing import small_type
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
+from toolkit.utils.identifiers import comment
 
 SAMPLES = 64
 """Samples with expected outputs that lie beside the sources, for C simulation and co-simulation on their own."""

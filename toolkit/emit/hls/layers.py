@@ -42,8 +42,8 @@ from toolkit.emit.hls.cpp import (
     wrapped,
 )
 from toolkit.emit.hls.rom import by_turn, code, pack
-from toolkit.emit.names import comment
 from toolkit.emit.templates import render
+from toolkit.utils.identifiers import comment
 
 MOST_TERMS = 1 << 18
 """Inputs that the unrolled sums of one layer may name: beyond, no compiler is done in a day."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from toolkit.design import Design
 from toolkit.design.layers import Layer, Reshape
 from toolkit.design.tensors import Tensor
-from toolkit.emit.names import identifier, identifiers
 from toolkit.emit.target import TOP, Job
 from toolkit.hardware import Architecture
+from toolkit.utils.identifiers import identifier, identifiers
 
 MOST_BITS = 1024
 """Of one beat: the widest ap_uint that the tools take as they come."""

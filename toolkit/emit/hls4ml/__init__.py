@@ -14,7 +14,7 @@ from toolkit.emit.hls4ml.types import Type
 from toolkit.emit.packing import small_type
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
 
 FOLDER = "hls4ml"
 FLOAT_BITS = 24

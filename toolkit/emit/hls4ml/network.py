@@ -12,8 +12,8 @@ import numpy as np
 from toolkit.design.formats import FixedPoint
 from toolkit.design.layers import Layer
 from toolkit.emit.hls4ml.types import Step, Type
-from toolkit.emit.names import identifier
-from toolkit.errors import InputError
+from toolkit.utils.errors import InputError
+from toolkit.utils.identifiers import identifier
 
 TAKEN = ("input", "result", "model", "nnet", "hls", "weights")
 """Names that mean something else in hls4ml's own code."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolkit.emit.hls4ml.defects import exponents_mended
 from toolkit.emit.hls4ml.network import Network
-from toolkit.errors import InputError, ToolMissing
+from toolkit.utils.errors import InputError, ToolMissing
 
 BACKENDS = {"vitis": "Vitis", "vivado": "Vivado", "vivadoaccelerator": "VivadoAccelerator", "quartus": "Quartus"}
 """hls4ml's own names."""

@@ -8,7 +8,7 @@ from toolkit.design.tensors import Tensor
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.emit.verilog.top import Verilog, verilog
-from toolkit.estimate.memory import folded_memory, memory
+from toolkit.hardware.memory import folded_memory, memory
 
 
 def emit(job: Job) -> Emitted:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.design.tensors import Tensor
-from toolkit.emit.names import comment
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, expression, literal, read
 from toolkit.hardware.datapath import Constant, Datapath, Read, Sum
 from toolkit.hardware.plan import LayerPlan
+from toolkit.utils.identifiers import comment
 
 
 @dataclass(frozen=True)

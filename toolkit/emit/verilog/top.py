@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolkit.emit.names import comment, identifiers
 from toolkit.emit.packing import beat_bits
 from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.layer import describe, module, port_names
-from toolkit.errors import InputError
 from toolkit.hardware import Plan
+from toolkit.utils.errors import InputError
+from toolkit.utils.identifiers import comment, identifiers
 
 
 @dataclass(frozen=True)

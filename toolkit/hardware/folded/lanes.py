@@ -10,7 +10,7 @@ from toolkit.design.tensors import Tensor
 from toolkit.design.weights import Log2Format
 from toolkit.hardware.folded.node import Lanes
 from toolkit.hardware.linear import signed_width
-from toolkit.hardware.work import work
+from toolkit.hardware.workload import work
 
 
 def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, count: int) -> Lanes:

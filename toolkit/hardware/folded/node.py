@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.folded.reader import Reader
+from toolkit.hardware.folded.line_buffer import Reader
 
 MAC_STAGES, POOL_STAGES, QUEUE_STAGES = 4, 3, 3
 """Registers between a tap and the finished sum; the same in a pool; and from a result to the output stream."""

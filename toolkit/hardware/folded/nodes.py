@@ -9,8 +9,8 @@ import numpy as np
 from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.hardware.folded.lanes import lanes as weights_of
+from toolkit.hardware.folded.line_buffer import Loop, Reader, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.reader import Loop, Reader, kernel_loops, merged, whole, windows
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
 

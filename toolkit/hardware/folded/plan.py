@@ -10,16 +10,16 @@ import numpy as np
 
 from toolkit.design import Design
 from toolkit.design.tensors import Interval
-from toolkit.errors import InputError
 from toolkit.hardware.architecture import Architecture
 from toolkit.hardware.devices import Device, device
 from toolkit.hardware.folded import simulate
-from toolkit.hardware.folded.needs import depths, waits
+from toolkit.hardware.folded.fifo_depths import depths, waits
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.nodes import node, wide
 from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
 from toolkit.hardware.options import Options
-from toolkit.progress import bar
+from toolkit.utils.errors import InputError
+from toolkit.utils.progress import bar
 
 SPARE = 2
 """Elements that a queue holds beyond what the order of the branches demands."""

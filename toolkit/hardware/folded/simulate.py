@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.errors import InputError
 from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
+from toolkit.utils.errors import InputError
 
 MAX_FRAMES = 4096
 CLOCKS = 1 << 17

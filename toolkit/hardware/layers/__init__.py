@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.layers import add, argmax, clamp, dense, wiring
+from toolkit.hardware.layers import add, argmax, clamp, dense, permutation
 
 PLANNERS: dict[str, Callable[..., Datapath]] = {
     "dense": dense.plan,
     "add": add.plan,
     "clamp": clamp.plan,
-    "concat": wiring.plan,
-    "reshape": wiring.plan,
+    "concat": permutation.plan,
+    "reshape": permutation.plan,
     "argmax": argmax.plan,
 }

@@ -6,11 +6,11 @@ import numpy as np
 
 from toolkit.design.layers import Dense, LayerRange
 from toolkit.design.tensors import Interval, Tensor
-from toolkit.errors import InputError
 from toolkit.hardware.datapath import Datapath
 from toolkit.hardware.linear import constant_outputs, linear
 from toolkit.hardware.options import Options
 from toolkit.hardware.sharing import share
+from toolkit.utils.errors import InputError
 
 
 def plan(layer: Dense, inputs: list[Tensor], intervals: list[Interval], found: LayerRange,

@@ -9,7 +9,6 @@ import numpy as np
 
 from toolkit.design.formats import Requantise
 from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Leaky, Lookup, MaxPool
-from toolkit.emit.names import comment
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
 from toolkit.emit.verilog.folded.reader import context as reader_context
@@ -19,6 +18,7 @@ from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.linear import signed_width
+from toolkit.utils.identifiers import comment
 
 
 def module(node: Node, name: str, design: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolkit.emit.verilog.expressions import literal
-from toolkit.hardware.folded.reader import Reader
+from toolkit.hardware.folded.line_buffer import Reader
 from toolkit.hardware.linear import signed_width
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from toolkit.design.tensors import Tensor
-from toolkit.emit.names import comment, identifiers
 from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal, zeros
@@ -16,6 +15,7 @@ from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
 from toolkit.hardware.plan import LayerPlan
+from toolkit.utils.identifiers import comment, identifiers
 
 
 def verilog_folded(plan: FoldedPlan) -> Verilog:

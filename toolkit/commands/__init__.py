@@ -1,0 +1,1 @@
+"""The commands, a file each; `toolkit.api` is the door to them."""

@@ -1,0 +1,1 @@
+"""What compression did to a network: sizes, bit error rates, accuracy, and the intervals of these."""

@@ -1,0 +1,372 @@
+"""What compression did to a network: sizes, sparsity, bit error rates, accuracy."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from toolkit.compress.data import Data
+from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.measure.intervals import Interval, paired_right, wilson
+from toolkit.compress.quantisation.fake_quant import CodedLayer, MinifloatLayer
+from toolkit.compress.quantisation.layers import Quantised, Requantiser, Table
+from toolkit.compress.training.hooks import Metric, measured
+from toolkit.compress.training.loop import evaluate
+from toolkit.design.formats import FixedPoint
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How much worse a network is than another one, on the same samples: percentage points of accuracy (of bit
+    accuracy; of agreement with the original where there are no labels), percent of the targets' standard deviation by
+    which an RMS error grew, or percent of the original's figure for a metric of the caller's. Positive: worse.
+
+    `epochs`: of training that the other one, the original, got on top. `low`, `high`: the 95 % interval of `test`,
+    where labels are classes or bits.
+    """
+
+    epochs: int
+    validation: float
+    test: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a compression and the network after it.
+
+    `parameters` and `non_zeros` count weights and biases, `weights` and `non_zero_weights` no biases; a layer without
+    a bias counts none. `size` and `compressed_size`: bytes of the parameters in `storage`, plain and under zlib level
+    9. `ratio`: the original's dense float32 bytes over `size`. `weight_ber`: bits of the float32 patterns that differ
+    from the original's, removed weights taken as zero.
+
+    `quality`: how good it is on the validation samples, greater is better; choices are made by it. What follows is
+    measured on the test samples, and None where those were not looked at. `output_ber`: bits of the outputs, both in
+    the compressed network's format (`output_format`), that differ. `task_ber`: bits decided wrong, where labels are
+    bits. `accuracy`, `disagreement`: shares of samples (of bits, where labels are bits); None where there are no
+    classes; `interval`: the accuracy's, 95 %. `error`: root of the mean squared error, where labels are values.
+    `metric`: the caller's own, where there is one.
+
+    `epochs`: of all training that the network got. `drop`: against the original trained for as many epochs;
+    `drop_as_given`: against the original as it came. Only the last step of a scheme has them.
+    """
+
+    name: str
+    storage: str
+    parameters: int
+    non_zeros: int
+    sparsity: float
+    size: int
+    compressed_size: int
+    ratio: float
+    weight_ber: float | None
+    output_ber: float | None
+    accuracy: float | None
+    disagreement: float | None
+    error: float | None
+    task_ber: float | None = None
+    metric: float | None = None
+    quality: float = 0.0
+    interval: Interval | None = None
+    weights: int = 0
+    non_zero_weights: int = 0
+    output_format: str = "float32"
+    epochs: int = 0
+    drop: Drop | None = None
+    drop_as_given: Drop | None = None
+
+    @property
+    def reported(self) -> float:
+        """As `quality`, on the test samples: it is for showing."""
+        return _quality(self.metric, self.accuracy, self.error, self.disagreement)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a network's outputs for some samples are worth. `right`: bool (n,) or, of bits, (n, bits)."""
+
+    quality: float
+    accuracy: float | None
+    disagreement: float | None
+    error: float | None
+    task_ber: float | None
+    metric: float | None
+    output_ber: float
+    right: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A network's figures, and what it takes to hold another one against it."""
+
+    step: Step
+    validation: Judged
+    test: Judged | None
+
+
+class Measure:
+    """Measures networks against one original. With `test` off, it never looks at the test samples."""
+
+    def __init__(self, original: fx.GraphModule, data: Data, metric: Metric | None = None, *,
+                 test: bool = True) -> None:
+        self.original, self.task, self.metric = original, data.task, metric
+        self.bytes = 4 * sum(v.size for v in parameters(original).values())
+        self.validation = _Part(original, data.x_val, data.y_val)
+        self.test = _Part(original, data.x_test, data.y_test) if test else None
+        self.unit = 1.0
+        first = self._judged(original, self.validation, None)
+        if first.metric is not None:
+            self.unit = abs(first.metric) or 1.0
+        elif first.error is not None and data.y_train is not None:
+            self.unit = float(data.y_train.std()) or 1.0
+
+    def copy(self) -> fx.GraphModule:
+        """The original, to be trained on."""
+        return copy.deepcopy(self.original)
+
+    def step(self, name: str, graph: fx.GraphModule, epochs: int = 0) -> Step:
+        """The figures of one network."""
+        return self.measured(name, graph, epochs).step
+
+    def measured(self, name: str, graph: fx.GraphModule, epochs: int = 0) -> Measured:
+        """The figures of one network that was trained for so many epochs in all."""
+        quantised = any(isinstance(m, Quantised) for m in graph.modules())
+        coded = any(isinstance(m, CodedLayer) for m in graph.modules())
+        values = parameters(graph)
+        weights = [v for key, v in values.items() if key.endswith(".weight")]
+        count = sum(v.size for v in values.values())
+        non_zeros = sum(int(np.count_nonzero(v)) for v in values.values())
+        storage, stored = packed(graph) if quantised else stored_codes(graph) if coded else smallest(values)
+        form = output_format(graph)
+        validation = self._judged(graph, self.validation, form)
+        test = None if self.test is None else self._judged(graph, self.test, form)
+        seen = test or Judged(validation.quality, *(None,) * 5, 0.0, None)
+        step = Step(name, storage, count, non_zeros, 1 - _of(non_zeros, self.bytes // 4, 1.0), len(stored),
+                    len(zlib.compress(stored, 9)), _of(self.bytes, len(stored), 1.0), self._weight_ber(graph, values),
+                    None if test is None else test.output_ber, seen.accuracy, seen.disagreement, seen.error,
+                    seen.task_ber, seen.metric, validation.quality,
+                    None if seen.right is None else wilson(int(seen.right.sum()), seen.right.size),
+                    sum(v.size for v in weights), sum(int(np.count_nonzero(v)) for v in weights),
+                    "float32" if form is None else f"{form.width}-bit codes", epochs)
+        return Measured(step, validation, test)
+
+    def drop(self, found: Measured, other: Measured) -> Drop:
+        """How much worse `found` is than `other`, an original."""
+        validation = 100 * (other.validation.quality - found.validation.quality) / self.unit
+        if found.test is None or other.test is None:
+            return Drop(other.step.epochs, validation)
+        test = 100 * (other.test.quality - found.test.quality) / self.unit
+        if found.test.right is None or other.test.right is None or self.metric is not None:
+            return Drop(other.step.epochs, validation, test)
+        low, high = paired_right(other.test.right, found.test.right)
+        return Drop(other.step.epochs, validation, test, 100 * low, 100 * high)
+
+    def _judged(self, graph: fx.GraphModule, part: _Part, form: FixedPoint | None) -> Judged:
+        quantised = any(isinstance(m, Quantised) for m in graph.modules())
+        outputs = evaluate(graph.double() if quantised else graph, part.samples,
+                           torch.float64 if quantised else torch.float32)
+        graph.float()
+        share, wrong, metric = accuracy(outputs, part.labels, self.task), error(outputs, part.labels, self.task), \
+            None if self.metric is None else measured(self.metric, outputs, part.labels)
+        moved = self._disagreement(outputs, part.outputs)
+        return Judged(_quality(metric, share, wrong, moved), share, moved, wrong,
+                      task_ber(outputs, part.labels, self.task), metric, output_ber(outputs, part.outputs, form),
+                      right(outputs, part.labels, self.task))
+
+    def _weight_ber(self, graph: fx.GraphModule, values: Mapping[str, np.ndarray]) -> float | None:
+        if graph.meta.get("student"):
+            return None  # another network: no weight of it stands for one of the original's
+        origin = graph.meta.get("origin", {})
+        wrong = 0
+        for name, parameter in self.original.named_parameters():
+            before = parameter.detach().numpy().astype(np.float32)
+            after = np.zeros(before.size, np.float32)
+            if name in values:
+                place = origin.get(name)
+                if place is None and values[name].size != before.size:
+                    return None
+                after[slice(None) if place is None else place.numpy().ravel()] = values[name].ravel()
+            elif not name.endswith(".bias"):  # a bias that is not there is one of zeros
+                return None
+            wrong += int(np.bitwise_count(before.ravel().view(np.uint32) ^ after.view(np.uint32)).sum())
+        return _of(wrong, 8 * self.bytes, 0.0)
+
+    def _disagreement(self, outputs: np.ndarray, theirs: np.ndarray) -> float | None:
+        if self.task == "bits":
+            return float(((outputs > 0) != (theirs > 0)).mean())
+        if self.task == "values" or outputs.shape[1] < 2:
+            return None
+        return float((outputs.argmax(axis=1) != theirs.argmax(axis=1)).mean())
+
+
+class _Part:
+    """One of the data sets, and what the original gives for it."""
+
+    def __init__(self, original: fx.GraphModule, samples: np.ndarray, labels: np.ndarray | None) -> None:
+        self.samples, self.labels = samples, labels
+        self.outputs = evaluate(original, samples)
+
+
+def _quality(metric: float | None, share: float | None, wrong: float | None, moved: float | None) -> float:
+    """Greater is better: the caller's metric, else accuracy, else minus the error, else agreement with the original."""
+    if metric is not None:
+        return metric
+    if share is not None:
+        return share
+    return -wrong if wrong is not None else 1 - (moved or 0.0)
+
+
+def _of(part: int, whole: int, empty: float) -> float:
+    """A share; `empty` of a network without weights."""
+    return part / whole if whole else empty
+
+
+def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
+    """Every parameter by name, float32, quantised where the layer is. A bias of nothing but zeros is none: capture
+    gives one to layers that have none."""
+    found: dict[str, np.ndarray] = {}
+    with torch.no_grad():
+        for name, module in graph.named_modules():
+            if isinstance(module, Quantised | CodedLayer):
+                weight, bias = module.quantised_weight(), module.quantised_bias()
+            elif isinstance(module, WEIGHTED):
+                assert module.bias is not None
+                weight, bias = module.weight.detach(), module.bias.detach()
+            else:
+                continue
+            found[f"{name}.weight"] = weight.float().numpy()
+            if bool(bias.any()):
+                found[f"{name}.bias"] = bias.float().numpy()
+    return found
+
+
+def output_format(graph: fx.GraphModule) -> FixedPoint | None:
+    """The format of a quantised network's output; None for a float one."""
+    node = next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes[0]
+    while node.op != "placeholder":
+        module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, Requantiser) and module.requantise is not None:
+            return module.requantise.format
+        if isinstance(module, Table) and module.format is not None:
+            return module.format
+        node = node.all_input_nodes[0]
+    return None
+
+
+def packed(graph: fx.GraphModule) -> tuple[str, bytes]:
+    """Weight codes, a byte of exponent a channel, biases as narrow integers: every layer on whole bytes. Where that is
+    smaller, only the codes that are not zero, with a bitmap of their places."""
+    dense, sparse = [], []
+    for module in graph.modules():
+        if isinstance(module, Quantised):
+            weights = module.codes()
+            codes, bits = weights.codes.ravel().astype(np.int64), weights.format.bits
+            bias = np.floor(module.bias.detach().double().numpy() * 2.0**module.bias_frac + 0.5).astype(np.int64)
+            rest = [weights.exponents.astype(np.int8).tobytes(), _bits(bias, _width(bias)) if bias.any() else b""]
+            dense += [_bits(codes, bits), *rest]
+            sparse += [np.packbits(codes != 0).tobytes(), _bits(codes[codes != 0], bits), *rest]
+    ways = {"packed codes": b"".join(dense), "bitmap, packed codes": b"".join(sparse)}
+    best = min(ways, key=lambda way: len(ways[way]))
+    return best, ways[best]
+
+
+def stored_codes(graph: fx.GraphModule) -> tuple[str, bytes]:
+    """What coded layers store: codes, scales, float biases. Codes of fewer than 8 bits are packed."""
+    parts, name = [], ""
+    for module in graph.modules():
+        if isinstance(module, CodedLayer):
+            arrays = module.arrays()
+            if not arrays["bias"].any():
+                arrays.pop("bias")
+            bits = module.form.bits if isinstance(module, MinifloatLayer) else 8
+            codes = arrays.pop("codes")
+            parts += [codes.tobytes() if bits == 8 else _bits(codes.ravel().astype(np.int64), bits),
+                      *(a.tobytes() for a in arrays.values())]
+            name = module.kind
+    return f"{name} codes", b"".join(parts)
+
+
+def right(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> np.ndarray | None:
+    """Whether each sample (each bit, where labels are bits) is right; None where labels are values."""
+    if labels is None or task == "values":
+        return None
+    if task == "bits":
+        return np.asarray((outputs > 0) == labels)
+    return np.asarray(outputs.argmax(axis=1) == labels)
+
+
+def accuracy(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> float | None:
+    """The share of samples (of bits, where labels are bits) that are right; None where labels are values."""
+    found = right(outputs, labels, task)
+    return None if found is None else float(found.mean())
+
+
+def task_ber(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> float | None:
+    """The share of wrong bits among those decided, against those sent; None where labels are no bits."""
+    if labels is None or task != "bits":
+        return None
+    return float(((outputs > 0) != labels).mean())
+
+
+def error(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> float | None:
+    """Root of the mean squared error against labels that are values; None where they are none."""
+    if labels is None or task != "values":
+        return None
+    return float(np.sqrt(((outputs - labels) ** 2).mean()))
+
+
+def output_ber(outputs: np.ndarray, theirs: np.ndarray, form: FixedPoint | None) -> float:
+    """The share of bits that differ between outputs and what the original gives, as codes of `form` or as float32."""
+    if form is None:
+        patterns = outputs.astype(np.float32).view(np.uint32) ^ theirs.astype(np.float32).view(np.uint32)
+        return float(np.bitwise_count(patterns).sum()) / (32 * outputs.size)
+    ours, theirs = (form.quantise(np.nan_to_num(values)) for values in (outputs, theirs))
+    different = (ours ^ theirs) & ((1 << form.width) - 1)
+    return float(np.bitwise_count(different).sum()) / (form.width * outputs.size)
+
+
+def _width(values: np.ndarray) -> int:
+    low, high = int(values.min()), int(values.max())
+    return FixedPoint.holding(low, high, 0).width
+
+
+def _bits(values: np.ndarray, width: int) -> bytes:
+    return np.packbits(((values[:, None] >> np.arange(width)) & 1).astype(np.uint8), bitorder="little").tobytes()
+
+
+def smallest(values: Mapping[str, np.ndarray]) -> tuple[str, bytes]:
+    """Float32 parameters in the smallest of: dense, CSR, bitmap with the non-zeros."""
+    ways = {"dense float32": b"".join(v.astype(np.float32).tobytes() for v in values.values()),
+            "CSR": b"".join(_csr(v) for v in values.values()),
+            "bitmap": b"".join(_bitmap(v) for v in values.values())}
+    best = min(ways, key=lambda way: len(ways[way]))
+    return best, ways[best]
+
+
+def _csr(value: np.ndarray) -> bytes:
+    """Row ends, column indices and values; indices as narrow as the shape allows."""
+    matrix = value.reshape(len(value), -1) if value.ndim > 1 else value.reshape(1, -1)
+    rows, columns = np.nonzero(matrix)
+    ends = np.cumsum(np.bincount(rows, minlength=len(matrix)))
+    return (ends.astype(_unsigned(int(ends[-1]))).tobytes() + columns.astype(_unsigned(matrix.shape[1] - 1)).tobytes()
+            + matrix[rows, columns].astype(np.float32).tobytes())
+
+
+def _unsigned(most: int) -> np.dtype:
+    return np.dtype(np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32)
+
+
+def _bitmap(value: np.ndarray) -> bytes:
+    flat = value.ravel()
+    return np.packbits(flat != 0).tobytes() + flat[flat != 0].astype(np.float32).tobytes()

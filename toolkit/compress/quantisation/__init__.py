@@ -1,0 +1,1 @@
+"""Quantisation: grids, rounding, calibration, the layers that stand for quantised ones in training."""

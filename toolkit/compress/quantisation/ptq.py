@@ -1,0 +1,184 @@
+"""Post-training quantisation of a captured graph: formats from calibration data, weights layer by layer."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import fx, nn
+
+from toolkit.capture.builder import module_of
+from toolkit.compress.matmul import WEIGHTED, Product
+from toolkit.compress.quantisation import grids
+from toolkit.compress.quantisation.calibration import fitted
+from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.insert_quantisers import entry, output_codes, prepared, replace
+from toolkit.compress.quantisation.layers import InputScale, Quantised, Requantiser, Table
+from toolkit.compress.scheme import Overrides, Quantise
+from toolkit.design.formats import FixedPoint, union
+from toolkit.design.layers.lookup import MAX_INPUT_WIDTH
+from toolkit.utils.errors import InputError
+from toolkit.utils.progress import bar
+
+Env = dict[fx.Node, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of the activations: the input's, hidden ones', the output's; `table`: what a table or a LeakyReLU reads."""
+
+    input: int = 8
+    hidden: int = 8
+    output: int = 16
+    table: int = 10
+
+    def __post_init__(self) -> None:
+        for name, bits in vars(self).items():
+            low, high = (8, 12) if name == "table" else (2, 24)
+            if not low <= bits <= high:
+                raise InputError(f"{name} activations of {bits} bits are outside {low}..{high}")
+
+
+def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
+             compensate: bool = True, overrides: Overrides | None = None) -> fx.GraphModule:
+    """A quantised copy of a float graph: Linears and Convs become Quantised, and codes are made where `prepared` says.
+
+    `samples` float32 (n, *shape) calibrate it. With `compensate` off, weights are rounded plainly. The copy's
+    `meta['input']` is the input's format.
+    """
+    graph = prepared(graph)
+    run = _Calibration(graph, samples, step, widths, compensate, output_codes(graph), overrides or Overrides())
+    weighted = [n for n in graph.graph.nodes if isinstance(module_of(graph, n), WEIGHTED)]
+    with bar(f"quantising to {step}", len(weighted)) as advance, torch.no_grad():
+        for node in graph.graph.nodes:
+            run.step(node)
+            if node in weighted:
+                advance(note=str(node.target)[:30])
+    graph.meta["input"] = run.formats[next(iter(entry(graph).users))]
+    return graph.eval()
+
+
+class _Calibration:
+    """Walks the graph with two values for every node: the float network's, and the quantised network's so far."""
+
+    def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, default: Quantise, widths: Widths,
+                 compensate: bool, final: set[fx.Node], overrides: Overrides) -> None:
+        self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
+        self.compensate, self.final, self.overrides = compensate, final, overrides
+        self.entry = entry(graph)
+        self.real: Env = {}
+        self.quantised: Env = {}
+        self.formats: dict[fx.Node, FixedPoint] = {}
+        self.uses = Counter(source for node in graph.graph.nodes for source in node.all_input_nodes)
+
+    def step(self, node: fx.Node) -> None:
+        module = module_of(self.graph, node)
+        if node.op == "placeholder":
+            self.real[node] = self.quantised[node] = self.samples.double()
+        elif isinstance(module, InputScale):
+            source = cast(fx.Node, node.args[0])
+            self.real[node] = self.quantised[node] = copy.deepcopy(module).double()(self.real[source])
+        elif isinstance(module, WEIGHTED):
+            self._weighted(node, module)
+            return  # its input is read again when its output's format is known
+        elif isinstance(module, Requantiser):
+            self._requantiser(node, module)
+        elif isinstance(module, Table):
+            self._table(node, module)
+        elif node.op != "output":
+            for env in (self.real, self.quantised):
+                env[node] = self._call(node, env)
+            sources = [self.formats[n] for n in node.all_input_nodes if n in self.formats]
+            self.formats[node] = union(sources) if len(sources) > 1 else sources[0]
+        self._release(node)
+
+    def _release(self, node: fx.Node) -> None:
+        """Forget the values that nothing reads any more."""
+        for source in node.all_input_nodes:
+            self.uses[source] -= 1
+            if not self.uses[source]:
+                if isinstance(module_of(self.graph, source), Quantised):
+                    self._release(source)
+                for env in (self.real, self.quantised):
+                    env.pop(source, None)
+
+    def _call(self, node: fx.Node, env: Env) -> torch.Tensor:
+        args = fx.map_arg(node.args, lambda n: env[n])
+        if node.op == "call_module":
+            return self.graph.get_submodule(str(node.target))(*args)
+        return cast(Any, node.target)(*args, **node.kwargs)
+
+    def _path(self, node: fx.Node) -> str:
+        name = str(node.target) if node.op == "call_module" else node.name
+        return self.graph.meta["paths"].get(name, name)
+
+    def _weighted(self, node: fx.Node, module: Any) -> None:
+        source = cast(fx.Node, node.args[0])
+        product = Product.of(module)
+        weight, bias = module.weight.detach().double(), module.bias.detach().double()
+        if not torch.isfinite(weight).all():
+            raise InputError(f"the weights of '{node.target}' are not finite")
+        step = self.overrides.format(self._path(node), self.default)
+        rows = weight.flatten(1)
+        # One exponent for all groups is none that each of them could choose alone.
+        if self.compensate and not (product.groups > 1 and step.scale == "tensor"):
+            parts = [compensated(part, inputs, step.format, step.domain, step.scale) for part, inputs
+                     in zip(rows.chunk(product.groups), product.rows(self.quantised[source], weight), strict=True)]
+            found, exponents, correction = (torch.cat(part) for part in zip(*parts, strict=True))
+            bias_now = bias + correction
+        else:
+            exponents = grids.fit(rows, step.format, step.domain, step.scale)
+            found, bias_now = grids.project(rows, exponents, step.format, step.domain), bias
+        layer = Quantised(product, found.reshape(weight.shape), bias_now, exponents, step.format, weight != 0,
+                          step.domain)
+        replace(self.graph, str(node.target), layer)
+        self.real[node] = product(self.real[source], weight, bias)
+
+    def _requantiser(self, node: fx.Node, requantiser: Requantiser) -> None:
+        source = cast(fx.Node, node.args[0])
+        self.real[node] = real = requantiser(self.real[source])
+        if source is self.entry:
+            form = fitted(real.numpy(), self.widths.input)
+        elif node in self.final:
+            form = self._output(real)
+        else:
+            inner = all(isinstance(module_of(self.graph, user), Table | nn.LeakyReLU) for user in node.users)
+            form = fitted(real.numpy(), self.widths.table if inner else self._width(source))
+        requantiser.set(form)
+        self.formats[node] = form
+        layer = module_of(self.graph, source)
+        if isinstance(layer, Quantised):
+            before = cast(fx.Node, source.args[0])
+            acc_frac = self.formats[before].frac + layer.codes().integers()[1]
+            # Exact where the products are finer than the output; else two bits beyond the output's last.
+            layer.bias_frac = acc_frac if acc_frac > form.frac else form.frac + 2
+            self.quantised[source] = copy.deepcopy(layer).double()(self.quantised[before])
+        self.quantised[node] = requantiser(self.quantised[source])
+
+    def _table(self, node: fx.Node, table: Table) -> None:
+        source = cast(fx.Node, node.args[0])
+        before = self.formats[source]
+        if before.width > MAX_INPUT_WIDTH:
+            raise InputError(f"the table of '{self._path(node)}' would have an entry for every code of {before.width} "
+                             f"bits; ask for at most {MAX_INPUT_WIDTH} bits of what it reads")
+        self.real[node] = real = table(self.real[source])
+        form = self._output(real) if node in self.final else \
+            fitted(real.numpy(), self._width(node))
+        table.set(before, form)
+        self.formats[node] = form
+        self.quantised[node] = table(self.quantised[source])
+
+    def _width(self, node: fx.Node) -> int:
+        """Bits of what `node` hands on: as they are set for itself, or for the layer whose activation it is."""
+        default, before = self.widths.hidden, node.args[0]
+        if isinstance(module_of(self.graph, node), Table | nn.LeakyReLU) \
+                and isinstance(module_of(self.graph, cast(fx.Node, before)), Requantiser):
+            default = self.overrides.activation(self._path(cast(Any, before).args[0]), default)
+        return self.overrides.activation(self._path(node), default)
+
+    def _output(self, real: torch.Tensor) -> FixedPoint:
+        """The format of what leaves the network: no calibration sample saturates it."""
+        return fitted(real.numpy(), self.widths.output, never_saturate=True, spare=1)

@@ -1,0 +1,121 @@
+"""A float or coded graph as JSON and arrays, and back: what an artifact holds where no hardware can be made of it."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from toolkit.capture.pick import Pick
+from toolkit.compress.matmul import WEIGHTED, Product
+from toolkit.compress.quantisation.fake_quant import CodedLayer, DynamicLayer, MinifloatLayer
+from toolkit.compress.quantisation.layers import InputScale
+from toolkit.compress.quantisation.minifloat import Minifloat
+from toolkit.utils.errors import InputError
+
+POOL = ("kernel_size", "stride", "padding")
+KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "relu": (nn.ReLU, ()), "relu6": (nn.ReLU6, ()), "clip": (nn.Hardtanh, ("min_val", "max_val")),
+    "leaky_relu": (nn.LeakyReLU, ("negative_slope",)), "sigmoid": (nn.Sigmoid, ()), "tanh": (nn.Tanh, ()),
+    "hardsigmoid": (nn.Hardsigmoid, ()), "hardswish": (nn.Hardswish, ()), "silu": (nn.SiLU, ()),
+    "gelu": (nn.GELU, ("approximate",)), "softplus": (nn.Softplus, ("beta", "threshold")), "elu": (nn.ELU, ("alpha",)),
+    "selu": (nn.SELU, ()), "mish": (nn.Mish, ()), "flatten": (nn.Flatten, ()),
+    "input_scale": (InputScale, ("exponents", "shape")),
+    "unflatten": (nn.Unflatten, ("dim", "unflattened_size")), "pad1d": (nn.ZeroPad1d, ("padding",)),
+    "pad2d": (nn.ZeroPad2d, ("padding",)), "upsample": (nn.Upsample, ("scale_factor",)),
+    "maxpool1d": (nn.MaxPool1d, (*POOL, "dilation", "ceil_mode")), "avgpool1d": (nn.AvgPool1d, POOL),
+    "maxpool2d": (nn.MaxPool2d, (*POOL, "dilation", "ceil_mode")), "avgpool2d": (nn.AvgPool2d, POOL),
+}
+"""Each kind of layer without weights: its class, and the options it is made of."""
+NAMES = {kind: (name, keys) for name, (kind, keys) in KINDS.items()}
+
+
+def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """The nodes of a graph in order, and the arrays of its layers with weights."""
+    nodes: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for node in graph.graph.nodes:
+        entry: dict[str, Any] = {"name": node.name, "inputs": [n.name for n in node.all_input_nodes]}
+        if node.op == "call_module":
+            module = graph.get_submodule(str(node.target))
+            entry["path"] = graph.meta["paths"].get(str(node.target), str(node.target))
+            if isinstance(module, CodedLayer):
+                entry |= {"op": module.kind, "product": module.product.to_json()}
+                arrays |= {f"{node.name}.{key}": value for key, value in module.arrays().items()}
+            elif isinstance(module, WEIGHTED):
+                assert module.bias is not None
+                entry |= {"op": "weights", "product": Product.of(module).to_json()}
+                arrays[f"{node.name}.weight"] = module.weight.detach().numpy()
+                arrays[f"{node.name}.bias"] = module.bias.detach().numpy()
+            elif isinstance(module, Pick):
+                entry |= {"op": "pick", "options": {"shape": list(module.shape)}}
+                arrays[f"{node.name}.index"] = module.index.numpy()
+            else:
+                entry["op"], keys = NAMES[type(module)]
+                entry["options"] = {key: getattr(module, key) for key in keys}
+        elif node.op == "call_function":
+            entry["op"] = "add" if node.target is operator.add else "cat"
+            if entry["op"] == "cat":
+                entry["dim"] = node.args[1]
+                entry["inputs"] = [n.name for n in node.args[0]]
+            else:
+                entry["inputs"] = [n.name for n in node.args]
+        else:
+            entry["op"] = {"placeholder": "input", "output": "output"}[node.op]
+        nodes.append(entry)
+    return nodes, arrays
+
+
+def rebuilt(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.GraphModule:
+    """The inverse of `described`."""
+    root, graph = nn.Module(), fx.Graph()
+    env: dict[str, fx.Node] = {}
+    paths = {}
+    for entry in manifest["graph"]:
+        name, op = str(entry["name"]), str(entry["op"])
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise InputError(f"a node is named '{name[:40]}', which is no identifier")
+        sources = [env[n] for n in entry["inputs"]]
+        if op == "input":
+            env[name] = graph.placeholder("x")
+        elif op == "output":
+            graph.output(sources[0])
+        elif op == "add":
+            env[name] = graph.call_function(operator.add, tuple(sources))
+        elif op == "cat":
+            env[name] = graph.call_function(torch.cat, (sources, int(entry["dim"])))
+        else:
+            root.add_module(name, _module(op, entry, {k.rpartition(".")[2]: v for k, v in arrays.items()
+                                                      if k.rpartition(".")[0] == name}))
+            env[name] = graph.call_module(name, tuple(sources))
+            paths[name] = str(entry.get("path", name))
+    made = fx.GraphModule(root, graph)
+    made.meta.update(input_shape=tuple(manifest["input_shape"]), notes=[], paths=paths)
+    return made.eval()
+
+
+def _module(op: str, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> nn.Module:
+    if op in KINDS:
+        kind, keys = KINDS[op]
+        return kind(**{key: _option(entry["options"][key]) for key in keys})
+    if op == "pick":
+        return Pick(torch.from_numpy(arrays["index"]), tuple(int(n) for n in entry["options"]["shape"]))
+    product, bias = Product.from_json(entry["product"]), torch.from_numpy(arrays["bias"])
+    if op.startswith("minifloat:"):
+        form, scale = Minifloat(op.removeprefix("minifloat:")), int(arrays["scale"][0])
+        return MinifloatLayer(product, torch.from_numpy(form.values(arrays["codes"], scale)), bias, form, scale)
+    if op == DynamicLayer.kind:
+        step = float(arrays["scale"][0])
+        return DynamicLayer(product, torch.from_numpy(arrays["codes"].astype(np.float32)) * step, bias, step)
+    if op != "weights":
+        raise InputError(f"the node '{entry['name']}' is of the unknown kind '{op[:40]}'")
+    return product.module(torch.from_numpy(arrays["weight"]), bias)
+
+
+def _option(value: Any) -> Any:
+    """A layer's option as torch takes it: numbers, words, and numbers an axis."""
+    return tuple(value) if isinstance(value, list) else value

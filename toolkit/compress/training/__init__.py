@@ -1,0 +1,1 @@
+"""Training: the loop, distillation and its students, and what a user brings to it."""
