@@ -446,7 +446,7 @@ def test_a_simulation_is_cocotbs_with_the_module_and_the_seed(tmp_path: Path, mo
     monkeypatch.setattr(sys, "path", list(sys.path))
     launch._main("B", "stream", str(tmp_path), "7", "+a", "+b")
     assert asked == [("verilator", {
-        "test_module": "stream", "hdl_toplevel": "bench", "hdl_toplevel_lang": "verilog", "build_dir": "B",
+        "test_module": "benches.stream", "hdl_toplevel": "bench", "hdl_toplevel_lang": "verilog", "build_dir": "B",
         "test_dir": str(tmp_path), "results_xml": str(tmp_path / "cocotb.xml"), "log_file": str(tmp_path / "log.txt"),
         "seed": "7", "test_args": ["+a", "+b"], "extra_env": {"PYTHONDONTWRITEBYTECODE": "1"}})]
     assert sys.path[0] == str(Path(launch.__file__).resolve().parent)

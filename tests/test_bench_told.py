@@ -277,13 +277,13 @@ def test_only_the_targets_that_were_asked_for_are_run(tmp_path: Path, monkeypatc
     monkeypatch.setattr(run.importlib, "import_module", module)
     write(tmp_path, targets={**described()["targets"], "c": {}, "hls": {}})
     assert run.main([str(tmp_path), "--target", "c", "--target", "hls"]) == 0
-    assert asked == ["require target_c", "require target_hls", "target_c", "target_hls"]
+    assert asked == ["require targets.c", "require targets.hls", "targets.c", "targets.hls"]
     asked.clear()
     assert run.main([str(tmp_path), "--require"]) == 0
-    assert asked == [f"require target_{name}" for name in ("verilog", "hls", "c", "hls4ml")]
+    assert asked == [f"require targets.{name}" for name in ("verilog", "hls", "c", "hls4ml")]
     asked.clear()
-    assert run.main([str(tmp_path / "none"), "--require", "--target", "hls"]) == 0 and asked == ["require target_hls"]
-    assert {n: f"target_{n}" for n in ("verilog", "hls", "c", "hls4ml")} == targets.TARGETS
+    assert run.main([str(tmp_path / "none"), "--require", "--target", "hls"]) == 0 and asked == ["require targets.hls"]
+    assert {n: f"targets.{n}" for n in ("verilog", "hls", "c", "hls4ml")} == targets.TARGETS
 
 
 def test_clean_removes_what_runs_made_and_names_the_rest(tmp_path: Path, bench, capsys):

@@ -38,7 +38,7 @@ def test_an_installed_wheel_generates_a_project(unpacked: Path, tmp_path: Path):
     mlp((4, 6, 3)).save(tmp_path / "net.swd")
     subprocess.run([sys.executable, "-c", SCRIPT, unpacked, tmp_path / "net.swd", tmp_path / "out"], check=True,
                    cwd=tmp_path)
-    assert (tmp_path / "out" / "sim" / "bench.v").is_file() and (tmp_path / "out" / "rtl").is_dir()
+    assert (tmp_path / "out" / "sim" / "benches" / "bench.v").is_file() and (tmp_path / "out" / "rtl").is_dir()
 
 
 def test_the_wheel_names_its_command_and_licence(unpacked: Path):

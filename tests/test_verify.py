@@ -92,7 +92,7 @@ def test_every_kind_of_difference_is_named_and_nothing_is_run(project: Path, tmp
                     f'{{ (void)!system("touch {ran}"); }}\n')
     (project / "sim" / "__pycache__").mkdir()
     (project / "sim" / "__pycache__" / "errors.cpython-311.pyc").write_bytes(b"code")
-    (project / "sim" / "beats.py").unlink()
+    (project / "sim" / "benches" / "beats.py").unlink()
     flip(project / "sim" / "run.py", 100)
     flip(project / "Makefile", 7)
     flip(project / "README.md", -1)
@@ -108,10 +108,10 @@ def test_every_kind_of_difference_is_named_and_nothing_is_run(project: Path, tmp
     assert not found.ok and found.simulation is None and not ran.exists()
     named = [line.split("'")[1] for line in found.different]
     assert sorted(named) == sorted([
-        str(code.relative_to(project)), "sim/__pycache__/errors.cpython-311.pyc", "sim/beats.py", "sim/run.py",
+        str(code.relative_to(project)), "sim/__pycache__/errors.cpython-311.pyc", "sim/benches/beats.py", "sim/run.py",
         "Makefile", "README.md", "vectors/random_out.npy", "vectors/trace_0.npy", ".hidden", "manifest.json"])
     assert "'sim/run.py' differs from what is generated, at byte 100" in found.different
-    assert "'sim/beats.py' is missing" in found.different and "'.hidden' was never generated" in found.different
+    assert "'sim/benches/beats.py' is missing" in found.different and "'.hidden' was never generated" in found.different
     assert "nothing was run" in text(found)[-1]
 
 
