@@ -39,7 +39,7 @@ def whole() -> tuple[Design, Options]:
 
 
 def grouped() -> tuple[Design, Options]:
-    """A convolution of two groups, eight lanes, that takes its outputs in two turns of which the last is not full."""
+    """A convolution of two groups, eight lanes, that takes its outputs in two folds of which the last is not full."""
     layer = conv("c", "x", (4, 22), Window.of((3,), (1,), ((1, 1),)), groups=2)
     return Design("grouped", Tensor("x", (5, 4), WIDE), (layer,)), Options(arch="folded", lanes=(("c", 8),))
 

@@ -67,7 +67,7 @@ def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_queues():
         assert layer.clocks == made.architecture.clocks(node.name) and layer.register_bits == 0
     assert found.layers[0].weight_bits == 24 and found.control_bits == 0
     assert [layer.weights for layer in found.layers] == [6, 0]
-    assert found.hold_bits == sum(q.bits for q in made.queues)
+    assert found.hold_bits == sum(q.bits for q in made.fifos)
     assert found.rom_bits == sum(layer.rom_bits for layer in found.layers) > 0
 
 

@@ -1,4 +1,4 @@
-"""Folded hardware: what readers read, what ROMs hold, when queues suffice, and the RTL against all of it."""
+"""Folded hardware: what line buffers read, what ROMs hold, when FIFOs suffice, and the RTL against all of it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def planned(design: Design, options: Options) -> FoldedPlan:
 def test_a_reader_reads_what_the_window_covers(seed: int):
     design, options = network(seed)
     for node in planned(design, options).nodes:
-        if node.kind in ("mac", "pool") and node.reader and isinstance(node.layer, Conv | MaxPool | AvgPool):
+        if node.kind in ("mac", "pool") and node.line_buffer and isinstance(node.layer, Conv | MaxPool | AvgPool):
             x = node.inputs[0]
-            pixels = np.unique(node.reader.taps // x.shape[-1])
+            pixels = np.unique(node.line_buffer.taps // x.shape[-1])
             seen = np.unique(node.layer.window.sources(x.shape))
             assert set(pixels[pixels >= 0]) == set(seen[seen >= 0])
 
@@ -55,11 +55,11 @@ def test_a_reader_reads_what_the_window_covers(seed: int):
 def test_a_buffer_never_loses_an_element_that_is_still_read(seed: int):
     design, options = network(seed)
     for node in planned(design, options).nodes:
-        if node.reader:
-            taps, limits = node.reader.taps, node.reader.limits
-            least = np.minimum.accumulate(np.where(taps < 0, node.reader.frame, taps)[::-1])[::-1]
+        if node.line_buffer:
+            taps, limits = node.line_buffer.taps, node.line_buffer.limits
+            least = np.minimum.accumulate(np.where(taps < 0, node.line_buffer.frame, taps)[::-1])[::-1]
             # At a tap, elements up to limit - 1 may have been written: none onto one that is read now or later.
-            assert np.all(limits - node.reader.depth <= least)
+            assert np.all(limits - node.line_buffer.depth <= least)
             assert np.all(taps < limits)
 
 
@@ -98,10 +98,10 @@ def test_a_dense_layer_with_a_lane_for_each_output_keeps_no_input():
     assert first.buffer_bits == 0 and second.buffer_bits == 2 * 5 * 12
 
 
-def test_lanes_that_do_not_divide_the_outputs_take_one_more_turn():
+def test_lanes_that_do_not_divide_the_outputs_take_one_more_fold():
     design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
     plan = planned(design, Options(arch="folded", lanes=(("one", 2),)))
-    assert plan.nodes[0].lanes is not None and plan.nodes[0].lanes.turns == 3
+    assert plan.nodes[0].lanes is not None and plan.nodes[0].lanes.folds == 3
     assert plan.architecture.clocks("one") == 3 * (9 + 1) == plan.initiation_interval
 
 
@@ -218,8 +218,8 @@ def test_padding_does_not_wait_for_elements_that_the_frame_before_did_not_need(t
 
 
 def test_a_window_that_sees_nothing_but_padding_gives_one_frame_for_each_that_comes(tmp_path: Path):
-    blind = conv("blind", "x", (3, 2), Window.of((2,), (1,), ((1, 1),), (2,)))
-    design = Design("d", Tensor("x", (1, 3), WIDE), (blind, conv("next", "blind", (2, 2), Window.of((1,)))))
+    all_padding = conv("all_padding", "x", (3, 2), Window.of((2,), (1,), ((1, 1),), (2,)))
+    design = Design("d", Tensor("x", (1, 3), WIDE), (all_padding, conv("next", "all_padding", (2, 2), Window.of((1,)))))
     generate(design, tmp_path / "p", options=Options(arch="folded"), vectors=40)
     found = simulate(tmp_path / "p", stalls=True, axi_samples=20)
     assert found.ok, found.failures

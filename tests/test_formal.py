@@ -14,7 +14,7 @@ from test_verilog import tiny
 from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal
-from toolkit.emit.verilog.folded.reader import unsigned_bits
+from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
 from toolkit.hardware import Options, plan
 
 TOP_PORTS = {"clk": "aclk", "rstn": "aresetn", "x_valid": "s_axis_tvalid", "x_ready": "s_axis_tready",
@@ -80,10 +80,10 @@ def unrolled_data() -> Made:
                                                STREAM.format(**ports, most=9))}, top
 
 
-def queue(depth: int, hints: bool = True, width: int = 3) -> Made:
-    """A queue of the folded templates with the rules in it; the hint: the marked element is where its turn says."""
+def fifo(depth: int, hints: bool = True, width: int = 3) -> Made:
+    """A FIFO of the folded templates with the rules in it; the hint: the marked element is where its turn says."""
     place_bits, held_bits = unsigned_bits(depth - 1), unsigned_bits(depth) + 1
-    text = render("verilog/folded/queue.v.j2", module="queue", depth=depth, width=width, place_bits=place_bits,
+    text = render("verilog/folded/fifo.v.j2", module="fifo", depth=depth, width=width, place_bits=place_bits,
                   held_bits=held_bits, depth_word=literal(depth, held_bits), last_place=literal(depth - 1, place_bits))
     hint = f"""
     wire [7:0] f_end = from + held;
@@ -99,7 +99,7 @@ def queue(depth: int, hints: bool = True, width: int = 3) -> Made:
     end
 """
     rules = STREAM.format(**MODULE_PORTS, most=depth + 1, tag_bits=width)
-    return {"queue.v": with_properties(text, rules, hint if hints else "")}, "queue"
+    return {"fifo.v": with_properties(text, rules, hint if hints else "")}, "fifo"
 
 
 FORM = FixedPoint(True, 4, 2)
@@ -155,12 +155,12 @@ def broken(made: Made, before: str, after: str) -> Made:
 
 
 PROOFS: dict[str, Callable[[], Made]] = {
-    "unrolled": unrolled, "unrolled, two adders a stage": lambda: unrolled(depth=2), "queue of 1": lambda: queue(1),
-    "queue of 2": lambda: queue(2), "queue of 3": lambda: queue(3), "queue of 8": lambda: queue(8),
+    "unrolled": unrolled, "unrolled, two adders a stage": lambda: unrolled(depth=2), "FIFO of 1": lambda: fifo(1),
+    "FIFO of 2": lambda: fifo(2), "FIFO of 3": lambda: fifo(3), "FIFO of 8": lambda: fifo(8),
     "way out": way_out, "fork": fork}
 LONG: dict[str, Callable[[], Made]] = {
-    **{f"queue of {n}": lambda n=n: queue(n) for n in (4, 5, 6, 7, 11, 16, 19)},
-    "wide queue": lambda: queue(5, width=16)}
+    **{f"FIFO of {n}": lambda n=n: fifo(n) for n in (4, 5, 6, 7, 11, 16, 19)},
+    "wide FIFO": lambda: fifo(5, width=16)}
 
 
 @pytest.mark.parametrize("name", [*PROOFS, *(pytest.param(name, marks=pytest.mark.soak) for name in LONG)])
@@ -185,11 +185,11 @@ BROKEN: dict[str, tuple[Callable[[], Made], str, str]] = {
     "no reset": (lambda: unrolled(False), "'b0;\n        end else if (en)", "'b0 | valid;\n        end else if (en)"),
     "tlast of another beat": (lambda: unrolled(False), "assign m_axis_tlast = last[", "assign m_axis_tlast = last[-1+"),
     "a wrong sum": (unrolled_data, "5 * f_b - 7", "5 * f_b - 6"),
-    "the queue takes one too many": (lambda: queue(3, False), "assign x_ready = held < ",
+    "the FIFO takes one too many": (lambda: fifo(3, False), "assign x_ready = held < ",
                                      "assign x_ready = held < 3'd1 + "),
-    "an element comes twice": (lambda: queue(3, False), "if (move) from <=", "if (move && from != 2'd1) from <="),
-    "an element is lost": (lambda: queue(3, False), "if (take) memory[into]", "if (take && into != 2'd2) memory[into]"),
-    "the data changes": (lambda: queue(3, False), "if (move) y_data", "if (held != 0) y_data"),
+    "an element comes twice": (lambda: fifo(3, False), "if (move) from <=", "if (move && from != 2'd1) from <="),
+    "an element is lost": (lambda: fifo(3, False), "if (take) memory[into]", "if (take && into != 2'd2) memory[into]"),
+    "the data changes": (lambda: fifo(3, False), "if (move) y_data", "if (held != 0) y_data"),
     "the way out overtakes": (lambda: way_out(False), "assign moving = !given3 || y_ready;", "assign moving = 1'b1;"),
     "a register is not reset": (lambda: way_out(False), "given2 <= 1'b0;", "given2 <= given2;"),
     "a layer hands its sum on too early": (lambda: one_to_one(1), "full <= last3;", "full <= last2;"),

@@ -196,7 +196,7 @@ def test_the_rom_holds_the_bits_that_the_codes_need():
     made = emit(Job(design, Options(arch="folded", lanes=(("fc1", 16), ("fc2", 3)))))
     fc1, fc2 = made.entry["layers"]
     assert fc1["rom_bits"] == 64 * 32 * 4
-    assert fc2["rom_bits"] == 32 * 3 * 16  # three turns of three codes, in words of 16 bits
+    assert fc2["rom_bits"] == 32 * 3 * 16  # three folds of three codes, in words of 16 bits
 
 
 def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_path):

@@ -166,7 +166,7 @@ def test_reuse_factors_are_the_clocks_that_a_lane_works_within_what_hls4ml_does_
     lanes = (("c*", 2), ("out", 1))
     entry = proved(signal(), tmp_path / "p", hls4ml_backend="vivado", arch="folded", lanes=lanes)
     factors = {layer["name"]: layer["reuse_factor"] for layer in entry["layers"] if layer["strategy"] == "Resource"}
-    # c1 works 2 turns of 9 taps, but a factor above its taps is wrong in hls4ml; c2 2 groups of 4; out 3 outputs of 12.
+    # c1 works 2 folds of 9 taps, but a factor above its taps is wrong in hls4ml; c2 2 groups of 4; out 3 outputs of 12.
     assert factors == {"c1": 9, "c2": 8, "out": 36}
 
 

@@ -16,7 +16,7 @@ COUNTS = ("rom_bits", "buffer_bits", "register_bits", "hold_bits")
 
 @dataclass(frozen=True)
 class Project:
-    """`memory_bits`: weights, buffers and queues; `register_bits`: of unrolled layers. As the manifest counts them."""
+    """`memory_bits`: weights, buffers and FIFOs; `register_bits`: of unrolled layers. As the manifest counts them."""
 
     top: str
     rtl: tuple[Path, ...]
@@ -48,7 +48,7 @@ def load(folder: Path) -> Project:
     if not all(type(n) is int and n >= 0 for n in counts.values()):
         raise InputError(f"'{path}' counts bits that are no whole numbers")
     memory, registers = counts["rom_bits"] + counts["buffer_bits"], counts["register_bits"]
-    # What is held back waits in registers of unrolled layers, in the queues of folded ones.
+    # What is held back waits in registers of unrolled layers, in the FIFOs of folded ones.
     if unrolled:
         registers += counts["hold_bits"]
     else:

@@ -107,8 +107,8 @@ def _luts(lanes: dict[str, int], chip: Device) -> int:
 
 def fewest(work: Work, clocks: int) -> int:
     """The fewest lanes that finish a sample within `clocks`; all that make sense where none do."""
-    turns = max(clocks // work.clocks(work.outputs), 1)
-    return min(-(-work.outputs // turns), work.most_lanes)
+    folds = max(clocks // work.clocks(work.outputs), 1)
+    return min(-(-work.outputs // folds), work.most_lanes)
 
 
 def _sums(design: Design, works: dict[str, Work]) -> int:

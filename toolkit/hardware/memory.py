@@ -97,7 +97,7 @@ def folded_memory(plan: FoldedPlan) -> Memory:
                                   lanes.count if lanes else 0, lanes.count * lanes.sum_bits if lanes else 0,
                                   node.buffer_bits, lanes.count if lanes else 1, plan.architecture.clocks(node.name),
                                   _weights(node.layer)))
-    return Memory(tuple(layers), sum(q.bits for q in plan.queues), 0)
+    return Memory(tuple(layers), sum(q.bits for q in plan.fifos), 0)
 
 
 def _layer(plan: LayerPlan) -> LayerMemory:

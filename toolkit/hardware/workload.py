@@ -11,26 +11,26 @@ from toolkit.design.tensors import Tensor
 @dataclass(frozen=True)
 class Work:
     """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms, each sum
-    ended by `gap` clocks more. A layer without sums has one tap, one output, and a position for each element."""
+    ended by `bubble` clocks more. A layer without sums has one tap, one output, and a position for each element."""
 
     positions: int
     groups: int
     outputs: int
     taps: int
-    gap: int = 0
+    bubble: int = 0
 
     @property
     def most_lanes(self) -> int:
         """More lanes than this have nothing to do."""
         return self.outputs
 
-    def turns(self, lanes: int) -> int:
+    def folds(self, lanes: int) -> int:
         """Rounds in which `lanes` lanes make the outputs of one group."""
         return -(-self.outputs // lanes)
 
     def clocks(self, lanes: int) -> int:
         """Clocks a sample, one tap of every lane a clock."""
-        return self.positions * self.groups * self.turns(lanes) * (self.taps + self.gap)
+        return self.positions * self.groups * self.folds(lanes) * (self.taps + self.bubble)
 
 
 def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Work:

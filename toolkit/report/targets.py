@@ -25,7 +25,7 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
         rows.append(row)
     if folded:
         busiest = max(memory["layers"], key=lambda layer: layer["clocks"])
-        rows.append(["all, with queues", "", "", "", f"{memory['stored_bytes']:,} B",
+        rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,} B",
                      f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
                      f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
         note = (f"'{busiest['name']}' is the busiest: {busiest['clocks']:,} of the {entry['initiation_interval']:,.7g} "

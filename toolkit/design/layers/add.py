@@ -56,13 +56,13 @@ class Add(Layer):
         acc_frac = self.acc_frac(inputs)
         scales = [dtype.type(2**s) for s in self.shifts(inputs)]
         half = dtype.type(self.requantise.half(acc_frac))
-        finish = requantise_kernel(self.requantise, range, dtype)
+        requantised = requantise_kernel(self.requantise, range, dtype)
 
         def run(xs: list[np.ndarray]) -> np.ndarray:
             acc = xs[0] * scales[0] + half
             for x, scale in zip(xs[1:], scales[1:], strict=True):
                 acc += x * scale
-            return finish(acc)
+            return requantised(acc)
 
         return run
 

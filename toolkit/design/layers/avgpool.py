@@ -73,8 +73,8 @@ class AvgPool(Layer):
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         half = dtype.type(self.requantise.half(self.acc_frac(inputs[0])))
         factor = dtype.type(self.factor)
-        finish = requantise_kernel(self.requantise, range, dtype)
-        return lambda xs: finish(self._sums(xs[0]) * factor + half)
+        requantised = requantise_kernel(self.requantise, range, dtype)
+        return lambda xs: requantised(self._sums(xs[0]) * factor + half)
 
     def _sums(self, images: np.ndarray) -> np.ndarray:
         axes = tuple(range(1 + self.window.rank, 1 + 2 * self.window.rank))

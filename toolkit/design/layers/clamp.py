@@ -37,8 +37,8 @@ class Clamp(Layer):
 
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         half = dtype.type(self.requantise.half(inputs[0].format.frac))
-        finish = requantise_kernel(self.requantise, range, dtype)
-        return lambda xs: finish(xs[0] + half)
+        requantised = requantise_kernel(self.requantise, range, dtype)
+        return lambda xs: requantised(xs[0] + half)
 
     def attributes(self) -> dict[str, Any]:
         return {"requantise": requantise_to_json(self.requantise)}

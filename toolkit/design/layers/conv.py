@@ -95,12 +95,12 @@ class Conv(Layer):
         weights, bias, acc_frac = self.matrix(inputs[0])
         weights = weights.astype(dtype)
         offset = (bias + self.requantise.half(acc_frac)).astype(dtype)
-        finish = requantise_kernel(self.requantise, range, dtype)
+        requantised = requantise_kernel(self.requantise, range, dtype)
 
         def run(xs: list[np.ndarray]) -> np.ndarray:
             acc = self._convolve(xs[0], weights)
             acc += offset
-            return finish(acc)
+            return requantised(acc)
 
         return run
 

@@ -104,12 +104,12 @@ class Dense(Layer):
         weights, bias, acc_frac = self.matrix(inputs[0])
         turned = np.ascontiguousarray(weights.T).astype(dtype)
         offset = (bias + self.requantise.half(acc_frac)).astype(dtype)
-        finish = requantise_kernel(self.requantise, range, dtype)
+        requantised = requantise_kernel(self.requantise, range, dtype)
 
         def run(xs: list[np.ndarray]) -> np.ndarray:
             acc = xs[0] @ turned
             acc += offset
-            return finish(acc)
+            return requantised(acc)
 
         return run
 

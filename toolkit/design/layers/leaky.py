@@ -53,8 +53,8 @@ class Leaky(Layer):
     def kernel(self, inputs: list[Tensor], range: LayerRange, dtype: np.dtype) -> Kernel:
         half = dtype.type(self.requantise.half(self.acc_frac(inputs[0])))
         scale = dtype.type(1 << self.slope)
-        finish = requantise_kernel(self.requantise, range, dtype)
-        return lambda xs: finish(np.where(xs[0] < 0, xs[0], xs[0] * scale) + half)
+        requantised = requantise_kernel(self.requantise, range, dtype)
+        return lambda xs: requantised(np.where(xs[0] < 0, xs[0], xs[0] * scale) + half)
 
     def attributes(self) -> dict[str, Any]:
         return {"slope": self.slope, "requantise": requantise_to_json(self.requantise)}

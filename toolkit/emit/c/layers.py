@@ -31,7 +31,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.emit.c.linear import Linear, linear
-from toolkit.emit.c.requantise import finish
+from toolkit.emit.c.requantise import requantisation
 from toolkit.emit.c.types import CType, literal, signed, smallest
 
 MAX_ELEMENTS = 1 << 30
@@ -136,19 +136,19 @@ def _each(layer: Layer, y: Tensor, seen: Seen, type: CType, lines: list[str], ta
 
 def _clamp(layer: Clamp, y: Tensor, seen: Seen) -> Part:
     type = signed(max(seen.range.bound, seen.intervals[0].bound))
-    return _each(layer, y, seen, type, list(finish(layer.requantise, seen.range, type).lines))
+    return _each(layer, y, seen, type, list(requantisation(layer.requantise, seen.range, type).lines))
 
 
 def _leaky(layer: Leaky, y: Tensor, seen: Seen) -> Part:
     type = signed(seen.range.bound)
     lines = [f"if (v > 0) {{ v = shl_{type.short}(v, {layer.slope}); }}"] if layer.slope else []
-    return _each(layer, y, seen, type, [*lines, *finish(layer.requantise, seen.range, type).lines])
+    return _each(layer, y, seen, type, [*lines, *requantisation(layer.requantise, seen.range, type).lines])
 
 
 def _add(layer: Add, y: Tensor, seen: Seen) -> Part:
     type = signed(seen.range.bound)
     terms = [_shifted(f"({type})x{i}[i]", shift, type) for i, shift in enumerate(layer.shifts(seen.tensors))]
-    lines = [*(f"v += {term};" for term in terms[1:]), *finish(layer.requantise, seen.range, type).lines]
+    lines = [*(f"v += {term};" for term in terms[1:]), *requantisation(layer.requantise, seen.range, type).lines]
     return _each(layer, y, seen, type, lines, first=terms[0])
 
 
@@ -190,7 +190,7 @@ def _maxpool(layer: MaxPool, y: Tensor, seen: Seen) -> Part:
 
 def _avgpool(layer: AvgPool, y: Tensor, seen: Seen) -> Part:
     type = signed(seen.range.bound)
-    lines = [*times(layer.factor, type), *finish(layer.requantise, seen.range, type).lines]
+    lines = [*times(layer.factor, type), *requantisation(layer.requantise, seen.range, type).lines]
     return Part("c/avgpool.c.j2", {**_geometry(layer.window, seen.tensors[0].shape, y.shape), "type": type,
                                    "lines": lines, "factor": layer.factor, "factor_frac": layer.factor_frac})
 

@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.design import Conv, Dense, LayerRange, Rounding
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.emit.c.codebook import Book, book, packed
-from toolkit.emit.c.requantise import finish, limits
+from toolkit.emit.c.requantise import limits, requantisation
 from toolkit.emit.c.types import CType, signed
 from toolkit.utils.errors import InputError
 
@@ -57,7 +57,7 @@ def linear(layer: Dense | Conv, x: Tensor, interval: Interval, range: LayerRange
         down = np.minimum(shift - zeros, type.bits - 1)
         return Linear(found, octets, outputs, start, down, nothing, nothing, acc, type, limits(r, range, type))
     type = signed(max(range.bound, 1 << (acc.bits - 2)))
-    return Linear(found, octets, outputs, start, nothing, zeros, bias, acc, type, finish(r, range, type).lines)
+    return Linear(found, octets, outputs, start, nothing, zeros, bias, acc, type, requantisation(r, range, type).lines)
 
 
 def _trailing_zeros(matrix: np.ndarray) -> np.ndarray:

@@ -11,14 +11,14 @@ from toolkit.emit.c.types import CType, literal
 
 
 @dataclass(frozen=True)
-class Finish:
+class Requantisation:
     """`lines` turn the variable `v` of `type`, an accumulator without its rounding half, into an output code."""
 
     type: CType
     lines: tuple[str, ...]
 
 
-def finish(r: Requantise, range: LayerRange, type: CType, *, half: bool = True) -> Finish:
+def requantisation(r: Requantise, range: LayerRange, type: CType, *, half: bool = True) -> Requantisation:
     """The whole of a requantisation of `v`; `half`: the rounding half is not in `v` yet."""
     shift = range.acc_frac - r.format.frac
     lines = []
@@ -30,7 +30,7 @@ def finish(r: Requantise, range: LayerRange, type: CType, *, half: bool = True) 
         lines.append(f"v = {asr('v', shift, type)};")
     elif shift < 0:
         lines.append(f"v = shl_{type.short}(v, {-shift});")
-    return Finish(type, (*lines, *limits(r, range, type)))
+    return Requantisation(type, (*lines, *limits(r, range, type)))
 
 
 def limits(r: Requantise, range: LayerRange, type: CType) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def brackets(values: np.ndarray, indent: int = 0) -> str:
     return "{\n" + ",\n".join(pad + brackets(row, indent + 4) for row in values) + "}"
 
 
-def finish(r: Requantise, acc_frac: int, low: int, high: int, form: Word) -> dict[str, Any]:
+def requantisation(r: Requantise, acc_frac: int, low: int, high: int, form: Word) -> dict[str, Any]:
     """The steps from an accumulator in low..high (the half of a half-up rounding added) to an output code."""
     shift = acc_frac - r.format.frac
     steps, name = [], form.name

@@ -33,15 +33,15 @@ from toolkit.emit.hls.cpp import (
     accumulators,
     brackets,
     digits,
-    finish,
     holding,
     literal,
+    requantisation,
     shifted,
     weighted_sum,
     word,
     wrapped,
 )
-from toolkit.emit.hls.rom import by_turn, code, pack
+from toolkit.emit.hls.rom import by_fold, code, pack
 from toolkit.emit.templates import render
 from toolkit.utils.identifiers import comment
 
@@ -108,11 +108,11 @@ class Site:
             "pragma": "pipeline II=1" if self.lanes else "unroll",
             "open": "{" if self.lanes else "{\n#pragma HLS unroll", **more}
 
-    def finish(self, form: Word) -> dict[str, Any]:
+    def requantisation(self, form: Word) -> dict[str, Any]:
         """The steps from an accumulator to an output code."""
         low, high = accumulators(self.layer, self.range)
         r = self.layer.requantise  # type: ignore[attr-defined]
-        return finish(r, self.range.acc_frac, int(low.min()), int(high.max()), form)
+        return requantisation(r, self.range.acc_frac, int(low.min()), int(high.max()), form)
 
 
 def describe(inputs: list[Tensor], output: Tensor) -> str:
@@ -195,7 +195,7 @@ def _unrolled(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, 
         used = {int(reads[o][i]): int(row[i]) for i in np.flatnonzero(row)}
         sums.append({"acc": holding(int(low[:, o].min()), int(high[:, o].max())),
                      "text": wrapped(f"= {weighted_sum(used, int(bias[o]))};", 24).removeprefix("= ")})
-    context = site.context(form, sums=sums, reads=terms > 0, finish=site.finish(form), **more)
+    context = site.context(form, sums=sums, reads=terms > 0, requantise=site.requantisation(form), **more)
     return Written(_text(template, context), terms=terms)
 
 
@@ -212,24 +212,24 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
     low, high = accumulators(site.layer, site.range)
     acc = holding(int(low.min()), int(high.max()))
     bias_form = word(int(np.abs(bias).max()))
-    turned_bias, turned_base = by_turn(bias, groups, site.lanes), by_turn(coding.base, groups, site.lanes)
+    folded_bias, folded_base = by_fold(bias, groups, site.lanes), by_fold(coding.base, groups, site.lanes)
     name, rows = site.name, rom.rows
     unsigned = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int", 64: "unsigned long long"}
     tables = (
         Table(unsigned[rom.word_bits], f"{name}_Rom", f"[{len(rows)}][{rom.words}]" if rom.words > 1 else
               f"[{len(rows)}]", brackets(rows if rom.words > 1 else rows[:, 0]), rom.bits, True),
-        Table(bias_form.name, f"{name}_Bias", f"[{len(turned_bias)}][{site.lanes}]", brackets(turned_bias),
-              turned_bias.size * bias_form.bits),
-        Table("unsigned char", f"{name}_Base", f"[{len(turned_base)}][{site.lanes}]", brackets(turned_base),
-              turned_base.size * 8))
-    context = site.context(form, acc=f"{name}_Acc", finish=site.finish(form), coding=coding, rom=rom, lanes=site.lanes,
-                           turns=rom.turns, groups=groups, taps=weights.shape[1], mask=(1 << coding.bits) - 1, **more)
+        Table(bias_form.name, f"{name}_Bias", f"[{len(folded_bias)}][{site.lanes}]", brackets(folded_bias),
+              folded_bias.size * bias_form.bits),
+        Table("unsigned char", f"{name}_Base", f"[{len(folded_base)}][{site.lanes}]", brackets(folded_base),
+              folded_base.size * 8))
+    context = site.context(form, acc=f"{name}_Acc", requantise=site.requantisation(form), coding=coding, rom=rom,
+                           lanes=site.lanes, folds=rom.folds, groups=groups, taps=weights.shape[1], mask=(1 << coding.bits) - 1, **more)
     return Written(_text(template, context), acc, tables)
 
 
 def _each(site: Site, form: Word, lines: list[str], note: str, done: bool = True, rom: str = "") -> Written:
     """A function that makes output i from inputs i, element by element; `rom`: the table that it reads."""
-    context = site.context(form, lines=lines, note=note, finish=site.finish(form) if done else None,
+    context = site.context(form, lines=lines, note=note, requantise=site.requantisation(form) if done else None,
                            rom=rom if site.lanes else "")
     return Written(_text("each", context))
 
@@ -326,8 +326,8 @@ def avgpool(site: Site) -> Written:
     half = layer.requantise.half(layer.acc_frac(site.inputs[0]))
     parts = [f"{'-' if sign < 0 else '+'} {shifted('sum', shift)}" for shift, sign in reversed(digits(layer.factor))]
     mean = " ".join(parts).removeprefix("+ ") + _plus(half)
-    return Written(_text("avgpool", site.context(form, mean=mean, finish=site.finish(form), factor=layer.factor,
-                                                 factor_frac=layer.factor_frac,
+    return Written(_text("avgpool", site.context(form, mean=mean, requantise=site.requantisation(form),
+                                                 factor=layer.factor, factor_frac=layer.factor_frac,
                                                  **window(layer.window, site.inputs[0], site.output))))
 
 

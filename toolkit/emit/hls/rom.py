@@ -62,10 +62,10 @@ def _integers(weights: np.ndarray) -> Coding:
 @dataclass(frozen=True, eq=False)
 class Rom:
     """Codes as the memory holds them: `rows` (depth, words) of unsigned words of `word_bits`, `per_word` codes in a
-    word, lane 0 lowest; row (group * turns + turn) * taps + tap serves output turn * lanes + lane of the group."""
+    word, lane 0 lowest; row (group * folds + fold) * taps + tap serves output fold * lanes + lane of the group."""
 
     lanes: int
-    turns: int
+    folds: int
     per_word: int
     word_bits: int
     rows: np.ndarray
@@ -81,11 +81,11 @@ class Rom:
 
 
 def pack(coding: Coding, lanes: int, groups: int, layer: Layer) -> Rom:
-    """The memory of a coding for `lanes` lanes that serve the outputs of each of `groups` in turns."""
+    """The memory of a coding for `lanes` lanes that serve the outputs of each of `groups` in folds."""
     if coding.bits > 31:
         raise layer.fail(f"its weights would need codes of {coding.bits} bits in a folded HLS layer; 31 is the most "
                          "supported, so unroll it (--lanes NAME=0) or quantise its weights to fewer bits")
-    filled = by_turn(coding.codes.T, groups, lanes).swapaxes(1, 2)
+    filled = by_fold(coding.codes.T, groups, lanes).swapaxes(1, 2)
     depth, taps = filled.shape[:2]
     per_word = min(lanes, 64 // coding.bits)
     word_bits = next(b for b in (8, 16, 32, 64) if b >= per_word * coding.bits)
@@ -97,11 +97,11 @@ def pack(coding: Coding, lanes: int, groups: int, layer: Layer) -> Rom:
     return Rom(lanes, depth // groups, per_word, word_bits, rows)
 
 
-def by_turn(values: np.ndarray, groups: int, lanes: int) -> np.ndarray:
-    """Values (..., out) to (groups * turns, lanes, ...): the outputs of each turn, zeros where lanes have no work."""
+def by_fold(values: np.ndarray, groups: int, lanes: int) -> np.ndarray:
+    """Values (..., out) to (groups * folds, lanes, ...): the outputs of each fold, zeros where lanes have no work."""
     last = np.moveaxis(values, -1, 0)
     outputs = len(last) // groups
-    turns = -(-outputs // lanes)
-    filled = np.zeros((groups, turns * lanes, *last.shape[1:]), np.int64)
+    folds = -(-outputs // lanes)
+    filled = np.zeros((groups, folds * lanes, *last.shape[1:]), np.int64)
     filled[:, :outputs] = last.reshape(groups, outputs, *last.shape[1:])
-    return filled.reshape(groups * turns, lanes, *last.shape[1:])
+    return filled.reshape(groups * folds, lanes, *last.shape[1:])

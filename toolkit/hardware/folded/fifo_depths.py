@@ -1,4 +1,4 @@
-"""Which elements of the network's input an element of a stream waits for; from that follow queues that cannot lock."""
+"""Which elements of the network's input an element of a stream waits for; from that follow FIFOs that cannot lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         return np.repeat(taps, counts)
     if node.kind in ("pool", "gather"):
         return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
-    if node.kind in ("argmax", "wide"):
+    if node.kind in ("argmax", "unrolled"):
         return np.repeat(inputs[0][-1:], node.output.size)
     if node.kind == "add":
         return np.maximum.reduce(inputs)
@@ -34,12 +34,12 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
 
 def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
     """What each tap of a frame waits for; padding waits for nothing."""
-    taps = node.reader.waits if node.reader else np.arange(len(inputs))
+    taps = node.line_buffer.waits if node.line_buffer else np.arange(len(inputs))
     return np.where(taps >= 0, inputs[taps], -1)
 
 
 def depths(node: Node, inputs: list[np.ndarray]) -> list[int]:
-    """How many elements the queue before each input of an `add` or a `concat` must hold so that no queue that is full
+    """How many elements the FIFO before each input of an `add` or a `concat` must hold so that no FIFO that is full
     can keep another from ever being filled."""
     order = np.tile(np.arange(len(inputs)), node.output.size) if node.kind == "add" else node.sequence[0]
     # When output p is due, its own element has come; by then every branch has been made to give what needs no more.

@@ -50,13 +50,13 @@ def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, cou
     even = requantise.rounding is Rounding.HALF_EVEN and shift > 0
     drop = 0 if even else min(int(moves.min()), max(shift, 0))
     whole = (offsets >> drop) + (missing << (moves - drop))
-    turns = -(-shape.outputs // count)
+    folds = -(-shape.outputs // count)
     zero = (1 << (bits - 1)) - 1 if power and isinstance(layer.weights.format, Log2Format) else 0
-    padded = np.full((shape.groups, turns * count, shape.taps), zero, np.int64)
+    padded = np.full((shape.groups, folds * count, shape.taps), zero, np.int64)
     padded[:, :shape.outputs] = codes.reshape(shape.groups, shape.outputs, shape.taps)
-    words = padded.reshape(shape.groups, turns, count, shape.taps).swapaxes(2, 3)
+    words = padded.reshape(shape.groups, folds, count, shape.taps).swapaxes(2, 3)
     acc = found.accumulator
-    return Lanes(count, turns, shape.taps, bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole, moves - drop,
+    return Lanes(count, folds, shape.taps, bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole, moves - drop,
                  drop, int(acc.low.min()) >> drop, int(acc.high.max()) >> drop)
 
 

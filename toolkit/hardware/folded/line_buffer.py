@@ -1,4 +1,5 @@
-"""How a layer reads its input again and again: a circular buffer, and the loops that walk over it."""
+"""How a layer reads its input again and again: a line buffer, which is circular, and its address generator, which is
+loops that walk over it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ padding), and the first element that is still needed."""
 
 @dataclass(frozen=True)
 class Loop:
-    """`count` turns, each of which moves `at`, `y`, `x` and `keep` by so much."""
+    """`count` rounds, each of which moves `at`, `y`, `x` and `keep` by so much."""
 
     name: str
     count: int
@@ -31,7 +32,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Reader:
+class LineBuffer:
     """Loops over frames of `frame` elements in a circular buffer of `depth`; outermost loop first. The first tap of a
     frame reads element `start` (negative in padding), in row `top` and column `left`; elements before `keep` are free.
     `height` and `width` bound the pixels of a frame, None where there is no padding. With a `table`, int64 (taps,),
@@ -81,7 +82,7 @@ class Reader:
         return np.where((y >= 0) & (y < self.height) & (x >= 0) & (x < self.width), at, -1)
 
     @cached_property
-    def blind(self) -> bool:
+    def all_padding(self) -> bool:
         """Whether every tap is padding, as where dilation steps over a single pixel."""
         return bool(np.all(self.taps < 0))
 
@@ -89,7 +90,7 @@ class Reader:
     def waits(self) -> np.ndarray:
         """int64 (taps,): the element that each tap waits for, -1 where for none. What sees nothing but padding waits
         for the frame's first, or it would never stop."""
-        return np.zeros_like(self.taps) if self.blind else self.taps
+        return np.zeros_like(self.taps) if self.all_padding else self.taps
 
     @cached_property
     def limits(self) -> np.ndarray:
@@ -98,7 +99,7 @@ class Reader:
 
 
 def merged(loops: list[Loop]) -> tuple[Loop, ...]:
-    """Loops without those of one turn; two that together step evenly on every axis become one."""
+    """Loops without those of one round; two that together step evenly on every axis become one."""
     found: list[Loop] = []
     for loop in loops:
         if loop.count == 1:
@@ -111,8 +112,8 @@ def merged(loops: list[Loop]) -> tuple[Loop, ...]:
     return tuple(found) or (Loop("only", 1, 0),)
 
 
-def windows(window: Window, x: Tensor, inner: list[Loop]) -> Reader:
-    """A reader of windows over an image of x's shape. `inner` loops run within a window, their `at`, `y` and `x`
+def windows(window: Window, x: Tensor, inner: list[Loop]) -> LineBuffer:
+    """A line buffer of windows over an image of x's shape. `inner` loops run within a window, their `at`, `y` and `x`
     relative to it. One-dimensional images are columns: a pixel is a row."""
     channels = x.shape[-1]
     tall = window.rank == 2
@@ -127,8 +128,9 @@ def windows(window: Window, x: Tensor, inner: list[Loop]) -> Reader:
     # Rows that the last windows hold, and those that the first windows of the next frame want by then.
     last = (rows - 1) * down - top
     depth = max(span + down, height - max(last, 0) + span - top)
-    return Reader(merged([*outer, *inner]), height * row, min(depth, 2 * height) * row, -top * row - left * channels,
-                  -top, -left, -top * row, height if padded else None, width if padded else None)
+    return LineBuffer(merged([*outer, *inner]), height * row, min(depth, 2 * height) * row,
+                      -top * row - left * channels, -top, -left, -top * row,
+                      height if padded else None, width if padded else None)
 
 
 def kernel_loops(window: Window, x: Tensor) -> list[Loop]:
@@ -141,6 +143,6 @@ def kernel_loops(window: Window, x: Tensor) -> list[Loop]:
     return found
 
 
-def whole(size: int, inner: list[Loop]) -> Reader:
-    """A reader of whole frames of `size` elements, the next one arriving while one is read."""
-    return Reader(merged(inner), size, 2 * size)
+def whole(size: int, inner: list[Loop]) -> LineBuffer:
+    """A line buffer of whole frames of `size` elements, the next one arriving while one is read."""
+    return LineBuffer(merged(inner), size, 2 * size)

@@ -9,24 +9,24 @@ import numpy as np
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.folded.line_buffer import Reader
+from toolkit.hardware.folded.line_buffer import LineBuffer
 
-MAC_STAGES, POOL_STAGES, QUEUE_STAGES = 4, 3, 3
+MAC_STAGES, POOL_STAGES, OUTPUT_STAGES = 4, 3, 3
 """Registers between a tap and the finished sum; the same in a pool; and from a result to the output stream."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lanes:
-    """The constants of a layer of weighted sums. For each of `turns` turns over the taps, `count` lanes make an output
+    """The constants of a layer of weighted sums. For each of `folds` passes over the taps, `count` lanes make an output
     channel each.
 
-    `codes`: uint64 (groups, turns, taps, lanes), a lane's field of the ROM word: a sign above a shift, all ones of the
+    `codes`: uint64 (groups, folds, taps, lanes), a lane's field of the ROM word: a sign above a shift, all ones of the
     shift for zero (`shifts`), or a two's complement integer. `offsets`: int64 (channels,), bias and rounding, on the
     accumulator's grid less `drop` bits. `moves`: how far left each channel's sum moves to that grid.
     """
 
     count: int
-    turns: int
+    folds: int
     taps: int
     bits: int
     shifts: bool
@@ -41,7 +41,7 @@ class Lanes:
 
     @property
     def rom_words(self) -> int:
-        return self.codes.shape[0] * self.turns * self.taps
+        return self.codes.shape[0] * self.folds * self.taps
 
     @property
     def rom_width(self) -> int:
@@ -54,9 +54,9 @@ class Lanes:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A layer as hardware. `reader` is None where it takes its input as it comes. `sequence`: for each frame in order,
-    how many outputs follow from each finished sum (a `mac` hands on a turn's outputs together). A `wide` layer is
-    unrolled: its `datapath` takes all of a sample at once.
+    """A layer as hardware. `line_buffer` is None where it takes its input as it comes. `sequence`: for each
+    frame in order, how many outputs follow from each finished sum (a `mac` passes on a fold's outputs together). An `unrolled`
+    layer's `datapath` takes all of a sample at once.
     """
 
     layer: Layer
@@ -64,7 +64,7 @@ class Node:
     inputs: tuple[Tensor, ...]
     output: Tensor
     found: LayerRange
-    reader: Reader | None = None
+    line_buffer: LineBuffer | None = None
     lanes: Lanes | None = None
     datapath: Datapath | None = None
     sequence: tuple[np.ndarray, ...] = field(default=())
@@ -75,4 +75,4 @@ class Node:
 
     @property
     def buffer_bits(self) -> int:
-        return self.reader.depth * self.inputs[0].format.width if self.reader else 0
+        return self.line_buffer.depth * self.inputs[0].format.width if self.line_buffer else 0

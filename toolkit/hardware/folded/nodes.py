@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.hardware.folded.lanes import lanes as weights_of
-from toolkit.hardware.folded.line_buffer import Loop, Reader, kernel_loops, merged, whole, windows
+from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
@@ -18,12 +18,12 @@ MAX_BUFFER = 1 << 24
 """Elements of one layer's buffer."""
 
 
-def wide(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, intervals: list[Interval],
+def unrolled(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, intervals: list[Interval],
          options: Options) -> Node:
     """One layer unrolled between layers that are folded: it collects a sample, and hands its results on one by one."""
     if not isinstance(layer, Dense):
         raise layer.fail("only dense layers can be unrolled in a network of folded ones; give it 1 lane or more")
-    return Node(layer, "wide", tuple(inputs), output, found,
+    return Node(layer, "unrolled", tuple(inputs), output, found,
                 datapath=PLANNERS[layer.kind](layer, inputs, intervals, found, options))
 
 
@@ -33,8 +33,9 @@ def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     if maker is None:
         raise layer.fail("it has no folded hardware; give it --arch unrolled")
     made = maker(layer, inputs, output, found, lanes)
-    if made.reader and made.reader.depth > MAX_BUFFER:
-        raise layer.fail(f"its buffer would hold {made.reader.depth:,} elements; {MAX_BUFFER:,} is the most supported")
+    if made.line_buffer and made.line_buffer.depth > MAX_BUFFER:
+        raise layer.fail(f"its line buffer would hold {made.line_buffer.depth:,} elements; {MAX_BUFFER:,} is the most "
+                         "supported")
     return made
 
 
@@ -42,22 +43,22 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     assert isinstance(layer, Dense | Conv)
     x = inputs[0]
     made = weights_of(layer, x, found, output, lanes)
-    turns = Loop("turn", made.turns, 0)
+    folds = Loop("fold", made.folds, 0)
     if isinstance(layer, Conv):
         own = x.shape[-1] // layer.groups
-        inner = [Loop("group", layer.groups, own), turns, *kernel_loops(layer.window, x), Loop("tap", own, 1)]
-        reader: Reader = windows(layer.window, x, inner)
+        inner = [Loop("group", layer.groups, own), folds, *kernel_loops(layer.window, x), Loop("tap", own, 1)]
+        line_buffer: LineBuffer = windows(layer.window, x, inner)
         outputs, groups, places = len(layer.weights.codes) // layer.groups, layer.groups, layer.window.positions
-        once = layer.window.stride == (1,) * layer.window.rank and places == 1 and reader.height is None
+        once = layer.window.stride == (1,) * layer.window.rank and places == 1 and line_buffer.height is None
     else:
-        reader = whole(x.size, [turns, Loop("tap", x.size, 1)])
+        line_buffer = whole(x.size, [folds, Loop("tap", x.size, 1)])
         outputs, groups, once = len(layer.weights.codes), 1, True
-    counts = np.full(made.turns, made.count)
-    counts[-1] = outputs - (made.turns - 1) * made.count
+    counts = np.full(made.folds, made.count)
+    counts[-1] = outputs - (made.folds - 1) * made.count
     rounds = output.size // (outputs * groups)
     # Where every element is read just once and in its order, nothing has to be kept.
-    direct = once and made.turns == 1 and groups == 1
-    return Node(layer, "mac", (x,), output, found, None if direct else reader, made,
+    direct = once and made.folds == 1 and groups == 1
+    return Node(layer, "mac", (x,), output, found, None if direct else line_buffer, made,
                 sequence=(np.tile(counts, groups * rounds),))
 
 
@@ -77,7 +78,7 @@ def _upsample(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRa
     row = width * channels
     loops = [Loop("oy", height, row, keep=row), Loop("again", down, 0), Loop("ox", width, channels),
              Loop("repeat", right, 0), Loop("channel", channels, 1)]
-    return Node(layer, "gather", (x,), output, found, Reader(merged(loops), x.size, min(2, 2 * height) * row))
+    return Node(layer, "gather", (x,), output, found, LineBuffer(merged(loops), x.size, min(2, 2 * height) * row))
 
 
 def _map(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
@@ -107,8 +108,8 @@ def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRang
 def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, Reorder)
     size = inputs[0].size
-    reader = Reader((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
-    return Node(layer, "gather", tuple(inputs), output, found, reader)
+    line_buffer = LineBuffer((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
+    return Node(layer, "gather", tuple(inputs), output, found, line_buffer)
 
 
 MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {

@@ -1,4 +1,4 @@
-"""From a design to folded hardware: a node for every layer, queues where branches meet, and the schedule of it all."""
+"""From a design to folded hardware: a node for every layer, FIFOs where branches meet, and the schedule of it all."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from toolkit.hardware.devices import Device, device
 from toolkit.hardware.folded import simulate
 from toolkit.hardware.folded.fifo_depths import depths, waits
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.nodes import node, wide
-from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
+from toolkit.hardware.folded.nodes import node, unrolled
+from toolkit.hardware.folded.schedule import ArgMaxUnit, Engine, Fifo, Fork, Pipeline, Schedule, Stream, Unrolled
 from toolkit.hardware.options import Options
 from toolkit.utils.errors import InputError
 from toolkit.utils.progress import bar
 
 SPARE = 2
-"""Elements that a queue holds beyond what the order of the branches demands."""
+"""Elements that a FIFO holds beyond what the order of the branches demands."""
 BOUNDLESS = 1 << 30
 
 
 @dataclass(frozen=True)
-class QueuePlan:
-    """A queue of `depth` elements of `width` bits before input `port` of `layer`."""
+class FifoPlan:
+    """A FIFO of `depth` elements of `width` bits before input `port` of `layer`."""
 
     layer: str
     port: int
@@ -48,7 +48,7 @@ class FoldedPlan:
     design: Design
     architecture: Architecture
     nodes: tuple[Node, ...]
-    queues: tuple[QueuePlan, ...]
+    fifos: tuple[FifoPlan, ...]
     schedule: Schedule
 
     @property
@@ -76,7 +76,7 @@ class FoldedPlan:
 
     @property
     def buffer_bits(self) -> int:
-        return sum(n.buffer_bits for n in self.nodes) + sum(q.bits for q in self.queues)
+        return sum(n.buffer_bits for n in self.nodes) + sum(q.bits for q in self.fifos)
 
 
 def plan_folded(design: Design, architecture: Architecture, options: Options) -> FoldedPlan:
@@ -88,26 +88,26 @@ def plan_folded(design: Design, architecture: Architecture, options: Options) ->
             proved, lanes = design.ranges[layer.name], architecture.lanes[layer.name]
             known = layer, design.inputs_of(layer), design.tensors[layer.name], proved
             nodes.append(node(*known, lanes) if lanes else
-                         wide(*known, [intervals[name] for name in layer.inputs], options))
+                         unrolled(*known, [intervals[name] for name in layer.inputs], options))
             intervals[layer.name] = proved.output
             advance(note=layer.name[:30])
-        queues = _queues(design, nodes)
+        fifos = _fifos(design, nodes)
         # Deep enough never to lock; then as deep as they fill when nothing stops them.
-        free = schedule(design, nodes, [replace(q, depth=BOUNDLESS) for q in queues])
-        advance(note="queues")
-        queues = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(queues, free.held, strict=True)]
+        free = schedule(design, nodes, [replace(q, depth=BOUNDLESS) for q in fifos])
+        advance(note="FIFOs")
+        fifos = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(fifos, free.held, strict=True)]
         if options.device:
-            _check_memory(nodes, queues, device(options.device))
-        found = schedule(design, nodes, queues)
+            _check_memory(nodes, fifos, device(options.device))
+        found = schedule(design, nodes, fifos)
         advance()
-    return FoldedPlan(design, architecture, tuple(nodes), tuple(queues), found)
+    return FoldedPlan(design, architecture, tuple(nodes), tuple(fifos), found)
 
 
-def _check_memory(nodes: list[Node], queues: list[QueuePlan], chip: Device) -> None:
+def _check_memory(nodes: list[Node], fifos: list[FifoPlan], chip: Device) -> None:
     """Raise InputError where the network's memories are more than the device has."""
     parts = {f"the weights of '{n.name}'": n.lanes.rom_bits for n in nodes if n.lanes}
     parts |= {f"the buffer of '{n.name}'": n.buffer_bits for n in nodes}
-    parts |= {f"the queue from '{q.source}' to '{q.layer}'": q.bits for q in queues}
+    parts |= {f"the FIFO from '{q.source}' to '{q.layer}'": q.bits for q in fifos}
     total = sum(parts.values())
     if total > chip.ram_bits:
         most = max(parts, key=lambda name: parts[name])
@@ -116,26 +116,26 @@ def _check_memory(nodes: list[Node], queues: list[QueuePlan], chip: Device) -> N
                          "device")
 
 
-def _queues(design: Design, nodes: list[Node]) -> list[QueuePlan]:
-    """The queues before every layer of several inputs, as deep as the order of the elements demands."""
+def _fifos(design: Design, nodes: list[Node]) -> list[FifoPlan]:
+    """The FIFOs before every layer of several inputs, as deep as the order of the elements demands."""
     waiting = {design.input.name: np.arange(design.input.size)}
     found = []
     for one in nodes:
         inputs = [waiting[name] for name in one.layer.inputs]
         if len(inputs) > 1:
-            found += [QueuePlan(one.name, port, name, depth, tensor.format.width) for port, (name, tensor, depth)
+            found += [FifoPlan(one.name, port, name, depth, tensor.format.width) for port, (name, tensor, depth)
                       in enumerate(zip(one.layer.inputs, one.inputs, depths(one, inputs), strict=True))]
         waiting[one.name] = waits(one, inputs)
     return found
 
 
-def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Schedule:
-    """The schedule of the nodes with these queues between them."""
+def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedule:
+    """The schedule of the nodes with these FIFOs between them."""
     count = {design.input.name: 0} | {n.name: 0 for n in nodes}
     for n in nodes:
         for name in n.layer.inputs:
             count[name] += 1
-    parts: list[Engine | Line | Winner | Wide | Queue | Fork] = []
+    parts: list[Engine | Pipeline | ArgMaxUnit | Unrolled | Fifo | Fork] = []
     outlets: dict[str, list[Stream]] = {}
 
     def publish(name: str, stream: Stream) -> None:
@@ -148,13 +148,13 @@ def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Sche
 
     source = Stream()
     publish(design.input.name, source)
-    depth = {(q.layer, q.port): q.depth for q in queues}
+    depth = {(q.layer, q.port): q.depth for q in fifos}
     for n in nodes:
         xs = [outlets[name].pop(0) for name in n.layer.inputs]
         for port in range(len(xs)):
             if (n.name, port) in depth:
                 inner = Stream()
-                parts.append(Queue(depth[n.name, port], xs[port], inner))
+                parts.append(Fifo(depth[n.name, port], xs[port], inner))
                 xs[port] = inner
         y = xs[0] if n.kind == "wires" else Stream()
         if n.kind != "wires":
@@ -163,8 +163,8 @@ def schedule(design: Design, nodes: list[Node], queues: list[QueuePlan]) -> Sche
     return simulate.run(parts, source, outlets[nodes[-1].name][0], design.input.size, design.output.size)
 
 
-PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Line | Winner | Wide]] = {
+PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Pipeline | ArgMaxUnit | Unrolled]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
-    "gather": lambda n, xs, y: Engine(n, xs[0], y), "map": Line, "add": Line, "concat": Line,
-    "argmax": lambda n, xs, y: Winner(n, xs[0], y), "wide": lambda n, xs, y: Wide(n, xs[0], y),
+    "gather": lambda n, xs, y: Engine(n, xs[0], y), "map": Pipeline, "add": Pipeline, "concat": Pipeline,
+    "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y), "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
 }

@@ -1,6 +1,6 @@
 """Clock by clock, when each layer of a folded network takes and gives: the same rules as the RTL, without its data.
 
-From it come the latency, the interval and what the queues hold; the simulation must measure exactly that.
+From it come the latency, the interval and what the FIFOs hold; the simulation must measure exactly that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.hardware.folded.node import MAC_STAGES, POOL_STAGES, QUEUE_STAGES, Node
+from toolkit.hardware.folded.node import MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
 
 
 class Stream:
@@ -29,7 +29,7 @@ class Output:
 
     __slots__ = ("stages",)
 
-    def __init__(self, count: int = QUEUE_STAGES) -> None:
+    def __init__(self, count: int = OUTPUT_STAGES) -> None:
         self.stages = [False] * count
 
     def moves(self, y: Stream) -> bool:
@@ -47,32 +47,32 @@ class Engine:
         self.x, self.y = x, y
         self.mac = node.kind == "mac"
         stages = MAC_STAGES if self.mac else POOL_STAGES
-        taps = node.reader.waits if node.reader else np.arange(node.inputs[0].size)
+        taps = node.line_buffer.waits if node.line_buffer else np.arange(node.inputs[0].size)
         results = len(node.sequence[0]) if self.mac else node.output.size
         each = len(taps) // results
         last = np.arange(len(taps)) % each == each - 1
         if self.mac:  # a clock without a tap ends each sum
             ends = np.flatnonzero(last) + 1
-            gaps = np.insert(np.zeros(len(taps), bool), ends, True)
+            bubbles = np.insert(np.zeros(len(taps), bool), ends, True)
             self.at = np.insert(taps, ends, -1).tolist()
             self.last = np.insert(last, ends, False).tolist()
-            self.gap = gaps.tolist()
+            self.bubble = bubbles.tolist()
             limits = None
-            if node.reader:
-                following = np.append(node.reader.limits, node.reader.limits[0])
-                limits = np.insert(node.reader.limits, ends, following[ends])
+            if node.line_buffer:
+                following = np.append(node.line_buffer.limits, node.line_buffer.limits[0])
+                limits = np.insert(node.line_buffer.limits, ends, following[ends])
         else:
-            self.at, self.last, self.gap = taps.tolist(), last.tolist(), [False] * len(taps)
-            limits = node.reader.limits if node.reader else None
+            self.at, self.last, self.bubble = taps.tolist(), last.tolist(), [False] * len(taps)
+            limits = node.line_buffer.limits if node.line_buffer else None
         self.limit = None if limits is None else limits.tolist()
         self.frame = node.inputs[0].size
         self.counts = node.sequence[0].tolist() if self.mac else None
-        # After the frame's last tap the frame is done: a gap that follows belongs to the next.
-        self.done = max(i for i, gap in enumerate(self.gap) if not gap)
+        # After the frame's last tap the frame is done: a bubble that follows belongs to the next.
+        self.done = max(i for i, bubble in enumerate(self.bubble) if not bubble)
         self.place = self.had = 0
         self.pipe = deque([0] * (stages - 1))
         self.full = False
-        self.left = self.turn = 0
+        self.left = self.fold = 0
         self.output = Output()
 
     def backward(self) -> None:
@@ -81,7 +81,7 @@ class Engine:
         free = self.moving if not self.mac else self.left == 0 or (self.left == 1 and self.moving)
         self.running = not (self.full and not free)
         if self.limit is None:
-            self.x.ready = self.running and not self.gap[self.place]
+            self.x.ready = self.running and not self.bubble[self.place]
         else:
             self.x.ready = self.had < self.limit[self.place]
 
@@ -95,12 +95,12 @@ class Engine:
         if self.running:
             finished = self.full
             place = self.place
-            gap = self.gap[place]
+            bubble = self.bubble[place]
             # `had` is negative while elements come that a frame did not need: padding does not wait for them.
-            tap = taken if self.limit is None else not gap and self.at[place] < max(self.had, 0)
+            tap = taken if self.limit is None else not bubble and self.at[place] < max(self.had, 0)
             self.full = self.pipe.pop() == 1
             self.pipe.appendleft(1 if tap and self.last[place] else 0)
-            if tap or gap:
+            if tap or bubble:
                 self.place = place + 1 if place + 1 < len(self.at) else 0
                 if tap and place == self.done:
                     self.had -= self.frame
@@ -112,8 +112,8 @@ class Engine:
                 self.left -= 1
             if finished:
                 assert self.counts is not None
-                self.left = self.counts[self.turn]
-                self.turn = self.turn + 1 if self.turn + 1 < len(self.counts) else 0
+                self.left = self.counts[self.fold]
+                self.fold = self.fold + 1 if self.fold + 1 < len(self.counts) else 0
         else:
             given = finished
         if self.moving:
@@ -121,10 +121,10 @@ class Engine:
 
     def state(self) -> Any:
         had = self.had if self.limit is not None else 0
-        return (self.place, had, tuple(self.pipe), self.full, self.left, self.turn, tuple(self.output.stages))
+        return (self.place, had, tuple(self.pipe), self.full, self.left, self.fold, tuple(self.output.stages))
 
 
-class Line:
+class Pipeline:
     """A `map`, an `add` or a `concat`: elements through a few registers."""
 
     def __init__(self, node: Node, xs: list[Stream], y: Stream) -> None:
@@ -159,7 +159,7 @@ class Line:
         return self.place, tuple(self.output.stages)
 
 
-class Winner:
+class ArgMaxUnit:
     """An `argmax`: it takes a whole frame, then gives one index."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
@@ -185,7 +185,7 @@ class Winner:
         return self.count, self.full
 
 
-class Wide:
+class Unrolled:
     """An unrolled layer: it collects a frame, takes it through its stages, and gives one result after the other."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
@@ -222,7 +222,7 @@ class Wide:
         return self.count, self.full, tuple(self.stages), self.left
 
 
-class Queue:
+class Fifo:
     """A FIFO of `depth` elements in memory and one in a register behind it."""
 
     def __init__(self, depth: int, x: Stream, y: Stream) -> None:
@@ -277,7 +277,7 @@ class Schedule:
     """`ends`: for each of the first frames, clocks from the acceptance of the first element of all to the transfer of
     its last output; from then on the last `period` frames repeat, `span` clocks later each time. That is `proved` where
     the state of every register was found to repeat; else it holds for the frames of `ends` (buffers may still be
-    filling up, slowly). `held`: the most elements that each queue held. All of it counts on `settle` clocks after the
+    filling up, slowly). `held`: the most elements that each FIFO held. All of it counts on `settle` clocks after the
     reset, in which what begins with padding goes ahead."""
 
     ends: tuple[int, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.hardware.folded.schedule import Engine, Fork, Line, Queue, Schedule, Stream, Wide, Winner
+from toolkit.hardware.folded.schedule import ArgMaxUnit, Engine, Fifo, Fork, Pipeline, Schedule, Stream, Unrolled
 from toolkit.utils.errors import InputError
 
 MAX_FRAMES = 4096
@@ -14,7 +14,7 @@ CLOCKS = 1 << 17
 MAX_CLOCKS = 1 << 26
 """Of one frame."""
 
-Part = Engine | Line | Winner | Wide | Queue | Fork
+Part = Engine | Pipeline | ArgMaxUnit | Unrolled | Fifo | Fork
 
 
 def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
@@ -60,7 +60,7 @@ def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, output
 
 
 def _held(parts: Sequence[Part]) -> tuple[int, ...]:
-    return tuple(p.most for p in parts if isinstance(p, Queue))
+    return tuple(p.most for p in parts if isinstance(p, Fifo))
 
 
 def _settle(parts: Sequence[Part]) -> int:

@@ -1,4 +1,4 @@
-"""Verilog-2001 of folded hardware: one module a layer, queues, and a top module with AXI4-Stream."""
+"""Verilog-2001 of folded hardware: one module a layer, FIFOs, and a top module with AXI4-Stream."""
 
 from toolkit.emit.verilog.folded.top import verilog_folded
 

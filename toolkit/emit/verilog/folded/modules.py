@@ -11,9 +11,9 @@ from toolkit.design.formats import Requantise
 from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Leaky, Lookup, MaxPool
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
-from toolkit.emit.verilog.folded.reader import context as reader_context
-from toolkit.emit.verilog.folded.reader import unsigned_bits
-from toolkit.emit.verilog.folded.settle import Wire, settle
+from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
+from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
+from toolkit.emit.verilog.folded.output_stage import Wire, output_stage
 from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.folded.node import Node
@@ -36,7 +36,8 @@ def _head(node: Node, name: str, design: str, about: str) -> dict[str, Any]:
     return {"module": name, "layer_name": comment(node.name), "kind": node.layer.kind, "design": design,
             "about": about, "input_about": " and ".join(describe(t) for t in node.inputs), "ports": ports,
             "output_about": describe(node.output), "out_width": node.output.format.width,
-            "width": node.inputs[0].format.width, "r": reader_context(node.reader) if node.reader else None}
+            "width": node.inputs[0].format.width,
+            "r": line_buffer_context(node.line_buffer) if node.line_buffer else None}
 
 
 def _shift(node: Node, requantise: Requantise) -> int:
@@ -51,7 +52,7 @@ def _mac(node: Node, name: str, design: str) -> str:
     x_bits = x.width + (not x.signed)
     made = term(lanes, x_bits)
     total_bits = signed_width(lanes.low, lanes.high)
-    settle_wires, code = settle(layer.requantise, _shift(node, layer.requantise) - lanes.drop, lanes.low, lanes.high,
+    steps, code = output_stage(layer.requantise, _shift(node, layer.requantise) - lanes.drop, lanes.low, lanes.high,
                                 "total2")
     # An offset's ROM word: which of the distinct moves, above the offset itself.
     moves = np.unique(lanes.moves)
@@ -69,11 +70,11 @@ def _mac(node: Node, name: str, design: str) -> str:
     counts = node.sequence[0]
     left_bits = unsigned_bits(lanes.count)
     words = lanes.codes.reshape(lanes.rom_words, lanes.count)
-    last_turn = int(counts[lanes.turns - 1])
+    last_fold = int(counts[lanes.folds - 1])
     groups, lane_bits = -(-lanes.count // 16), unsigned_bits(lanes.count - 1)
     return render(
         "verilog/folded/mac.v.j2", **head, l=lanes, term=made,
-        term_extended=extend(Operand("term3", made.width), lanes.sum_bits, True), settle=settle_wires, code=code,
+        term_extended=extend(Operand("term3", made.width), lanes.sum_bits, True), steps=steps, code=code,
         code_about=("each a sign above a shift, all ones of the shift for zero" if lanes.shifts
                     else "each a two's complement integer"),
         rom=_words(words, lanes.bits), word_bits=unsigned_bits(lanes.rom_words - 1),
@@ -84,9 +85,9 @@ def _mac(node: Node, name: str, design: str) -> str:
         column_padded=extend(Operand("across", lanes.count), 16 * groups, False),
         pick_padded=extend(Operand("pick", lane_bits), 4, False), channel_bits=unsigned_bits(channels - 1),
         channels=channels,
-        last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_turn != lanes.count,
-        turn_bits=unsigned_bits(lanes.turns - 1), last_turn=literal(lanes.turns - 1, unsigned_bits(lanes.turns - 1)),
-        left_all=literal(lanes.count, left_bits), left_rest=literal(last_turn, left_bits), offsets=offsets,
+        last_channel=literal(channels - 1, unsigned_bits(channels - 1)), uneven=last_fold != lanes.count,
+        fold_bits=unsigned_bits(lanes.folds - 1), last_fold=literal(lanes.folds - 1, unsigned_bits(lanes.folds - 1)),
+        left_all=literal(lanes.count, left_bits), left_rest=literal(last_fold, left_bits), offsets=offsets,
         offset_bits=offset_bits, total_bits=total_bits, moved=moved + options[-1])
 
 
@@ -121,12 +122,12 @@ def _pool(node: Node, name: str, design: str) -> str:
         acc_bits = signed_width(min(x.min_code * taps, -1), x.max_code * taps)
         fill, combine, total_bits = literal(0, acc_bits), "acc + x2", signed_width(low, high)
         total = _product("acc1", acc_bits, layer.factor, layer.requantise.half(node.found.acc_frac), total_bits)
-        wires, code = settle(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
+        wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
     sum_bits = unsigned_bits(taps - 1)
     return render("verilog/folded/pool.v.j2", **head, taps=taps, sum_bits=sum_bits,
                   last_sum=literal(taps - 1, sum_bits), acc_bits=acc_bits, fill=fill, combine=combine,
                   x_extended=extend(Operand("x1", x.width), acc_bits, x.signed), total=total, total_bits=total_bits,
-                  settle=wires, code=code)
+                  steps=wires, code=code)
 
 
 def _product(name: str, bits: int, factor: int, offset: int, width: int) -> str:
@@ -151,7 +152,7 @@ def _gather(node: Node, name: str, design: str) -> str:
     width = node.inputs[0].format.width
     head = _head(node, name, design, "as a walk over a buffer")
     return render("verilog/folded/pool.v.j2", **head, taps=1, sum_bits=1, last_sum="1'd0", acc_bits=width,
-                  fill=literal(0, width), combine="x2", x_extended="x1", total="acc1", total_bits=width, settle=[],
+                  fill=literal(0, width), combine="x2", x_extended="x1", total="acc1", total_bits=width, steps=[],
                   code="total2")
 
 
@@ -169,7 +170,7 @@ def _map(node: Node, name: str, design: str) -> str:
         values = np.roll(layer.table, -len(layer.table) // 2) if node.inputs[0].format.signed else layer.table
         table = [literal(int(v), width) for v in values]
         return render("verilog/folded/map.v.j2", **head, table=table, give=give, total="entries[x1]",
-                      total_bits=width, settle=[], code="total2")
+                      total_bits=width, steps=[], code="total2")
     assert isinstance(layer, Clamp | Leaky | Add)
     acc = node.found.accumulator
     assert acc is not None
@@ -187,9 +188,9 @@ def _map(node: Node, name: str, design: str) -> str:
         leaky = isinstance(layer, Leaky) and form.signed and moved
         terms.append(f"({sign} ? {plain} : {up})" if leaky else up)
     total = " + ".join([*terms, *([literal(half, bits)] if half else [])])
-    wires, code = settle(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
+    wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
     return render("verilog/folded/map.v.j2", **head, table=table, give=give, total=total, total_bits=bits,
-                  settle=wires, code=code)
+                  steps=wires, code=code)
 
 
 def _concat(node: Node, name: str, design: str) -> str:
@@ -211,7 +212,7 @@ def _concat(node: Node, name: str, design: str) -> str:
         ends += f"{here}n == {literal(counts[i] - 1, count_bits)}{end}"
         port |= {"count": counts[i], "number": literal(i, port_bits)}
     return render("verilog/folded/concat.v.j2", **head, port_bits=port_bits, count_bits=count_bits, chosen=chosen,
-                  give=valid, ends=f"({ends})", last_port=literal(len(counts) - 1, port_bits), settle=[],
+                  give=valid, ends=f"({ends})", last_port=literal(len(counts) - 1, port_bits), steps=[],
                   code="code2")
 
 
@@ -222,13 +223,13 @@ def _argmax(node: Node, name: str, design: str) -> str:
                   last=literal(node.inputs[0].size - 1, bits))
 
 
-def _wide(node: Node, name: str, design: str) -> str:
+def _unrolled(node: Node, name: str, design: str) -> str:
     assert node.datapath is not None
     stages, results = node.datapath.stages, node.output.size
     head = _head(node, name, design, "unrolled between streams")
     size_bits, left_bits = unsigned_bits(node.inputs[0].size - 1), unsigned_bits(results)
-    return render("verilog/folded/wide.v.j2", **head, inner=f"{name}_sums", stages=stages, in_bits=node.inputs[0].bits,
-                  out_bits=node.output.bits, size_bits=size_bits,
+    return render("verilog/folded/unrolled.v.j2", **head, inner=f"{name}_sums", stages=stages,
+                  in_bits=node.inputs[0].bits, out_bits=node.output.bits, size_bits=size_bits,
                   last=literal(node.inputs[0].size - 1, size_bits), left_bits=left_bits,
                   results=literal(results, left_bits), clocked=stages > 0,
                   next_valid="full" if stages == 1 else f"{{valid[{stages - 2}:0], full}}")
@@ -236,5 +237,5 @@ def _wide(node: Node, name: str, design: str) -> str:
 
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
     "mac": _mac, "pool": _pool, "gather": _gather, "map": _map, "add": _map, "concat": _concat, "argmax": _argmax,
-    "wide": _wide,
+    "unrolled": _unrolled,
 }

@@ -1,4 +1,4 @@
-"""The top module of a folded network: layers, queues and forks between two AXI4-Streams."""
+"""The top module of a folded network: layers, FIFOs and forks between two AXI4-Streams."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from toolkit.design.tensors import Tensor
 from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal, zeros
+from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
 from toolkit.emit.verilog.folded.modules import module, port_names
-from toolkit.emit.verilog.folded.reader import unsigned_bits
 from toolkit.emit.verilog.layer import describe
 from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
@@ -25,9 +25,9 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
     tensors = [design.input.name, *(n.name for n in plan.nodes)]
     short = identifiers(tensors, taken=(*PORTS, "given", "unused"))
     real = [n for n in plan.nodes if n.kind != "wires"]
-    queues = [f"{top}_{short[q.layer]}_queue{q.port}" for q in plan.queues]
+    fifos = [f"{top}_{short[q.layer]}_fifo{q.port}" for q in plan.fifos]
     sums = [f"{top}_{short[n.name]}_sums" for n in real]
-    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *queues, *sums])
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
     files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
@@ -36,19 +36,19 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
             name = f"{modules[node.name]}_sums"
             layer = LayerPlan(node.layer, node.datapath, 0, (0,))
             files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
-    for queue, name in zip(plan.queues, queues, strict=True):
-        place_bits, held_bits = unsigned_bits(queue.depth - 1), unsigned_bits(queue.depth) + 1
+    for fifo, name in zip(plan.fifos, fifos, strict=True):
+        place_bits, held_bits = unsigned_bits(fifo.depth - 1), unsigned_bits(fifo.depth) + 1
         files[f"{name}.v"] = render(
-            "verilog/folded/queue.v.j2", module=name, depth=queue.depth, width=queue.width, place_bits=place_bits,
-            held_bits=held_bits, depth_word=literal(queue.depth, held_bits),
-            last_place=literal(queue.depth - 1, place_bits))
+            "verilog/folded/fifo.v.j2", module=name, depth=fifo.depth, width=fifo.width, place_bits=place_bits,
+            held_bits=held_bits, depth_word=literal(fifo.depth, held_bits),
+            last_place=literal(fifo.depth - 1, place_bits))
     nets = {name: f"{text}_y" for name, text in short.items()}
-    files[f"{top}.v"] = _top(plan, top, short, modules, queues, nets)
+    files[f"{top}.v"] = _top(plan, top, short, modules, fifos, nets)
     made = {n.name: modules.get(n.name, top) for n in plan.nodes}
     return Verilog(files, top, made, {n: nets[n] for n in tensors[1:]})
 
 
-def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, str], queues: list[str],
+def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, str], fifos: list[str],
          nets: dict[str, str]) -> str:
     design = plan.design
     items: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
                                  "clock.", "lines": lines})
 
     publish(design.input.name)
-    queue_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.queues, queues, strict=True)}
+    fifo_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.fifos, fifos, strict=True)}
     for node in plan.nodes:
         layer, net, tensor = node.layer, nets[node.name], node.output
         streams = [sources[node.name, port] for port in range(len(node.inputs))]
@@ -87,10 +87,10 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             publish(node.name)
             continue
         for port in range(len(streams)):
-            if (node.name, port) in queue_of:
-                queue, name = queue_of[node.name, port]
+            if (node.name, port) in fifo_of:
+                fifo, name = fifo_of[node.name, port]
                 held = f"{short[node.name]}_q{port}"
-                items.append({"comment": f"'{comment(queue.source)}' waits here for the branch it meets.",
+                items.append({"comment": f"'{comment(fifo.source)}' waits here for the branch it meets.",
                               "lines": [*_declared(held, node.inputs[port]),
                                         *_instance(name, f"u_{held}", [("x", streams[port]), ("y", held)])]})
                 streams[port] = held

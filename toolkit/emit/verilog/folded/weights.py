@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, part, zeros
-from toolkit.emit.verilog.folded.settle import Wire
+from toolkit.emit.verilog.folded.output_stage import Wire
 from toolkit.hardware.folded.node import Lanes
 
 

@@ -19,7 +19,7 @@ class Wire:
     text: str
 
 
-def settle(requantise: Requantise, shift: int, low: int, high: int, acc: str) -> tuple[list[Wire], str]:
+def output_stage(requantise: Requantise, shift: int, low: int, high: int, acc: str) -> tuple[list[Wire], str]:
     """The wires and the expression that make an output code of the two's complement accumulator `acc`, which lies in
     low..high with the half of its rounding added, by moving it right by `shift` bits."""
     wires = []
