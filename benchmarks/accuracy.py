@@ -18,8 +18,8 @@ GOALS = {"log2:4": 1.0, "structured:0.5+log2:4": 2.0}
 
 
 def measure(seeds: int = SEEDS) -> list[Figure]:
-    """Float against log2 of 4 bits with 8-bit activations, whole and with half of the hidden neurons; and compensated
-    against plain rounding, untrained. Accuracies are the test samples'; the float network is trained as long."""
+    """Float against log2 of 4 bits with 8-bit activations, whole and with half of the hidden neurons; and GPTQ
+    against round to nearest, PTQ. Accuracies are the test samples'; the float network is trained as long."""
     figures = []
     with bar("accuracy", seeds * len(models.SIZES)) as advance:
         rounding: dict[str, list[tuple[float, float]]] = {f"log2:{bits}": [] for bits in (2, 3, 4)}
@@ -31,16 +31,17 @@ def measure(seeds: int = SEEDS) -> list[Figure]:
                 for scheme in GOALS:
                     found[scheme].append(compress(model, data, scheme, SETTINGS, baselines=baselines))
                 for scheme in rounding:
-                    rounding[scheme].append(_untrained(model, data, scheme))
+                    rounding[scheme].append(_ptq(model, data, scheme))
                 advance(note=f"{size}, seed {seed}")
             for scheme, goal in GOALS.items():
                 figures.append(beside_float(f"accuracy drop, {size}, {scheme}", found[scheme], goal))
     for scheme, pairs in rounding.items():
-        ours, plain = np.mean(pairs, axis=0)
+        ours, nearest = np.mean(pairs, axis=0)
         gain = [100 * (a - b) for a, b in pairs]
-        figures.append(Figure(f"untrained {scheme}, both networks", f"{100 * ours:.2f} %",
-                              f"plain rounding {100 * plain:.2f} %; gain {np.mean(gain):.2f} ({between(*mean(gain))})",
-                              "better than plain", mean(gain)[0] > 0))
+        figures.append(Figure(f"PTQ {scheme}, both networks", f"{100 * ours:.2f} %",
+                              f"round to nearest {100 * nearest:.2f} %; gain {np.mean(gain):.2f} "
+                              f"({between(*mean(gain))})",
+                              "better than nearest", mean(gain)[0] > 0))
     return figures
 
 
@@ -53,8 +54,8 @@ def beside_float(name: str, found: list[Compressed], goal: float) -> Figure:
                   f"sides; as given {spread(given)}", f"at most {goal:g}", float(np.mean(drops)) <= goal)
 
 
-def _untrained(model: nn.Module, data: Data, scheme: str) -> tuple[float, float]:
-    """(compensated, plain) accuracy."""
-    ours, plain = (compress(model, data, scheme, Settings(epochs=0, compensate=way)).steps[-1].accuracy or 0.0
-                   for way in (True, False))
-    return ours, plain
+def _ptq(model: nn.Module, data: Data, scheme: str) -> tuple[float, float]:
+    """(GPTQ, round to nearest) accuracy."""
+    ours, nearest = (compress(model, data, scheme, Settings(qat_epochs=0, rounding=way)).steps[-1].accuracy or 0.0
+                   for way in ("gptq", "nearest"))
+    return ours, nearest

@@ -31,7 +31,7 @@ def measure(out: Path) -> list[Figure]:
     with bar("c", 3) as advance:
         data = datasets.digits(0)
         model = models.mlp(models.SIZES["large"], 0, dropout=0.0)
-        train(model, data, epochs=EPOCHS, rate=RATE, seed=0, what="float")
+        train(model, data, epochs=EPOCHS, lr=RATE, seed=0, what="float")
         found, sizes = {}, models.SIZES["large"]
         for scheme in ("log2:4", "int:8"):
             folder = out / f"c_{scheme.replace(':', '_')}"
@@ -57,8 +57,8 @@ def measure(out: Path) -> list[Figure]:
         figures.append(Figure(f"C, Cortex-M0, {scheme}: flash all in, RAM of the network",
                               f"{size['flash']:,} B, {size['network_ram']:,} B", f"constants {size['tables']:,} B",
                               f"at most {goal:,} B" if goal else "", size["flash"] <= goal if goal else None))
-        figures.append(Figure(f"C, wrong bits, host, Cortex-M0 and RV32I, {scheme}",
-                              f"{run.wrong_bits} of {run.bits:,}", "", "0", run.ok))
+        figures.append(Figure(f"C, bit errors, host, Cortex-M0 and RV32I, {scheme}",
+                              f"{run.bit_errors} of {run.bits:,}", "", "0", run.ok))
     return figures
 
 

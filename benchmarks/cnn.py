@@ -36,7 +36,7 @@ IMAGES = 1000
 """Test images that the RTL is simulated over."""
 SECONDS = 120
 SLACK = 1.05
-"""Of the interval, over the clocks of the busiest layer."""
+"""Of the initiation interval, over the cycles of the busiest layer."""
 
 
 def images(folder: Path) -> Data:
@@ -49,8 +49,8 @@ def images(folder: Path) -> Data:
 def compressed(name: str, data: Data, epochs: int = EPOCHS) -> Compressed:
     """A network trained in float, then with log2 weights for half as many epochs."""
     model = NETWORKS[name](SIDE)
-    train(model, data, epochs=epochs, rate=RATE, seed=0, what=f"float, {name}")
-    return compress(model, data, SCHEME, Settings(epochs=max(epochs // 2, 1), rate=RATE), name=name)
+    train(model, data, epochs=epochs, lr=RATE, seed=0, what=f"float, {name}")
+    return compress(model, data, SCHEME, Settings(qat_epochs=max(epochs // 2, 1), lr=RATE), name=name)
 
 
 def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
@@ -65,7 +65,7 @@ def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
         _, plain, after = found.steps
         assert after.drop is not None and after.drop.test is not None
         figures.append(Figure(f"{name} on MNIST, {SCHEME}: accuracy drop", dropped(after.drop),
-                              f"{quality(after, test=True)} (untrained {quality(plain, test=True)}), float "
+                              f"{quality(after, test=True)} (PTQ {quality(plain, test=True)}), float "
                               f"{quality(found.baseline, test=True)}, {counted(after.epochs)} more on both sides",
                               f"at most {POINTS:g}", after.drop.test <= POINTS))
         figures += simulated(name, found.design, found.test_codes[:IMAGES], out / f"cnn_{name}")
@@ -73,19 +73,19 @@ def measure(folder: Path, out: Path, epochs: int = EPOCHS) -> list[Figure]:
 
 
 def simulated(name: str, design: Design, codes: np.ndarray, folder: Path) -> list[Figure]:
-    """The folded RTL over input codes int64 (images, height, width, 1): every bit, the seconds, and the interval beside
-    the clocks of its busiest layer."""
+    """The folded RTL over input codes int64 (images, height, width, 1): every bit, the seconds, and the initiation
+    interval beside the cycles of its busiest layer."""
     shutil.rmtree(folder, ignore_errors=True)
     entry = generate(design, folder, options=Options(arch="folded"), vectors=50, test=codes).entries["verilog"]
     start = time.perf_counter()
     found = simulate(folder, bench="player", rebuild=True)
     seconds = time.perf_counter() - start
-    bound = max(layer["clocks"] for layer in entry["memory"]["layers"])
+    bound = max(layer["cycles"] for layer in entry["memory"]["layers"])
     assert found.initiation_interval is not None
     return [
-        Figure(f"{name}, RTL over {len(codes):,} test images and 50 others", f"{found.wrong_bits} of {found.bits:,} "
+        Figure(f"{name}, RTL over {len(codes):,} test images and 50 others", f"{found.bit_errors} of {found.bits:,} "
                f"bits wrong, {seconds:.0f} s with the build", "", f"0, at most {SECONDS} s",
                found.ok and seconds <= SECONDS),
-        Figure(f"{name}, interval as simulated", f"{found.initiation_interval:,.0f} clocks",
+        Figure(f"{name}, initiation interval as simulated", f"{found.initiation_interval:,.0f} cycles",
                f"busiest layer {bound:,}", f"at most {SLACK:g} times it", found.initiation_interval <= SLACK * bound),
     ]

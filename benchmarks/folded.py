@@ -29,7 +29,7 @@ def measure(out: Path) -> list[Figure]:
     shutil.rmtree(scratch, ignore_errors=True)
     chip = device(DEVICE)
     with bar("folded", 4) as advance:
-        made = generate(mlp(SIZES, levels=7), folder, options=Options(arch="folded", widest=LANES), vectors=100)
+        made = generate(mlp(SIZES, levels=7), folder, options=Options(arch="folded", max_lanes=LANES), vectors=100)
         entry = made.entries["verilog"]
         advance(note="yosys")
         found = cells([folder / name for name in entry["rtl"]], entry["top"], chip.family, scratch)
@@ -54,7 +54,7 @@ def measure(out: Path) -> list[Figure]:
                f"at most {MOST_RAM}", held <= MOST_RAM * codes),
         Figure("nextpnr-ecp5", f"{placed.megahertz:.1f} MHz", "", f"at least {LEAST_MEGAHERTZ} MHz",
                placed.megahertz >= LEAST_MEGAHERTZ),
-        Figure("interval", f"{entry['initiation_interval']:.0f} clocks", "", "", None),
+        Figure("initiation interval", f"{entry['initiation_interval']:.0f} cycles", "", "", None),
         Figure(f"{largest.weights:,} weights, design to folder", f"{largest.seconds:.1f} s, "
                f"{largest.peak_bytes / 2**20:,.0f} MiB", "", "at most 60 s, 4 GiB",
                largest.seconds <= MOST_SECONDS and largest.peak_bytes <= MOST_BYTES),

@@ -45,7 +45,7 @@ def one(weights: int, out: Path) -> Point:
     """Generate in this process."""
     design = network(weights)
     start = time.perf_counter()
-    generate(design, out, options=Options(arch="folded", widest=LANES), vectors=VECTORS)
+    generate(design, out, options=Options(arch="folded", max_lanes=LANES), vectors=VECTORS)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     count = sum(layer.weights.codes.size for layer in design.layers)  # type: ignore[attr-defined]

@@ -58,12 +58,12 @@ def measure(out: Path) -> list[Figure]:
         Figure("the same against csim", f"{max(speed) / csim.samples_per_second:.1f} times",
                f"hls4ml {csim.samples_per_second:,.0f}", "at least 30 times",
                max(speed) >= 30 * csim.samples_per_second),
-        Figure("wrong bits", f"{cold.wrong_bits} of {cold.bits:,}", f"alkaid {peer.mismatches} words of "
+        Figure("bit errors", f"{cold.bit_errors} of {cold.bits:,}", f"alkaid {peer.mismatches} words of "
                f"{5 * peer.samples:,}, hls4ml {csim.mismatches} of {5 * csim.samples:,}", "0",
                cold.ok and not peer.mismatches and not csim.mismatches),
         *(Figure(f"LUTs, {synthesis.SYNTHESIS[target].split(' -noiopad')[0]}", str(ours), f"alkaid {theirs}",
                  "at most alkaid's", ours.luts <= theirs.luts) for target, (ours, theirs) in found.items()),
-        Figure("latency", f"{generated.entries['verilog']['latency']} clocks", "", "", None),
+        Figure("latency", f"{generated.entries['verilog']['latency']} cycles", "", "", None),
         Figure("reference samples/s", f"{reference:,.0f}", "", "at least 1,000,000", reference >= 1e6),
     ]
 

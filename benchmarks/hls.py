@@ -36,13 +36,13 @@ def measure(out: Path) -> list[Figure]:
     rates = {arch: max(map(_rate, runs)) for arch, runs in found.items()}
     first = {arch: runs[0] for arch, runs in found.items()}
     built = [f"{first[arch].build_seconds:.1f} s" for arch in ("unrolled", "folded")]
-    wrong, bits = (sum(getattr(r, key) for r in first.values()) for key in ("wrong_bits", "bits"))
+    wrong, bits = (sum(getattr(r, key) for r in first.values()) for key in ("bit_errors", "bits"))
     return [
         Figure("HLS csim samples/s, unrolled", f"{rates['unrolled']:,.0f}", f"hls4ml {peer.samples_per_second:,.0f}",
                f"at least {TIMES} times", rates["unrolled"] >= TIMES * peer.samples_per_second),
         Figure("the same, folded", f"{rates['folded']:,.0f}", "", "", None),
         Figure("HLS csim build", f"{built[0]}, folded {built[1]}", f"hls4ml {peer.build_seconds:.1f} s", "", None),
-        Figure("HLS csim wrong bits", f"{wrong} of {bits:,}", f"hls4ml {peer.mismatches} words of "
+        Figure("HLS csim bit errors", f"{wrong} of {bits:,}", f"hls4ml {peer.mismatches} words of "
                f"{design.output.size * peer.samples:,}", "0", not wrong and not peer.mismatches),
     ]
 

@@ -11,7 +11,7 @@ from benchmarks.rounding import compared
 from benchmarks.trained import SEEDS, mnist
 from toolkit.compress import Settings
 
-SETTINGS = Settings(epochs=10, tuning=20)
+SETTINGS = Settings(qat_epochs=10, finetune_epochs=20)
 GOALS: dict[str, Goal | None] = {
     "log2:4": Goal(7, 0.5),
     "log2:3": None,
@@ -22,6 +22,6 @@ GOALS: dict[str, Goal | None] = {
 
 
 def measure(folder: Path, seeds: int = SEEDS) -> list[Figure]:
-    """What a scheme costs after training, and what compensated rounding gains before it."""
+    """What a scheme costs after training, and what GPTQ gains over round to nearest before it."""
     return [*tabled("MNIST", lambda seed: mnist(folder, seed), GOALS, SETTINGS, seeds),
             *compared("MNIST", lambda seed: mnist(folder, seed), ("log2:4", "log2:3", "log2:2"), seeds)]

@@ -1,4 +1,4 @@
-"""Compensated rounding beside plain rounding, untrained: what the compensation alone is worth."""
+"""GPTQ beside round to nearest, PTQ: what GPTQ alone is worth."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def compared(name: str, network: Network, schemes: tuple[str, ...], seeds: int) 
         for seed in range(seeds):
             model, data = network(seed)
             for scheme in schemes:
-                made = [compress(model, data, scheme, Settings(epochs=0, compensate=way)) for way in (True, False)]
-                ours, plain = (100 * one.steps[-1].reported for one in made)
-                pairs[scheme].append((ours, plain))
+                made = [compress(model, data, scheme, Settings(qat_epochs=0, rounding=way)) for way in ("gptq",
+                                                                                                        "nearest")]
+                ours, nearest = (100 * one.steps[-1].reported for one in made)
+                pairs[scheme].append((ours, nearest))
                 advance(note=f"{scheme}, seed {seed}")
     figures = []
     for scheme, found in pairs.items():
         both = np.array(found)
         gain = both[:, 0] - both[:, 1]
         figures.append(Figure(
-            f"{name}, untrained {scheme}", spread([a for a, _ in found]),
-            f"plain {spread([b for _, b in found])}; gain {gain.mean():.2f} ({between(*mean(gain))})",
+            f"{name}, PTQ {scheme}", spread([a for a, _ in found]),
+            f"nearest {spread([b for _, b in found])}; gain {gain.mean():.2f} ({between(*mean(gain))})",
             "a gain whose interval is above 0", mean(gain)[0] > 0))
     return figures

@@ -20,7 +20,7 @@ TUNING = 60
 
 def measure(seeds: int = SEEDS) -> list[Figure]:
     """Accuracy of both, and what the teacher adds: mean over the seeds and its 95 % interval (Student's t)."""
-    settings = Settings(epochs=0, tuning=TUNING, rate=SETTINGS.rate)
+    settings = Settings(qat_epochs=0, finetune_epochs=TUNING, lr=SETTINGS.lr)
     figures, every, known = [], [], dict[int, Baselines]()
     with bar("students", seeds * len(SHARES)) as advance:
         for share in SHARES:

@@ -27,7 +27,7 @@ def digits(size: str, seed: int) -> tuple[nn.Module, Data]:
     """A float network on the digits, as the demo trains it; split, first weights and training by `seed`."""
     data = datasets.digits(seed)
     model = models.mlp(models.SIZES[size], seed, dropout=0.0)
-    train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what=f"float, {size}, seed {seed}")
+    train(model, data, epochs=EPOCHS, lr=RATE, seed=seed, what=f"float, {size}, seed {seed}")
     return model, data
 
 
@@ -45,7 +45,7 @@ def mnist(folder: Path, seed: int) -> tuple[nn.Module, Data]:
     """A float 784-128-64-10 network on MNIST, plain Linears and ReLUs."""
     data = mnist_data(folder)
     model = models.mlp(MNIST_SIZES, seed, norm=False, dropout=0.0)
-    train(model, data, epochs=MNIST_EPOCHS, rate=MNIST_RATE, seed=seed, what=f"float, MNIST, seed {seed}")
+    train(model, data, epochs=MNIST_EPOCHS, lr=MNIST_RATE, seed=seed, what=f"float, MNIST, seed {seed}")
     return model, data
 
 

@@ -57,7 +57,7 @@ def main() -> None:
     x, y = data()
     split = Data.of(x[:3000], y[:3000], x[3000:], y[3000:])
     model = network()
-    train(model, split, epochs=40, rate=2e-3, seed=0, what="training")
+    train(model, split, epochs=40, lr=2e-3, seed=0, what="training")
     save_pt2(model, SHAPE, Path("gestures.pt2"))
     split.save(Path("gestures.npz"))
     print("wrote gestures.pt2 and gestures.npz")

@@ -13,7 +13,7 @@ from typing import Any
 import safe_files
 from errors import BadFolder
 
-SCHEMA = 3
+SCHEMA = 4
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 MAX_BITS = 1 << 22
 """Of one beat."""

@@ -20,7 +20,7 @@ class Result:
     outcomes: tuple[Outcome, ...]
     max_ber: float
     changed: tuple[str, ...]
-    edited: bool
+    allow_edited: bool
 
     @property
     def checks(self) -> list[tuple[Outcome, Check]]:
@@ -45,10 +45,10 @@ class Result:
     @property
     def integrity(self) -> list[str]:
         found = []
-        for name in () if self.edited else self.changed:
+        for name in () if self.allow_edited else self.changed:
             layer = self._layer_of(name)
-            found.append(f"'{name}'{f', layer {layer!r},' if layer else ''} differs from what was generated; --edited "
-                         "allows it")
+            found.append(f"'{name}'{f', layer {layer!r},' if layer else ''} differs from what was generated; "
+                         "--allow-edited allows it")
         return found
 
     def _layer_of(self, file: str) -> str | None:
@@ -65,12 +65,12 @@ class Result:
         return sum(c.bits for _, c in self.checks)
 
     @property
-    def wrong_bits(self) -> int:
-        return sum(c.wrong_bits for _, c in self.checks)
+    def bit_errors(self) -> int:
+        return sum(c.bit_errors for _, c in self.checks)
 
     @property
     def ber(self) -> float:
-        return self.wrong_bits / self.bits if self.bits else 0.0
+        return self.bit_errors / self.bits if self.bits else 0.0
 
     def first(self, key: str) -> Any:
         return next((getattr(c, key) for _, c in self.checks if getattr(c, key) is not None), None)
@@ -78,10 +78,11 @@ class Result:
 
 def text(result: Result) -> str:
     """A table of the checks, then the verdict."""
-    rows = [("target", "bench", "vectors", "samples", "wrong bits", "BER", "latency", "interval", "samples/s", "build")]
+    rows = [("target", "bench", "vectors", "samples", "bit errors", "BER", "latency", "II", "samples/s", "build")]
     for outcome, c in result.checks:
-        rows.append((outcome.target, c.bench, c.set, f"{c.samples:,}", f"{c.wrong_bits:,} / {c.bits:,}", f"{c.ber:.3g}",
-                     "-" if c.latency is None else f"{c.latency}", "-" if c.interval is None else f"{c.interval:.5g}",
+        rows.append((outcome.target, c.bench, c.set, f"{c.samples:,}", f"{c.bit_errors:,} / {c.bits:,}", f"{c.ber:.3g}",
+                     "-" if c.latency is None else f"{c.latency}",
+                     "-" if c.initiation_interval is None else f"{c.initiation_interval:.5g}",
                      f"{c.rate:,.0f}", built(outcome)))
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in
@@ -98,7 +99,7 @@ def text(result: Result) -> str:
             seen.add(line)
     lines += [f"FAILED: {line}" for line in result.faults]
     lines += [f"diagnosis: {o.diagnosis.note}" for o in result.outcomes if o.diagnosis]
-    lines.append(f"hardware BER {result.ber:.3g} ({result.wrong_bits:,} of {result.bits:,} bits): "
+    lines.append(f"hardware BER {result.ber:.3g} ({result.bit_errors:,} of {result.bits:,} bits): "
                  f"{'PASS' if result.ok else 'FAIL'}")
     return "\n".join(map(printable, lines))
 
@@ -123,17 +124,17 @@ def to_json(result: Result) -> dict[str, Any]:
     build = next((o for o in result.outcomes if o.build_seconds is not None), None)
     return {
         "schema": 2, "ok": result.ok, "name": result.manifest.name,
-        "hardware_ber": result.ber, "wrong_bits": result.wrong_bits, "bits": result.bits, "max_ber": result.max_ber,
-        "latency": result.first("latency"), "initiation_interval": result.first("interval"),
+        "hardware_ber": result.ber, "bit_errors": result.bit_errors, "bits": result.bits, "max_ber": result.max_ber,
+        "latency": result.first("latency"), "initiation_interval": result.first("initiation_interval"),
         "build_seconds": build and build.build_seconds, "build_cached": build and build.cached,
         "integrity": result.integrity, "faults": result.faults,
         "targets": {o.target: {"build_seconds": o.build_seconds, "build_cached": o.cached, "faults": list(o.faults),
                                "figures": o.figures,
                                "samples": sum(c.samples for c in o.checks), "bits": sum(c.bits for c in o.checks),
-                               "wrong_bits": sum(c.wrong_bits for c in o.checks)} for o in result.outcomes},
+                               "bit_errors": sum(c.bit_errors for c in o.checks)} for o in result.outcomes},
         "checks": [{"target": o.target, "bench": c.bench, "set": c.set, "samples": c.samples, "bits": c.bits,
-                    "wrong_bits": c.wrong_bits, "ber": c.ber, "seconds": c.seconds, "samples_per_second": c.rate,
-                    "latency": c.latency, "interval": c.interval, "failures": result.failed(c)}
+                    "bit_errors": c.bit_errors, "ber": c.ber, "seconds": c.seconds, "samples_per_second": c.rate,
+                    "latency": c.latency, "initiation_interval": c.initiation_interval, "failures": result.failed(c)}
                    for o, c in result.checks],
         "mismatch": mismatch,
         "diagnosis": None if diagnosis is None else {

@@ -34,17 +34,17 @@ class Check:
     set: str
     samples: int
     bits: int
-    wrong_bits: int
+    bit_errors: int
     seconds: float
     rate: float
     latency: int | None = None
-    interval: float | None = None
+    initiation_interval: float | None = None
     mismatch: Mismatch | None = None
     faults: tuple[str, ...] = field(default=())
 
     @property
     def ber(self) -> float:
-        return self.wrong_bits / self.bits if self.bits else 0.0
+        return self.bit_errors / self.bits if self.bits else 0.0
 
 
 @dataclass(frozen=True)

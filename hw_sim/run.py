@@ -53,7 +53,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
                         help="seconds that all of it may take, builds included (1200)")
     parser.add_argument("--processes", type=_positive, default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--rebuild", action="store_true", help="build even what is built")
-    parser.add_argument("--edited", action="store_true", help="the files were edited on purpose")
+    parser.add_argument("--allow-edited", action="store_true", help="the files were edited on purpose")
     parser.add_argument("--require", action="store_true", help="only see whether the tools are there")
     parser.add_argument("--clean", action="store_true", help="only remove what simulations made")
     parser.add_argument("--lint", action="store_true", help="only verilator --lint-only -Wall")
@@ -157,7 +157,7 @@ def _simulate(args: argparse.Namespace, manifest: Manifest, benches: list[Any]) 
     if args.vectors and args.vectors > manifest.samples:
         _say(args, f"the folder holds {manifest.samples:,} vectors; generate it with more for more")
     outcomes = [bench.run(manifest, args, partial(_say, args)) for bench in benches]
-    result = output.Result(manifest, tuple(outcomes), args.max_ber, tuple(changed), args.edited)
+    result = output.Result(manifest, tuple(outcomes), args.max_ber, tuple(changed), args.allow_edited)
     print(json.dumps(output.to_json(result), indent=1) if args.json else output.text(result))
     if junit:
         junit.write_bytes(output.junit(result))

@@ -36,7 +36,7 @@ def npy(rows: list[list[int]], kind: str) -> bytes:
 def described() -> dict[str, Any]:
     """The manifest, without the digests of files."""
     return {
-        "schema": 3, "name": "net", "trace_samples": 2,
+        "schema": 4, "name": "net", "trace_samples": 2,
         "input": {"name": "x", "format": "fixed<5,1>", "elements": 3, "width": 5, "signed": True},
         "output": {"name": "y", "format": "ufixed<3,0>", "elements": 3, "width": 3, "signed": False},
         "vectors": [{"name": name, "samples": len(found[0]), "inputs": f"vectors/{name}_in.npy",
@@ -48,7 +48,7 @@ def described() -> dict[str, Any]:
             "top": "net", "rtl": ["rtl/net.v", "rtl/net_mid.v"], "architecture": "unrolled", "latency": 4,
             "s_axis": {"elements": 2, "beats": 2, "tdata_bits": 16},
             "m_axis": {"elements": 2, "beats": 2, "tdata_bits": 8},
-            "schedule": {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "settle": 0},
+            "schedule": {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "warm_up_cycles": 0},
             "layers": [{"name": "mid", "module": "net_mid", "net": "mid_y"},
                        {"name": "end", "module": "net_end", "net": "end_y"}]}},
     }

@@ -33,12 +33,12 @@ module {top} (
     wire valid, ready, last;
 
     // What the faults remember.
-    reg [31:0] clocks = 0, taken = 0, given = 0, waited = 0, refused = 0, idle = 0;
+    reg [31:0] cycles = 0, taken = 0, given = 0, waited = 0, refused = 0, idle = 0;
     reg was_ready = 0, stuck = 0, absent = 0, awake = 0, was_valid = 0, was_taken = 0, was_last = 0;
     reg extra = 0, spent = 0;
     reg [{inbits}-1:0] was_data = 0;
     always @(posedge aclk) begin
-        clocks <= clocks + 1;
+        cycles <= cycles + 1;
         was_ready <= m_axis_tready;
         was_valid <= s_axis_tvalid;
         was_data <= s_axis_tdata;
@@ -77,7 +77,7 @@ module {top} (
         if (slice) {{slice_last, slice_data}} <= {{last, data}};
     end
 
-    wire throttled = fault == 14 && clocks[2:0] == 7 && taken > 8;
+    wire throttled = fault == 14 && cycles[2:0] == 7 && taken > 8;
     wire swallowed = fault == 24 && refused == 50;
     assign s_axis_tready = fault == 10 ? aresetn : swallowed || in_ready && !throttled;
     assign in_valid = fault == 17 ? s_axis_tvalid || was_taken : s_axis_tvalid && !throttled && !swallowed;
@@ -127,7 +127,7 @@ FAULTS = {
     "tlast changes while tvalid waits": Fault(2, *["tlast must not change while tvalid waits for tready"] * 2),
     "tvalid is dropped before tready": Fault(3, DROPPED, DROPPED),
     "tvalid waits for tready": Fault(4, WAITING, WAITING),
-    "tvalid waits for tready of the clock before": Fault(5, WAITING, WAITING),
+    "tvalid waits for tready of the cycle before": Fault(5, WAITING, WAITING),
     "tvalid is dropped after a long wait": Fault(6, DROPPED, DROPPED),
     "tvalid waits for tready, but not for ever": Fault(7, WAITING, None),
     "tvalid is high in a reset": Fault(8, *["tvalid must be low in a reset"] * 2),

@@ -60,7 +60,7 @@ STREAM = """
 
 @dataclass(frozen=True)
 class Verdict:
-    """`proved`, or the clocks of a run that breaks a property: the values of the watched wires, clock by clock.
+    """`proved`, or the cycles of a run that breaks a property: the values of the watched wires, cycle by cycle.
     `induction`: the run begins in a state that the induction could not rule out, not in the reset."""
 
     proved: bool
@@ -76,7 +76,7 @@ def with_properties(text: str, *blocks: str) -> str:
 
 def prove(files: dict[str, str], top: str, place: Path, *, depth: int, watch: tuple[str, ...] = (),
           base_only: bool = False) -> Verdict:
-    """Do the assertions of `files` hold in every run from the start? `depth`: clocks of the base case and of the
+    """Do the assertions of `files` hold in every run from the start? `depth`: cycles of the base case and of the
     step; `base_only` leaves the step away."""
     place.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():

@@ -31,8 +31,8 @@ def circuit(design: Design, options: Options | None = None) -> Circuit | None:
     """The Verilog of a design; None where it computes nothing."""
     if options is not None and options.arch == "folded":
         folded = plan_folded(design, choose(design, options), options)
-        clocks = int(folded.latency + 4 * folded.initiation_interval) + 200
-        return Circuit(design, verilog_folded(folded), True, 4 * clocks)
+        cycles = int(folded.latency + 4 * folded.initiation_interval) + 200
+        return Circuit(design, verilog_folded(folded), True, 4 * cycles)
     unrolled = plan(design, options) if options else plan(design)
     return Circuit(design, verilog(unrolled), False, 500) if unrolled.latency else None
 

@@ -4,8 +4,8 @@
 //
 // Defines: TOP, the module under test; IN_BITS, OUT_BITS of a beat; IN_COUNT, OUT_COUNT beats in inputs.hex and
 // expected.hex; FRAME, beats of a result whose last one has tlast, or 0 where tlast goes through with its beat;
-// PAUSE, how many of 256 clocks each side pauses; SINK, 1 where tready waits for tvalid; SEED; RESETS in
-// traffic; PATIENCE, clocks without a transfer after which it counts as hung.
+// PAUSE, how many of 256 cycles each side pauses; SINK, 1 where tready waits for tvalid; SEED; RESETS in
+// traffic; PATIENCE, cycles without a transfer after which it counts as hung.
 `timescale 1ns/1ns
 `default_nettype none
 
@@ -25,7 +25,7 @@ module icarus_bench;
 
     reg [`IN_BITS-1:0] inputs [0:`IN_COUNT-1];
     reg [`OUT_BITS-1:0] expected [0:`OUT_COUNT-1];
-    integer seed, in_count, out_count, idle, round, clocks, in_reset, age;
+    integer seed, in_count, out_count, idle, round, cycles, in_reset, age;
     reg waited, waited_last;
     reg [`OUT_BITS-1:0] waited_data;
 
@@ -38,7 +38,7 @@ module icarus_bench;
         $readmemh("inputs.hex", inputs);
         $readmemh("expected.hex", expected);
         seed = `SEED;
-        clocks = 0;
+        cycles = 0;
         idle = 0;
         in_count = 0;
         out_count = 0;
@@ -64,16 +64,16 @@ module icarus_bench;
 
     task fail(input [8*48-1:0] rule);
         begin
-            $display("FAIL: %0s; clock %0d, beat %0d in, %0d out, round %0d", rule, clocks, in_count, out_count, round);
+            $display("FAIL: %0s; cycle %0d, beat %0d in, %0d out, round %0d", rule, cycles, in_count, out_count, round);
             $finish(0);
             #1 $stop;
         end
     endtask
 
     always @(posedge clk) begin
-        clocks <= clocks + 1;
+        cycles <= cycles + 1;
         if (!resetn) begin
-            // Eight clocks in reset: from the second on nothing may come out and nothing be taken.
+            // Eight cycles in reset: from the second on nothing may come out and nothing be taken.
             in_reset <= in_reset + 1;
             if (in_reset > 1 && out_valid !== 1'b0) fail("tvalid is not low in reset");
             if (in_reset > 1 && in_ready !== 1'b0) fail("tready is not low in reset");
@@ -121,7 +121,7 @@ module icarus_bench;
             idle <= (in_valid && in_ready) || (out_valid && out_ready) ? 0 : idle + 1;
             if (out_count == `OUT_COUNT && in_count == `IN_COUNT) begin
                 if (idle > 200) begin
-                    $display("PASS: %0d beats in, %0d out, %0d clocks", in_count, out_count, clocks);
+                    $display("PASS: %0d beats in, %0d out, %0d cycles", in_count, out_count, cycles);
                     $finish(0);
                 end
             end else if (idle > `PATIENCE) fail("nothing moves");

@@ -61,7 +61,7 @@ def test_files_that_changed_or_are_gone_are_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("change, match", [
-    ({"schema": 2}, "has schema 2; these benches read schema 3"), ({"schema": None}, "has schema None"),
+    ({"schema": 2}, "has schema 2; these benches read schema 4"), ({"schema": None}, "has schema None"),
     ({"vectors": []}, "names no vectors"), ({"targets": {}}, "names no targets"),
     ({"name": float("inf")}, "is not finite"), ({"input": None}, "is damaged: TypeError"),
     ({"layers": [{"name": "x"}]}, "is damaged: KeyError at 'elements'"), ({"files": 3}, "is damaged: AttributeError"),
@@ -206,7 +206,7 @@ def test_the_entry_of_the_rtl_is_read_as_it_was_written(tmp_path: Path):
     assert found.input == rtl.Stream(3, 2, 2, 5, True, 16) and found.input.octets == 4
     assert found.output == rtl.Stream(3, 2, 2, 3, False, 8) and found.output.octets == 2
     assert found.schedule == rtl.Schedule((4, 6, 9), 2, 5, True, 0) and not found.folded
-    assert (found.latency, found.interval, found.samples, found.trace_samples) == (4, 2.5, 5, 2)
+    assert (found.latency, found.initiation_interval, found.samples, found.trace_samples) == (4, 2.5, 5, 2)
     assert [(layer.info.name, layer.module, layer.net) for layer in found.layers] == \
         [("mid", "net_mid", "mid_y"), ("end", "net_end", "end_y")]
     vectors = folder / "vectors"
@@ -223,14 +223,14 @@ def test_samples_end_as_the_schedule_repeats():
     assert [unproved.knows(i) for i in range(5)] == [True, True, True, False, False]
 
 
-SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "settle": 0}
+SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "warm_up_cycles": 0}
 
 
 @pytest.mark.parametrize("change, match", [
     ({"schedule": {**SCHEDULE, "period": 4}}, "does not say when samples end"), ({"latency": 5}, "does not say"),
     ({"schedule": {**SCHEDULE, "ends": [4, 4, 9]}}, "does not say"),
     ({"schedule": {**SCHEDULE, "ends": [4, 3]}}, "does not say"),
-    ({"schedule": {**SCHEDULE, "settle": -1}}, r"settle is -1, outside 0..1073741824"),
+    ({"schedule": {**SCHEDULE, "warm_up_cycles": -1}}, r"warm_up_cycles is -1, outside 0..1073741824"),
     ({"schedule": {**SCHEDULE, "span": 0}}, r"span is 0, outside 1..1099511627776"),
     ({"schedule": {**SCHEDULE, "period": (1 << 20) + 1}}, r"period is 1048577, outside 1..1048576"),
     ({"schedule": {}}, "damaged: KeyError"), ({"latency": 0}, r"latency is 0, outside 1..1099511627776"),
@@ -260,7 +260,7 @@ def test_a_beat_is_the_fewest_whole_bytes(elements, width, bits):
 
 
 def test_a_schedule_of_one_sample_is_enough(tmp_path: Path):
-    found = parsed(tmp_path, schedule={"ends": [4], "period": 1, "span": 1, "proved": "yes", "settle": 7})
+    found = parsed(tmp_path, schedule={"ends": [4], "period": 1, "span": 1, "proved": "yes", "warm_up_cycles": 7})
     assert found.schedule == rtl.Schedule((4,), 1, 1, False, 7)  # only `true` is a proof
 
 
@@ -304,7 +304,7 @@ def test_words_and_beats_are_what_was_written_by_hand(tmp_path: Path, monkeypatc
     got = expected.copy()
     got[1] ^= np.array([0b1000_0011, 0b1], np.uint8)  # a bit of it is padding
     got[4] ^= np.array([0, 0b1110], np.uint8)
-    assert beats.wrong_bits(got, expected, beats.carried(found.output)).tolist() == [0, 3, 0, 0, 2]
+    assert beats.bit_errors(got, expected, beats.carried(found.output)).tolist() == [0, 3, 0, 0, 2]
 
 
 def test_words_of_a_byte_are_their_beats():
@@ -350,7 +350,7 @@ def test_a_check_counts_bits_of_what_came_and_tells_the_first_word_that_differs(
 
 def test_padding_is_a_fault_of_its_own(tmp_path: Path):
     found = compared(tmp_path, bytes.fromhex("1103 4705 ac06 0080 3f0f"), [True, True, True, False, True])
-    assert (found.wrong_bits, found.mismatch) == (0, None)
+    assert (found.bit_errors, found.mismatch) == (0, None)
     told = "padding bits of tdata are not zero in 3 samples; the first is sample 1 of 'edges'"
     assert found.faults == ("a fault", told)
 
@@ -409,7 +409,7 @@ def test_a_rule_that_is_broken_is_told_with_its_count():
     for name, what in (("dropped", "tvalid must stay until tready comes; it fell 3 times before"),
                        ("data_changed", "tdata must not change while tvalid waits for tready; it did 3 times"),
                        ("last_changed", "tlast must not change while tvalid waits for tready; it did 3 times"),
-                       ("reset_valid", "tvalid must be low in a reset; it was high in 3 clocks")):
+                       ("reset_valid", "tvalid must be low in a reset; it was high in 3 cycles")):
         assert rules.broken({**none, name: 3}, False) == [f"AXI4-Stream rule broken: {what}"]
     told = "tvalid must not wait for tready; while tready was low no output came, and when it rose one did"
     assert rules.broken(none, True) == [f"AXI4-Stream rule broken: {told}"]
@@ -432,10 +432,11 @@ def test_every_counter_is_one_of_the_bench(tmp_path: Path):
 
 # The tail.
 
-def network(latency: int, interval: int, beats_in: int = 1, beats_out: int = 1, folded: bool = False) -> rtl.Rtl:
+def network(latency: int, initiation_interval: int, beats_in: int = 1, beats_out: int = 1,
+            folded: bool = False) -> rtl.Rtl:
     return rtl.Rtl(Path(), "t", (), rtl.Stream(beats_in, 1, beats_in, 5, True, 8),
                    rtl.Stream(beats_out, 1, beats_out, 5, True, 8), folded,
-                   rtl.Schedule((latency,), 1, interval, True, 0), (), (), 1)
+                   rtl.Schedule((latency,), 1, initiation_interval, True, 0), (), (), 1)
 
 
 @pytest.mark.parametrize("made, samples, quarter, full", [
@@ -492,7 +493,7 @@ def test_a_programs_answer_is_compared_bit_by_bit():
 
 def test_a_program_that_says_too_little_or_too_much_is_told():
     short = answered(bytes([1, 255, 7]))
-    assert (short.samples, short.bits, short.wrong_bits) == (3, 10, 0)
+    assert (short.samples, short.bits, short.bit_errors) == (3, 10, 0)
     assert short.faults == ("3 bytes came; 3 outputs take 6",)
     long = answered(bytes([1, 255, 7, 0, 240, 15, 9]))
     assert (long.bits, long.faults) == (30, ("7 bytes came; 3 outputs take 6",))
@@ -501,7 +502,7 @@ def test_a_program_that_says_too_little_or_too_much_is_told():
 def test_words_that_are_no_codes_are_told():
     found = answered(bytes([1, 255, 16, 0, 240, 239]))  # 16 and -17
     assert found.faults == ("2 samples hold words that are no codes of fixed<5,1>; the first is sample 1 of 'edges'",)
-    assert (found.wrong_bits, found.bits) == (4, 30)  # 10000 for 00111: four bits; of -17 the lowest five are 15's
+    assert (found.bit_errors, found.bits) == (4, 30)  # 10000 for 00111: four bits; of -17 the lowest five are 15's
 
 
 def test_a_program_that_ends_badly_is_told_with_its_first_words():

@@ -29,7 +29,7 @@ from workspace import opened
 ANSWERS = {INPUTS[4 * i:4 * i + 4]: OUTPUTS[2 * i:2 * i + 2] for i in range(5)}
 QUIET = dict.fromkeys(rules.COUNTERS, 0)
 TAIL = 284
-"""4 x 64 samples, and 28 that fill 68 clocks at 2.5 clocks each."""
+"""4 x 64 samples, and 28 that fill 68 cycles at 2.5 cycles each."""
 
 
 def lines(path: Path, octets: int) -> list[bytes]:
@@ -92,11 +92,11 @@ def play(tmp_path: Path, monkeypatch):
 
 def test_a_right_network_is_played_in_parts_and_its_last_part_has_the_tail(play, tmp_path: Path):
     edges, random_, handshake = play()
-    interval = (5 + 2) / (2 + 1)
-    assert edges == results.Check("player", "edges", 2, 18, 0, 2.0, 10.0, 4, pytest.approx(interval))
-    assert random_ == results.Check("player", "random", 3, 27, 0, 3.0, 10.0, 4, pytest.approx(interval))
+    initiation_interval = (5 + 2) / (2 + 1)
+    assert edges == results.Check("player", "edges", 2, 18, 0, 2.0, 10.0, 4, pytest.approx(initiation_interval))
+    assert random_ == results.Check("player", "random", 3, 27, 0, 3.0, 10.0, 4, pytest.approx(initiation_interval))
     assert handshake == results.Check("player, handshake", "all", TAIL, 9 * TAIL, 0, 0.0, 10.0)
-    common = ["+drain=68", "+settle=8", "+patience=10080"]
+    common = ["+drain=68", "+warm_up=8", "+patience=10080"]
     assert [one.args for one in Player.made] == [
         ["+play", "+samples=3", *common, "+stall_seed=3", "+verilator+rand+reset+2", "+verilator+seed+2"],
         ["+play", "+samples=286", *common, "+stall_seed=5", "+verilator+rand+reset+2", "+verilator+seed+3",
@@ -110,9 +110,9 @@ def test_a_right_network_is_played_in_parts_and_its_last_part_has_the_tail(play,
     assert again == set(ANSWERS)  # of 284 draws from five
 
 
-def test_wrong_bits_are_found_in_the_set_and_in_the_tail_where_they_are(play):
+def test_bit_errors_are_found_in_the_set_and_in_the_tail_where_they_are(play):
     edges, random_, handshake = play(wrong={0: {1: b"\x07\x04"}, 1: {1: b"\x3f\x06", 3: b"\x00\x00"}})
-    assert (edges.wrong_bits, random_.wrong_bits) == (1, 1)
+    assert (edges.bit_errors, random_.bit_errors) == (1, 1)
     assert (edges.mismatch.sample, edges.mismatch.got, edges.mismatch.expected) == (1, 4, 5)
     assert (random_.mismatch.set, random_.mismatch.sample, random_.mismatch.got) == ("random", 2, 6)
     assert handshake.mismatch.sample == 1 and handshake.mismatch.samples == 1 and handshake.mismatch.set == "all"
@@ -131,16 +131,16 @@ PLAYED: list[tuple[int, dict[str, int], list[str], list[str]]] = [
     (1, {"in_flight": 2}, [], [f"{IDLE}resets with samples under way, 2 of 3 times"]),
     (1, {"after_valid": 255}, [], [f"{IDLE}outputs that stood before tready rose, 255 of 256 times"]),
     (1, {"gapped": 126}, [], [f"{IDLE}gaps in the input, 126 of 127 times"]),
-    (1, {"longest": 63}, [], [f"{IDLE}clocks that an output waited while the network filled up, 63 of 64 times"]),
+    (1, {"longest": 63}, [], [f"{IDLE}cycles that an output waited while the network filled up, 63 of 64 times"]),
     (1, {"stalled_out": 0}, [], [f"{IDLE}outputs stalled at random, 0 of 1 times"]),
     (1, {"stalled_in": 0}, [], [f"{IDLE}inputs stalled at random, 0 of 1 times"]),
     (1, {"hung": 1, "stalled_in": 0}, ["it hung under stalls: 284 of 284 outputs came"], []),
     (1, {"tried_valid": 9}, [], [("AXI4-Stream rule broken: tvalid must not wait for tready; the first output came 7 "
-                                  "clocks after the first input with tready high, 9 with tready low")]),
+                                  "cycles after the first input with tready high, 9 with tready low")]),
     (1, {"tried_valid": 9, "ahead": 1}, [], []),
-    (0, {"first_out": 15}, ["latency measured 5 clocks, promised 4"], []),
-    (0, {"last_out": 20}, ["3 samples took 10 clocks, promised 9"], []),
-    (1, {"last_out": 7}, ["2 samples took 7 clocks, promised 6"], []),
+    (0, {"first_out": 15}, ["latency measured 5 cycles, promised 4"], []),
+    (0, {"last_out": 20}, ["3 samples took 10 cycles, promised 9"], []),
+    (1, {"last_out": 7}, ["2 samples took 7 cycles, promised 6"], []),
     (0, {"early": 2}, ["2 outputs came before the input that they belong to"], []),
 ]
 
@@ -150,7 +150,7 @@ def test_what_the_player_counted_is_told(play, number, change, told, handshake):
     edges, random_, last = play({number: change})
     assert edges.faults == random_.faults == tuple(told) and last.faults == tuple(handshake)
     early = "early" in change
-    assert (edges.latency is None, edges.interval is None) == (early, early)
+    assert (edges.latency is None, edges.initiation_interval is None) == (early, early)
 
 
 def test_what_was_not_reached_is_not_checked_under_stalls(play):
@@ -165,7 +165,7 @@ def test_one_process_plays_it_all(play):
     alone = {**Player.GOOD[1], "got": 2 * (5 + TAIL), "last_out": 14, "dropped": 1}
     edges, random_, handshake = play({0: {**alone, "first_in": 0}}, processes=1)
     assert (edges.faults, random_.faults, handshake.faults) == ((), (), (BROKEN,))
-    assert (edges.interval, edges.rate, len(Player.made)) == (10 / 4, 5 / 0.25, 1)
+    assert (edges.initiation_interval, edges.rate, len(Player.made)) == (10 / 4, 5 / 0.25, 1)
 
 
 def test_under_stalls_there_is_no_tail_and_no_time(play, tmp_path: Path):
@@ -186,7 +186,7 @@ def test_under_stalls_there_is_no_tail_and_no_time(play, tmp_path: Path):
 
 STREAMED = {"waited": 9, "had_to_wait": 9, "stalled": 3, "paused": 12, "could_stall": 140, "filled": 200,
             "wrong_frames": 0, "hung": False, "obliged": False, "latencies": [4, 4, 4], "outputs": [4, 6, 9],
-            "clocks": 5, "gap_count": 2}
+            "cycles": 5, "gap_count": 2}
 
 
 class Streamed:
@@ -234,7 +234,7 @@ def test_a_right_network_is_streamed(stream, tmp_path: Path):
     assert made.about == (tmp_path / "build" / "sim", "stream", 3) and made.stopped
     assert made.args == ["+verilator+rand+reset+2", "+verilator+seed+4"]
     assert json.loads((made.work / "job.json").read_text()) == {
-        "calm": 130, "latency": 4, "settle": 8, "full": 200, "in_beats": 2, "out_beats": 2, "folded": False,
+        "calm": 130, "latency": 4, "warm_up": 8, "full": 200, "in_beats": 2, "out_beats": 2, "folded": False,
         "patience": 1080, "seed": random.Random(3).getrandbits(31)}
     assert made.work == tmp_path / "build" / "sim" / "streamed" and len(lines(made.work / "beats.hex", 2)) == 520
     assert stream(samples=500).samples == 500
@@ -248,7 +248,7 @@ def test_waves_are_written_beside_their_simulation(stream, tmp_path: Path):
 
 def test_what_did_not_come_is_no_bit_error(stream):
     found = stream(lost=3, came=517)
-    assert (found.bits, found.wrong_bits) == (258 * 9, 0) and found.faults == ("it hung: 258 of 260 outputs came",)
+    assert (found.bits, found.bit_errors) == (258 * 9, 0) and found.faults == ("it hung: 258 of 260 outputs came",)
 
 
 RTL = rtl.Rtl(Path(), "t", (), rtl.Stream(3, 2, 2, 5, True, 16), rtl.Stream(3, 2, 2, 3, False, 8), False,
@@ -259,15 +259,15 @@ AXI: list[tuple[dict[str, Any], bool, list[str]]] = [
     ({"wrong_frames": 2}, False, ["tlast: 2 frames ended at a wrong beat"]),
     ({"came": 21}, False, ["1 beats more than were due came"]), ({"came": 20}, False, []),
     ({"early": 1, "latencies": [9]}, False, ["1 outputs came before the input that they belong to"]),
-    ({"latencies": [5, 4]}, False, ["latency measured 5 clocks, promised 4"]),
-    ({"latencies": [4, 7]}, False, ["latency measured 7 clocks, promised 4"]),
+    ({"latencies": [5, 4]}, False, ["latency measured 5 cycles, promised 4"]),
+    ({"latencies": [4, 7]}, False, ["latency measured 7 cycles, promised 4"]),
     ({"latencies": []}, False, []),
-    ({"clocks": 6}, False, ["initiation interval measured 3.000 clocks, promised 2.5"]),
-    ({"gap_count": 0, "clocks": 0}, False, []),
-    ({"latencies": [4, 7]}, True, []), ({"latencies": [3, 4]}, True, ["latency measured 3 clocks, promised 4"]),
-    ({"outputs": [4, 7, 9]}, True, ["2 samples took 7 clocks, promised 6"]),
-    ({"outputs": [4, 6, 9, 11, 14, 17]}, True, ["6 samples took 17 clocks, promised 16"]),
-    ({"clocks": 6}, True, []),
+    ({"cycles": 6}, False, ["initiation interval measured 3.000 cycles, promised 2.5"]),
+    ({"gap_count": 0, "cycles": 0}, False, []),
+    ({"latencies": [4, 7]}, True, []), ({"latencies": [3, 4]}, True, ["latency measured 3 cycles, promised 4"]),
+    ({"outputs": [4, 7, 9]}, True, ["2 samples took 7 cycles, promised 6"]),
+    ({"outputs": [4, 6, 9, 11, 14, 17]}, True, ["6 samples took 17 cycles, promised 16"]),
+    ({"cycles": 6}, True, []),
 ]
 
 
@@ -288,7 +288,7 @@ def test_what_comes_late_in_a_schedule_that_is_not_proved_is_not_judged():
     ({"in_flight": 0}, "resets with samples under way, 0 of 1 times"),
     ({"waited": 8}, "outputs that stood before tready rose, 8 of 9 times"),
     ({"waited": 0, "had_to_wait": 0}, "outputs that stood before tready rose, 0 of 1 times"),
-    ({"filled": 199}, "clocks that an output waited while the network filled up, 199 of 200 times"),
+    ({"filled": 199}, "cycles that an output waited while the network filled up, 199 of 200 times"),
     ({"stalled": 0}, "outputs stalled at random, 0 of 1 times"),
     ({"stalled": 0, "could_stall": 32}, "outputs stalled at random, 0 of 1 times"),
     ({"paused": 7}, "inputs stalled at random, 7 of 8 times"),
@@ -694,6 +694,6 @@ def test_a_program_is_played_a_set_at_a_time(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(processes, "run", run)
     sets = native.load(loaded(tmp_path))
     edges, random_ = native.play(["p"], sets, loaded(tmp_path).output, Deadline(36_000), bench="host")
-    assert (edges.bench, edges.set, edges.wrong_bits, edges.faults) == ("host", "edges", 0, ())
+    assert (edges.bench, edges.set, edges.bit_errors, edges.faults) == ("host", "edges", 0, ())
     assert random_.faults == ("6 bytes came; 3 outputs take 9",) and random_.seconds > 0
     assert asked[0] == (["p"], bytes([1, 255, 15, 240, 0, 3]), 6 + (1 << 20))

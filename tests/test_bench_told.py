@@ -29,18 +29,18 @@ C = Outcome("c", 0.5, True, (HOST,), None, ("it broke",), {"avr": {"flash": 12_3
 
 
 def result(tmp_path: Path, *outcomes: Outcome, max_ber: float = 0.0, changed: tuple[str, ...] = (),
-           edited: bool = False) -> output.Result:
-    return output.Result(loaded(tmp_path), outcomes, max_ber, changed, edited)
+           allow_edited: bool = False) -> output.Result:
+    return output.Result(loaded(tmp_path), outcomes, max_ber, changed, allow_edited)
 
 
 def test_a_good_run_is_a_table_and_passes(tmp_path: Path):
     good = result(tmp_path, Outcome("verilog", 3.25, False, (PLAYER,)), Outcome("c", None, False, (HOST,)))
     assert output.text(good).splitlines() == [
-        "target   bench   vectors  samples  wrong bits  BER  latency  interval  samples/s  build", "-" * 87,
+        "target   bench   vectors  samples  bit errors  BER  latency  interval  samples/s  build", "-" * 87,
         "verilog  player  edges      2,000  0 / 18,000    0        4       2.5      1,234  3.2 s",
         "c        host    edges          1       0 / 8    0        -         -        100      -",
         "hardware BER 0 (0 of 18,008 bits): PASS"]
-    assert good.ok and (good.bits, good.wrong_bits, good.ber) == (18_008, 0, 0.0)
+    assert good.ok and (good.bits, good.bit_errors, good.ber) == (18_008, 0, 0.0)
     assert good.mismatch is None and good.faults == good.integrity == []
 
 
@@ -51,14 +51,14 @@ def test_a_bad_run_says_all_that_is_wrong_and_fails(tmp_path: Path):
     assert told[4].endswith("cached")
     assert told[5:] == [
         "avr: flash 12,345 B, ram 7 B",
-        "INTEGRITY: 'rtl/net_mid.v', layer 'mid', differs from what was generated; --edited allows it",
-        "INTEGRITY: 'vectors/a' differs from what was generated; --edited allows it",
+        "INTEGRITY: 'rtl/net_mid.v', layer 'mid', differs from what was generated; --allow-edited allows it",
+        "INTEGRITY: 'vectors/a' differs from what was generated; --allow-edited allows it",
         ("FAILED (verilog, player): 2 samples differ; the first is sample 1 of 'edges', element 2: got 1101 (-3), "
          "expected 0101 (5)"),
         "FAILED (verilog, player): it hung", "FAILED: c: it broke", "diagnosis: the layer 'mid'",
         "hardware BER 0.00132 (25 of 19,008 bits): FAIL"]
     assert not bad.ok and bad.mismatch == (VERILOG, MISMATCH)
-    edited = result(tmp_path, Outcome("c", None, False, (HOST,)), changed=("a",), edited=True)
+    edited = result(tmp_path, Outcome("c", None, False, (HOST,)), changed=("a",), allow_edited=True)
     assert edited.ok and edited.integrity == []
     assert not result(tmp_path, Outcome("c", None, False, (HOST,)), changed=("a",)).ok
     assert not result(tmp_path, Outcome("c", None, False, (HOST,), faults=("x",))).ok
@@ -86,21 +86,24 @@ def test_the_same_failure_is_told_once_and_no_character_moves_a_cursor(tmp_path:
 def test_the_json_says_the_same(tmp_path: Path):
     found = output.to_json(result(tmp_path, VERILOG, C, max_ber=0.5, changed=("rtl/net.v",)))
     assert found == json.loads(json.dumps({
-        "schema": 2, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "wrong_bits": 25, "bits": 19_008,
+        "schema": 2, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "bit_errors": 25, "bits": 19_008,
         "max_ber": 0.5, "latency": 4, "initiation_interval": 2.5, "build_seconds": 3.25, "build_cached": False,
-        "integrity": ["'rtl/net.v' differs from what was generated; --edited allows it"], "faults": ["c: it broke"],
+        "integrity": ["'rtl/net.v' differs from what was generated; --allow-edited allows it"],
+                                           "faults": ["c: it broke"],
         "targets": {"verilog": {"build_seconds": 3.25, "build_cached": False, "faults": [], "figures": {},
-                                "samples": 2003, "bits": 19_000, "wrong_bits": 25},
+                                "samples": 2003, "bits": 19_000, "bit_errors": 25},
                     "c": {"build_seconds": 0.5, "build_cached": True, "faults": ["it broke"],
-                          "figures": {"avr": {"flash": 12_345, "ram": 7}}, "samples": 1, "bits": 8, "wrong_bits": 0}},
+                          "figures": {"avr": {"flash": 12_345, "ram": 7}}, "samples": 1, "bits": 8, "bit_errors": 0}},
         "checks": [
-            {"target": "verilog", "bench": "player", "set": "edges", "samples": 2000, "bits": 18_000, "wrong_bits": 0,
-             "ber": 0.0, "seconds": 1.5, "samples_per_second": 1234.4, "latency": 4, "interval": 2.5, "failures": []},
-            {"target": "verilog", "bench": "player", "set": "random", "samples": 3, "bits": 1000, "wrong_bits": 25,
-             "ber": 0.025, "seconds": 0.25, "samples_per_second": 10.0, "latency": None, "interval": None,
+            {"target": "verilog", "bench": "player", "set": "edges", "samples": 2000, "bits": 18_000, "bit_errors": 0,
+             "ber": 0.0, "seconds": 1.5, "samples_per_second": 1234.4, "latency": 4, "initiation_interval": 2.5,
+             "failures": []},
+            {"target": "verilog", "bench": "player", "set": "random", "samples": 3, "bits": 1000, "bit_errors": 25,
+             "ber": 0.025, "seconds": 0.25, "samples_per_second": 10.0, "latency": None, "initiation_interval": None,
              "failures": ["it hung"]},
-            {"target": "c", "bench": "host", "set": "edges", "samples": 1, "bits": 8, "wrong_bits": 0, "ber": 0.0,
-             "seconds": 0.125, "samples_per_second": 99.5, "latency": None, "interval": None, "failures": []}],
+            {"target": "c", "bench": "host", "set": "edges", "samples": 1, "bits": 8, "bit_errors": 0, "ber": 0.0,
+             "seconds": 0.125, "samples_per_second": 99.5, "latency": None, "initiation_interval": None,
+             "failures": []}],
         "mismatch": {"set": "edges", "sample": 1, "element": 2, "got": -3, "expected": 5, "width": 4,
                      "input": "00030010", "samples": 2, "target": "verilog", "got_binary": "1101",
                      "expected_binary": "0101"},
@@ -142,15 +145,18 @@ def test_options_are_what_the_help_says_they_are():
     args = run.arguments(["P"])
     assert (args.folder, args.target, args.vectors, args.board, args.bench) == (Path("P"), None, None, None, "both")
     assert (args.axi_samples, args.max_ber, args.junit, args.seed, args.timeout) == (2000, 0.0, None, 1, 1200)
-    assert not any((args.stalls, args.waves, args.json, args.rebuild, args.edited, args.require, args.clean, args.lint))
+    assert not any((args.stalls, args.waves, args.json, args.rebuild, args.allow_edited, args.require, args.clean,
+                    args.lint))
     assert 1 <= args.processes <= 8 and run.arguments([]).folder == Path()
     args = run.arguments(["--target", "c", "--target", "hls", "--vectors", "7", "--board", "avr", "--bench", "axi",
                           "--axi-samples", "9", "--stalls", "--waves", "--max-ber", "0.5", "--junit", "j.xml", "--json",
-                          "--seed", "-3", "--timeout", "60", "--processes", "3", "--rebuild", "--edited", "--require",
+                          "--seed", "-3", "--timeout", "60", "--processes", "3", "--rebuild", "--allow-edited",
+                          "--require",
                           "--clean", "--lint"])
     assert (args.target, args.vectors, args.board, args.bench, args.axi_samples) == (["c", "hls"], 7, ["avr"], "axi", 9)
     assert (args.max_ber, args.junit, args.seed, args.timeout, args.processes) == (0.5, Path("j.xml"), -3, 60, 3)
-    assert all((args.stalls, args.waves, args.json, args.rebuild, args.edited, args.require, args.clean, args.lint))
+    assert all((args.stalls, args.waves, args.json, args.rebuild, args.allow_edited, args.require, args.clean,
+                args.lint))
     assert [run.arguments(["--bench", b]).bench for b in ("both", "player")] == ["both", "player"]
 
 
@@ -234,10 +240,10 @@ def test_a_run_asks_its_benches_and_tells_what_they_found(tmp_path: Path, bench,
     assert (tmp_path / "build" / "j.xml").read_bytes().startswith(b"<?xml")
     (tmp_path / "rtl" / "net.v").write_text("changed")
     assert run.main([str(tmp_path)]) == 1 and "INTEGRITY" in capsys.readouterr().out
-    assert run.main([str(tmp_path), "--edited"]) == 0
+    assert run.main([str(tmp_path), "--allow-edited"]) == 0
     bench.checks = (Check("b", "s", 1, 8, 1, 0.0, 0.0),)
-    assert run.main([str(tmp_path), "--edited"]) == 1
-    assert run.main([str(tmp_path), "--edited", "--max-ber", "0.125"]) == 0
+    assert run.main([str(tmp_path), "--allow-edited"]) == 1
+    assert run.main([str(tmp_path), "--allow-edited", "--max-ber", "0.125"]) == 0
 
 
 def test_progress_is_for_people(tmp_path: Path, bench, capsys, monkeypatch):

@@ -22,7 +22,7 @@ import manifest
 import native
 import tools
 from benches import axi, build, checks, rtl, rules
-from benches.beats import carried, of_words, words, wrong_bits
+from benches.beats import bit_errors, carried, of_words, words
 from processes import Deadline
 from results import Check
 from workspace import opened
@@ -84,7 +84,7 @@ def test_a_changed_circuit_fails_in_each_bench_with_what_is_wrong(circuit: Circu
 def test_the_rules_are_checked_by_default(circuit: Circuit, name):
     """By what `make sim` runs, without --stalls."""
     choose(circuit.folder, FAULTS[name].number)
-    found = simulate(circuit.folder, edited=True, axi_samples=250)
+    found = simulate(circuit.folder, allow_edited=True, axi_samples=250)
     told = [line for line in found.failures if "AXI4-Stream rule broken" in line and str(FAULTS[name].axi) in line]
     assert not found.ok and {line.split(",")[0] for line in told} == {"player", "AXI4-Stream"}
 
@@ -93,14 +93,14 @@ def test_each_wrong_bit_counts_once_whichever_it_is(circuit: Circuit):
     """Each beat has one wrong bit, another in each beat."""
     number = FAULTS["one bit of each beat is wrong"].number
     for check in (*circuit.play(number), circuit.stream(number)):
-        assert check.wrong_bits == check.samples * circuit.rtl.output.beats
+        assert check.bit_errors == check.samples * circuit.rtl.output.beats
         assert check.bits == check.samples * 15
 
 
 def test_padding_counts_as_no_bit_error(circuit: Circuit):
     number = FAULTS["padding is not zero"].number
     for check in (*circuit.play(number), circuit.stream(number)):
-        assert (check.wrong_bits, check.ber) == (0, 0.0) and "padding bits of tdata are not zero" in said([check])
+        assert (check.bit_errors, check.ber) == (0, 0.0) and "padding bits of tdata are not zero" in said([check])
 
 
 def test_no_latency_is_negative(circuit: Circuit):
@@ -119,7 +119,7 @@ def test_every_bit_of_a_word_counts_once_and_no_bit_of_padding(total, elements, 
     assert np.array_equal(words(beats, stream), codes)
     mask = carried(stream)
     flips = np.packbits(np.eye(stream.octets * 8, dtype=np.uint8), axis=1, bitorder="little")
-    counted = wrong_bits(beats[:1] ^ flips, np.repeat(beats[:1], len(flips), axis=0), mask)
+    counted = bit_errors(beats[:1] ^ flips, np.repeat(beats[:1], len(flips), axis=0), mask)
     assert set(counted.tolist()) <= {0, 1} and counted.sum() == total * width
     assert not (beats & ~mask).any()
 
@@ -135,19 +135,19 @@ def test_every_bit_of_a_program_counts_once_and_what_is_no_code_is_a_fault(signe
     def compared(got: np.ndarray) -> Check:
         return native.compare("host", one, got.astype(kind).tobytes(), port, 1.0)
 
-    assert not compared(due).wrong_bits and not compared(due).faults
+    assert not compared(due).bit_errors and not compared(due).faults
     for bit in range(5):
         flipped = due.copy().astype(np.int64)
         flipped[bit] ^= 1 << bit
         if signed:
             flipped = (flipped + 16) % 32 - 16
         found = compared(flipped)
-        assert (found.wrong_bits, found.bits, found.faults) == (3, 40 * 15, ())
+        assert (found.bit_errors, found.bits, found.faults) == (3, 40 * 15, ())
         assert found.mismatch is not None and found.mismatch.sample == bit
     inverse = compared(~due.astype(np.int64) if signed else 31 - due.astype(np.int64))
     assert inverse.ber == 1.0 and not inverse.faults
     beyond = compared(due.astype(np.int64) ^ 0x60)
-    assert beyond.wrong_bits == 0 and "40 samples hold words that are no codes of fixed<5,1>" in beyond.faults[0]
+    assert beyond.bit_errors == 0 and "40 samples hold words that are no codes of fixed<5,1>" in beyond.faults[0]
 
 
 COUNTS = {**dict.fromkeys(rules.COUNTERS, 0), "in_flight": 3, "after_valid": 128, "gapped": 63, "longest": 70,
@@ -197,7 +197,7 @@ def test_a_changed_bench_says_that_it_does_not_test(circuit: Circuit, tmp_path: 
     assert count == 1
     (copy / file).write_text(changed)
     way = ["--bench", "axi"] if file == "stream.py" else ["--bench", "player", "--stalls"]
-    command = [sys.executable, "-B", copy / "run.py", circuit.folder, "--edited", "--axi-samples", "600", *way]
+    command = [sys.executable, "-B", copy / "run.py", circuit.folder, "--allow-edited", "--axi-samples", "600", *way]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and told in done.stdout, done.stdout
 
@@ -220,7 +220,7 @@ def test_a_corrupted_vector_file_is_told_apart_from_a_wrong_layer(tiny: Path, tm
     path.write_bytes(data)
     found = simulate(project, bench="player", targets=("verilog",))
     assert not found.ok
-    assert f"'vectors/{file}' differs from what was generated; --edited allows it" in found.failures
+    assert f"'vectors/{file}' differs from what was generated; --allow-edited allows it" in found.failures
     what = "inputs" if "_in" in file else "expected outputs"
     assert any(f"the {what} of 'random' disagree: sample 159" in line for line in found.data["faults"])
     if found.data["mismatch"]:
@@ -238,7 +238,7 @@ def test_expected_outputs_that_were_changed_alike_are_told_apart_from_a_wrong_la
     lines = (project / "vectors" / "boundary_out.hex").read_text().split()
     lines[3] = of_words(codes, read.output)[3][::-1].tobytes().hex()
     (project / "vectors" / "boundary_out.hex").write_text("\n".join(lines) + "\n")
-    found = simulate(project, bench="player", targets=("verilog",), edited=True)
+    found = simulate(project, bench="player", targets=("verilog",), allow_edited=True)
     assert not found.ok and not found.data["faults"] and found.data["diagnosis"]["layer"] is None
     assert "vectors/boundary_out.npy differs from what was generated" in found.data["diagnosis"]["note"]
 
@@ -250,13 +250,13 @@ def changed_c(tiny: Path, tmp_path: Path, after: str) -> dict:
     text, count = re.subn(r"(_run\(input, output\.words\);\n)", rf"\1        {after}\n", main.read_text())
     assert count == 1
     main.write_text(text)
-    return simulate(project, targets=("c",), edited=True).data
+    return simulate(project, targets=("c",), allow_edited=True).data
 
 
 def test_a_c_program_with_every_bit_wrong_has_a_ber_of_one(tiny: Path, tmp_path: Path):
     inverse = "{ int i; for (i = 0; i < 3; i++) { output.words[i] = (int16_t)~output.words[i]; } }"
     found = changed_c(tiny, tmp_path, inverse)
-    assert found["hardware_ber"] == 1.0 and found["wrong_bits"] == found["bits"] == 200 * 48
+    assert found["hardware_ber"] == 1.0 and found["bit_errors"] == found["bits"] == 200 * 48
 
 
 def test_a_c_program_that_writes_beside_its_output_is_found(tiny: Path, tmp_path: Path):
@@ -283,10 +283,10 @@ def test_an_hls_program_that_is_wrong_is_found(tmp_path: Path, monkeypatch):
     text = layers.read_text()
     assert text.count("out.write(packet);") == 1
     layers.write_text("#include <cstdlib>\n" + text.replace("out.write(packet);", HLS_FAULTS))
-    assert simulate(project, edited=True).ok
+    assert simulate(project, allow_edited=True).ok
     monkeypatch.setenv("HLS_FAULT", "b")
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert found.hardware_ber == 1.0 and found.bits == 100 * 15 and not found.data["faults"]
     for kind, told in HLS_SAYS.items():
         monkeypatch.setenv("HLS_FAULT", kind)
-        assert any(re.search(told, line) for line in simulate(project, edited=True).failures), kind
+        assert any(re.search(told, line) for line in simulate(project, allow_edited=True).failures), kind

@@ -21,7 +21,7 @@ from toolkit.utils.errors import InputError
 
 def network(seed: int):
     model = plain(6, 24, 4, seed=seed)
-    train(model, blobs(), epochs=10, rate=5e-3, seed=seed, what="float")
+    train(model, blobs(), epochs=10, lr=5e-3, seed=seed, what="float")
     return model, blobs()
 
 
@@ -33,7 +33,7 @@ def test_a_scheme_is_judged_by_its_mean_over_the_seeds():
     assert all("1 epoch more on both sides" in f.peer for f in figures)
 
 
-def test_a_gain_of_compensation_must_have_its_interval_above_0():
+def test_a_gain_of_gptq_must_have_its_interval_above_0():
     two, = compared("blobs", network, ("log2:2",), seeds=2)
     assert two.reached is not None and "gain" in two.peer
 

@@ -106,18 +106,18 @@ def test_every_bit_and_byte_is_as_promised_on_the_host_and_on_every_board(made: 
         assert figures[board]["flash"] > figures[board]["network_flash"] > entry["flash_bytes"]
 
 
-def test_changed_weights_are_found_as_wrong_bits(project: Path):
+def test_changed_weights_are_found_as_bit_errors(project: Path):
     path = project / "c" / "every_layer.c"
     before, after = path.read_text().split("out_codes[", 1)
     path.write_text(f"{before}out_codes[" + re.sub("0x([0-9a-f]{2})", lambda m: f"0x{int(m[1], 16) ^ 16:02x}", after))
     found = simulate(project)
-    assert found.wrong_bits > 0 and not found.ok and "c/every_layer.c" in found.data["integrity"][0]
+    assert found.bit_errors > 0 and not found.ok and "c/every_layer.c" in found.data["integrity"][0]
 
 
 def test_c_that_does_not_compile_is_told_in_the_compilers_words(project: Path):
     path = project / "c" / "every_layer.c"
     path.write_text(path.read_text().replace("best = 0;", "best = nothing;"))
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert not found.ok and any("nothing" in line and "every_layer.c" in line for line in found.failures)
 
 
@@ -126,7 +126,7 @@ def test_a_program_that_ends_early_is_a_fault(project: Path):
     path.write_text(path.read_text().replace("while (net_get(input, sizeof input)) {",
                                              "while (net_get(input, sizeof input)) {\n        if (input[0] > 9) {\n"
                                              "            return 7;\n        }"))
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert any("code 7" in line for line in found.failures) and any("bytes came" in line for line in found.failures)
 
 
@@ -136,10 +136,10 @@ def test_a_program_that_is_wrong_on_a_board_alone_is_found_there(project: Path):
     best = "    y[0] = (uint8_t)best;"
     assert path.read_text().count(best) == 1
     path.write_text(path.read_text().replace(best, f"{best}\n#ifdef __arm__\n    y[0] ^= 1u;\n#endif"))
-    found = simulate(project, boards=("cortex-m0",), vectors=10, edited=True)
-    wrong = {check["bench"]: check["wrong_bits"] for check in found.data["checks"] if check["samples"]}
+    found = simulate(project, boards=("cortex-m0",), vectors=10, allow_edited=True)
+    wrong = {check["bench"]: check["bit_errors"] for check in found.data["checks"] if check["samples"]}
     taken = sum(check["samples"] for check in found.data["checks"]) // 2
-    assert not found.ok and wrong["host (gcc)"] == 0 and found.wrong_bits == taken > 0
+    assert not found.ok and wrong["host (gcc)"] == 0 and found.bit_errors == taken > 0
     assert found.data["mismatch"]["target"] == "c" and not found.data["faults"]
 
 
@@ -166,8 +166,9 @@ def test_a_multiplication_on_a_board_without_a_multiplier_fails_its_check(projec
     path.write_text(path.read_text().replace("    y[0] = (uint8_t)best;",
                                              "    y[0] = (uint8_t)(best + 0u * (unsigned)x0[0] * (unsigned)y[0]);")
                     .replace("0u *", "(unsigned)(x0[1] >= 9999) *"))
-    assert any("__mulsi3" in line for line in simulate(project, edited=True, boards=("rv32i",), vectors=10).failures)
-    assert simulate(project, edited=True, boards=("cortex-m0",), vectors=10).ok
+    assert any("__mulsi3" in line for line in simulate(project, allow_edited=True, boards=("rv32i",),
+                                                       vectors=10).failures)
+    assert simulate(project, allow_edited=True, boards=("cortex-m0",), vectors=10).ok
 
 
 @ON["cortex-m0"]

@@ -40,7 +40,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.design.weights import TwoTermFormat, WeightFormat
-from toolkit.emit.c.codebook import book, packed
+from toolkit.emit.c.codebook import codebook, packed
 from toolkit.emit.c.layers import times
 from toolkit.emit.c.memory import Buffer, place
 from toolkit.emit.c.types import CType, literal, signed, smallest
@@ -214,7 +214,7 @@ def test_packed_codes_stand_for_the_weights(width, seed, kind):
     elif kind == "sums":
         terms = (1 << rng.integers(0, width, (5, 7))) + (1 << rng.integers(0, 3, (5, 7)))
         values = rng.choice([-1, 1], (5, 7)) * terms
-    made, codes = book(values, kind == "whole")
+    made, codes = codebook(values, kind == "whole")
     rows = packed(codes, made.bits)
     assert rows.shape == (5, made.row_bytes(7))
     bits = np.unpackbits(rows, axis=1, bitorder="little")[:, :7 * made.bits].reshape(5, 7, made.bits)
@@ -255,7 +255,7 @@ def test_weights_that_have_no_code_are_refused_by_name():
     layer = dense(Weights(IntegerFormat(8), np.array([[1]], np.uint8), np.array([0])), Requantise.to(BYTE), "odd one")
     assert emitted(Design("fine", Tensor("x", (1,), BYTE), (layer,)))
     with pytest.raises(Exception, match="weights of 18 bits"):
-        book(np.array([[1, 0x15555]]), True)
+        codebook(np.array([[1, 0x15555]]), True)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

@@ -44,15 +44,15 @@ def swept(*rows: Row) -> Sweep:
 
 
 def test_recommendations_say_the_figures_of_their_rows():
-    found = swept(row("a", 100, 1.5), row("a+trained", 110, 0.25), row("b", 300, 4.0, hardware=True),
-                  row("b+trained", 200, 0.5, hardware=True), row("c", 50, 1.0, kind="combination"),
+    found = swept(row("a", 100, 1.5), row("a+finetuned", 110, 0.25), row("b", 300, 4.0, hardware=True),
+                  row("b+finetuned", 200, 0.5, hardware=True), row("c", 50, 1.0, kind="combination"),
                   row("s", 400, 3.0), row("s_no_teacher", 400, 5.0))
     assert "\n".join(choices.recommendations(found)) == """\
 Fewest bytes within 2 points: c (scheme of c): 50 B, 20.0 times smaller; accuracy drop +1.50 points.
-For hardware: b+trained (200 B, 1,234 non-zero weights; accuracy drop +1.00 points); its design is b+trained.json.
+For hardware: b+finetuned (200 B, 1,234 non-zero weights; accuracy drop +1.00 points); its design is b+finetuned.json.
 Combined: c (scheme of c): 50 B, 20.0 times smaller; accuracy drop +1.50 points. \
 The best without a combination, a: 100 B, 10.0 times smaller; accuracy drop +2.00 points.
-Least drop: a+trained, 9.1 times smaller; accuracy drop +0.75 points.
+Least drop: a+finetuned, 9.1 times smaller; accuracy drop +0.75 points.
 Training after a step lessened the accuracy drop by 2.38 points on average over 2 rows, most for b (3.50); \
 the original was trained as long.
 The teacher was worth +2.00 points of accuracy on average over 1 students, each beside the same one trained without it.

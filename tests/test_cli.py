@@ -79,7 +79,7 @@ def test_compress_then_generate(files: Path, tmp_path: Path):
 def test_a_wrong_bit_is_exit_code_1(project: Path):
     path = project / "rtl" / "every_layer_out.v"
     path.write_text(path.read_text().replace(" + ", " - ", 1))
-    done = run("simulate", project, "--bench", "player", "--edited")
+    done = run("simulate", project, "--bench", "player", "--allow-edited")
     assert done.returncode == 1 and "FAIL" in done.stdout and "'out'" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Compression: grids, compensation, pruning, training, and the equality of network and reference."""
+"""Compression: grids, GPTQ, pruning, training, and the equality of network and reference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.compress.measure.measures import Measure, smallest
 from toolkit.compress.pruning.structured import IMPORTANCES, prune
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
-from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Quantise
 from toolkit.compress.training.loop import evaluate, train, whole_loss
@@ -106,12 +106,12 @@ def test_the_exponent_is_chosen_by_squared_error():
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_compensation_loses_less_of_the_output_than_plain_rounding(bits):
+def test_gptq_loses_less_of_the_output_than_round_to_nearest(bits):
     rng = np.random.default_rng(bits)
     mixing = rng.normal(0, 1, (24, 24))
     x = torch.from_numpy(np.maximum(rng.normal(0, 1, (500, 24)) @ mixing, 0))
     w, form = torch.from_numpy(rng.normal(0, 0.3, (16, 24))), Log2Format.of(bits)
-    ours, _, correction = compensated(w, x, form)
+    ours, _, correction = gptq(w, x, form)
     plain = grids.project(w, grids.fit(w, form), form)
     wanted = x @ w.T
     error = ((x @ ours.T + correction - wanted) ** 2).mean()
@@ -140,7 +140,7 @@ def test_one_outlier_does_not_set_the_range():
 @pytest.mark.parametrize("scheme", ["log2:4", "log2:3,levels=2", "int:5", "log2x2:4", "structured:0.4+log2:4"])
 @pytest.mark.parametrize("argmax", [False, True])
 def test_the_design_equals_the_trained_network_in_float64(scheme, argmax):
-    found = compress(made(lambda: Branches(argmax)), blobs(), scheme, Settings(epochs=2, tuning=2))
+    found = compress(made(lambda: Branches(argmax)), blobs(), scheme, Settings(qat_epochs=2, finetune_epochs=2))
     assert found.design is not None and found.argmax == argmax
     # compress() has compared them already; here by hand, on inputs it has not seen.
     x = np.random.default_rng(5).normal(0, 3, (500, 6)).astype(np.float32)
@@ -154,7 +154,7 @@ def test_the_design_equals_the_trained_network_in_float64(scheme, argmax):
 
 
 def test_a_network_that_differs_in_one_weight_is_not_proved():
-    found = compress(made(), blobs(), "log2:4", Settings(epochs=0))
+    found = compress(made(), blobs(), "log2:4", Settings(qat_epochs=0))
     with torch.no_grad():
         found.graph.get_submodule("c").weight[0, 3] *= -4
     assert found.design is not None
@@ -163,7 +163,7 @@ def test_a_network_that_differs_in_one_weight_is_not_proved():
 
 
 def test_activations_are_fused_and_shared_tensors_are_not():
-    found = compress(made(), blobs(), "log2:4", Settings(epochs=0))
+    found = compress(made(), blobs(), "log2:4", Settings(qat_epochs=0))
     assert found.design is not None
     assert [(layer.name, type(layer)) for layer in found.design.layers] == [
         ("a", Dense), ("b", Dense), ("add", Add), ("relu", Clamp), ("cat", Concat), ("c", Dense)]
@@ -172,7 +172,7 @@ def test_activations_are_fused_and_shared_tensors_are_not():
 
 
 def test_an_argmax_ends_the_design():
-    found = compress(made(lambda: Branches(True)), blobs(), "log2:4", Settings(epochs=0))
+    found = compress(made(lambda: Branches(True)), blobs(), "log2:4", Settings(qat_epochs=0))
     assert found.design is not None and isinstance(found.design.layers[-1], ArgMax)
 
 
@@ -180,16 +180,16 @@ def test_training_recovers_what_two_bits_lose():
     data = blobs(count=1200)
     inputs, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     graph = capture(made(lambda: nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 4))), (6,))
-    train(graph, data, epochs=10, rate=5e-3, seed=0, what="float")
-    found = quantise(graph, inputs, Quantise(Log2Format.of(2)), Widths(), compensate=False)
+    train(graph, data, epochs=10, lr=5e-3, seed=0, what="float")
+    found = quantise(graph, inputs, Quantise(Log2Format.of(2)), Widths(), rounding="nearest")
     before = whole_loss(found, inputs, labels, inputs)
-    train(found, data, epochs=20, rate=5e-3, seed=0, what="trained")
+    train(found, data, epochs=20, lr=5e-3, seed=0, what="trained")
     assert whole_loss(found, inputs, labels, inputs) < 0.8 * before
 
 
 def test_without_labels_the_network_learns_to_give_what_the_original_gives():
     data = blobs()
-    steps = compress(made(), Data.of(data.x_train, None, data.x_test), "log2:3", Settings(epochs=10)).steps
+    steps = compress(made(), Data.of(data.x_train, None, data.x_test), "log2:3", Settings(qat_epochs=10)).steps
     assert steps[-1].accuracy is None and steps[-1].disagreement is not None
     assert steps[-1].disagreement <= steps[-2].disagreement  # type: ignore[operator]
 
@@ -198,7 +198,7 @@ def test_targets_that_are_numbers_are_regressed():
     data = blobs()
     y = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     trained = Data.of(data.x_train, y[:len(data.x_train)], data.x_test, y)
-    steps = compress(made(), trained, "log2:4", Settings(epochs=2)).steps
+    steps = compress(made(), trained, "log2:4", Settings(qat_epochs=2)).steps
     assert steps[-1].error is not None and steps[-1].accuracy is None
 
 
@@ -266,18 +266,18 @@ def test_sparse_storage_counts_every_byte():
 
 
 def test_the_sizes_are_those_of_real_bytes():
-    steps = compress(made(), blobs(), "log2:4", Settings(epochs=0)).steps
+    steps = compress(made(), blobs(), "log2:4", Settings(qat_epochs=0)).steps
     assert steps[0].size == 4 * (6 * 8 + 8 + 8 * 8 + 8 + 16 * 4 + 4)
     codes, channels = 6 * 8 + 8 * 8 + 16 * 4, 20
     assert codes // 2 + channels < steps[1].size < codes // 2 + channels + 4 * channels
 
 
 def test_codes_of_a_pruned_network_are_stored_with_a_bitmap_where_that_is_smaller():
-    step = compress(made(), blobs(), "magnitude:0.7+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    step = compress(made(), blobs(), "magnitude:0.7+log2:4", Settings(qat_epochs=0, finetune_epochs=0)).steps[-1]
     weights, left = (48, 64, 64), step.non_zeros
     assert step.storage == "bitmap, packed codes"
     assert sum(weights) // 8 + (left - 20) // 2 + 20 < step.size < sum(weights) // 8 + left // 2 + 3 + 5 * 20
-    whole = compress(made(), blobs(), "magnitude:0.1+log2:4", Settings(epochs=0, tuning=0)).steps[-1]
+    whole = compress(made(), blobs(), "magnitude:0.1+log2:4", Settings(qat_epochs=0, finetune_epochs=0)).steps[-1]
     assert whole.storage == "packed codes" and step.size < whole.size
 
 
@@ -316,7 +316,7 @@ def test_some_constant_features_are_a_note_and_still_compress():
     data = blobs()
     x = data.x_train.copy()
     x[:, 2] = 0.25
-    found = compress(made(), Data.of(x, data.y_train, data.x_test, data.y_test), "log2:4", Settings(epochs=0))
+    found = compress(made(), Data.of(x, data.y_train, data.x_test, data.y_test), "log2:4", Settings(qat_epochs=0))
     assert any("1 of 6 input features" in note for note in found.notes)
 
 
@@ -333,7 +333,7 @@ def test_a_model_of_zeros_still_becomes_a_design():
     model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    design = compress(model, blobs(), "log2:4", Settings(epochs=0)).design
+    design = compress(model, blobs(), "log2:4", Settings(qat_epochs=0)).design
     assert design is not None and not design.reference(np.ones((1, 6), int)).any()
 
 

@@ -36,7 +36,7 @@ def two(value: int, width: int) -> int:
 
 
 def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
-    """The words of the outputs, each signal by the words of its operands: what hardware does, clocks aside."""
+    """The words of the outputs, each signal by the words of its operands: what hardware does, cycles aside."""
     words: list[int] = []
     for s in path.signals:
         op, xs = s.op, [words[o] for o in s.operands]
@@ -154,7 +154,7 @@ def test_a_chain_holds_nothing():
     assert made.holds == {} and made.hold_bits == 0
 
 
-def test_more_adders_a_stage_never_take_more_clocks():
+def test_more_adders_a_stage_never_take_more_cycles():
     latencies = [plan(residual(), Options(depth, 1)).latency for depth in range(1, 9)]
     assert latencies == sorted(latencies, reverse=True)
 

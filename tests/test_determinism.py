@@ -30,8 +30,8 @@ y = (x @ rng.normal(0, 1, (64, 10))).argmax(axis=1)
 data = Data.of(x[:600], y[:600], x[600:], y[600:])
 for name, hidden, schemes, settings in (
         ("small", (200, 60), ["random:0.5+log2:4", "distill:0.2", "structured:0.3,importance=taylor+int:6"],
-         Settings(epochs=1, tuning=1)),
-        ("large", (1000, 1000), ["log2:4"], Settings(epochs=1, compensate=False))):
+         Settings(qat_epochs=1, finetune_epochs=1)),
+        ("large", (1000, 1000), ["log2:4"], Settings(qat_epochs=1, rounding="nearest"))):
     torch.manual_seed(0)
     sizes = (64, *hidden, 10)
     layers = [layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]

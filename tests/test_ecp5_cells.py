@@ -97,7 +97,7 @@ CHANGES = [("seventeen", "INIT0(16'h596A)", "INIT0(16'h5A6A)"), ("seventeen", "I
 
 
 @pytest.mark.parametrize("name, before, after", CHANGES)
-def test_a_cell_that_is_wired_wrongly_gives_wrong_bits(name: str, before: str, after: str, tmp_path: Path):
+def test_a_cell_that_is_wired_wrongly_gives_bit_errors(name: str, before: str, after: str, tmp_path: Path):
     made = made_of(name)
     told = play(made, tmp_path, codes_of(made.design, 40, 4), defines=("ECP5",), more=cell_models(),
                 change=(before, after))

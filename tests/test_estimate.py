@@ -42,7 +42,7 @@ def network(weights: int = 12) -> Design:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("estimate") / "net"
-    generate(network(), folder, options=Options(arch="folded", widest=4), vectors=10)
+    generate(network(), folder, options=Options(arch="folded", max_lanes=4), vectors=10)
     return folder
 
 
@@ -141,7 +141,7 @@ equiv_make gold gate equiv; hierarchy -top equiv; equiv_simple; equiv_status -as
 
 @pytest.mark.parametrize("carry, good", [("596A", True), ("5966", False)])
 def test_the_cells_that_the_rtl_names_on_ecp5_are_proved_to_do_what_the_plain_verilog_does(tmp_path, carry, good):
-    generate(network(), tmp_path / "net", options=Options(arch="folded", widest=12), vectors=10)
+    generate(network(), tmp_path / "net", options=Options(arch="folded", max_lanes=12), vectors=10)
     text = (tmp_path / "net" / "rtl" / "net_fc.v").read_text()
     assert "L6MUX21" in text and "16'h596A" in text
     (tmp_path / "net_fc.v").write_text(text.replace("16'h596A", f"16'h{carry}"))

@@ -64,7 +64,7 @@ def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_queues():
         assert (layer.name, layer.kind, layer.buffer_bits) == (node.name, node.layer.kind, node.buffer_bits)
         wanted = (lanes.rom_bits, lanes.count, lanes.count * lanes.sum_bits, lanes.count) if lanes else (0, 0, 0, 1)
         assert (layer.rom_bits, layer.adders, layer.adder_bits, layer.lanes) == wanted
-        assert layer.clocks == made.architecture.clocks(node.name) and layer.register_bits == 0
+        assert layer.cycles == made.architecture.cycles(node.name) and layer.register_bits == 0
     assert found.layers[0].weight_bits == 24 and found.control_bits == 0
     assert [layer.weights for layer in found.layers] == [6, 0]
     assert found.hold_bits == sum(q.bits for q in made.fifos)

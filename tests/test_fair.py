@@ -20,7 +20,7 @@ from toolkit.search.search import search
 from toolkit.search.storage import STUDY
 from toolkit.utils.errors import InputError
 
-QUICK = Settings(epochs=2, tuning=3)
+QUICK = Settings(qat_epochs=2, finetune_epochs=3)
 SCHEME = "structured:0.4+log2:3"
 
 
@@ -232,7 +232,7 @@ def test_the_best_rows_and_the_pareto_set_are_the_same_whatever_the_test_data(tm
 def test_a_callers_training_loop_gets_validation_samples_for_test_samples():
     seen = []
     data = blobs()
-    compress(plain(6, 8, 4), data, "log2:4", Settings(epochs=3, trainer=lambda g, d, e: seen.append((d, e))))
+    compress(plain(6, 8, 4), data, "log2:4", Settings(qat_epochs=3, trainer=lambda g, d, e: seen.append((d, e))))
     assert [e for _, e in seen] == [3, 3], "the network, then the original for as long"
     for d, _ in seen:
         assert d.x_test is d.x_val and d.y_test is d.y_val and len(d.x_test) == len(data.x_val)
@@ -240,7 +240,7 @@ def test_a_callers_training_loop_gets_validation_samples_for_test_samples():
 
 def test_training_keeps_the_best_state_not_the_last():
     data, model = blobs(), plain(6, 16, 4)
-    train(model, data, epochs=20, rate=5e-3, seed=0, what="float")
+    train(model, data, epochs=20, lr=5e-3, seed=0, what="float")
     inputs, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     before = whole_loss(model, inputs, labels, inputs)
     seen = []
@@ -250,7 +250,7 @@ def test_training_keeps_the_best_state_not_the_last():
             seen.append(float(plain_loss(outputs, targets, taught)))
         return plain_loss(outputs, targets, taught)
 
-    train(model, data, epochs=4, rate=3.0, seed=0, what="much too fast", loss=watched)
+    train(model, data, epochs=4, lr=3.0, seed=0, what="much too fast", loss=watched)
     after = whole_loss(model, inputs, labels, inputs)
     assert len(seen) == 5 and seen[0] == pytest.approx(before) and after == min(seen) < seen[-1]
 
@@ -275,12 +275,12 @@ def test_the_original_is_trained_for_as_many_epochs_at_the_same_rate(scheme, tra
     found = compress(plain(6, 16, 8, 4), blobs(), scheme, QUICK)
     *network, (what, epochs, rate, seed) = trainings
     assert what.startswith("training the original") and sum(part[1] for part in network) == epochs > 0
-    assert {part[2:] for part in network} == {(rate, seed)} == {(QUICK.rate, QUICK.seed)}
+    assert {part[2:] for part in network} == {(rate, seed)} == {(QUICK.lr, QUICK.seed)}
     assert found.steps[-1].epochs == found.baseline.epochs == found.steps[-1].drop.epochs == epochs
 
 
 def test_what_is_not_trained_is_held_against_the_original_as_it_is(trainings):
-    found = compress(plain(6, 16, 8, 4), blobs(), "log2:4", Settings(epochs=0))
+    found = compress(plain(6, 16, 8, 4), blobs(), "log2:4", Settings(qat_epochs=0))
     assert trainings == [] and found.baseline == found.steps[0]
     assert found.steps[-1].drop == found.steps[-1].drop_as_given and found.steps[-1].epochs == 0
 
@@ -305,8 +305,8 @@ def test_a_sweep_trains_one_baseline_for_each_number_of_epochs(trainings, tmp_pa
 
 def test_an_original_that_was_trained_too_little_does_not_make_compression_look_like_a_gain():
     data, model = blobs(), plain(6, 16, 4)
-    train(model, data, epochs=1, rate=2e-3, seed=0, what="hardly")
-    last = compress(model, data, "log2:4", Settings(epochs=20)).steps[-1]
+    train(model, data, epochs=1, lr=2e-3, seed=0, what="hardly")
+    last = compress(model, data, "log2:4", Settings(qat_epochs=20)).steps[-1]
     assert last.drop_as_given.test < -40 and abs(last.drop.test) < 8
 
 
@@ -331,7 +331,7 @@ def test_without_labels_the_original_has_nothing_to_learn(trainings):
 def test_baselines_of_other_settings_are_not_shared():
     baselines = Baselines(plain(6, 8, 4), blobs(), QUICK)
     with pytest.raises(ValueError, match="other settings"):
-        compress(plain(6, 8, 4), blobs(), "log2:4", replace(QUICK, rate=0.1), baselines=baselines)
+        compress(plain(6, 8, 4), blobs(), "log2:4", replace(QUICK, lr=0.1), baselines=baselines)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

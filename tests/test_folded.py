@@ -102,21 +102,21 @@ def test_lanes_that_do_not_divide_the_outputs_take_one_more_fold():
     design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
     plan = planned(design, Options(arch="folded", lanes=(("one", 2),)))
     assert plan.nodes[0].lanes is not None and plan.nodes[0].lanes.folds == 3
-    assert plan.architecture.clocks("one") == 3 * (9 + 1) == plan.initiation_interval
+    assert plan.architecture.cycles("one") == 3 * (9 + 1) == plan.initiation_interval
 
 
 def test_lanes_are_as_few_as_the_interval_allows():
     design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
-    for interval in (70, 140, 300, 1200):
-        found = choose(design, Options(interval=interval))
-        assert all(found.clocks(name) <= interval for name in found.lanes)
-        fewer = {name: found.works[name].clocks(count - 1) for name, count in found.lanes.items() if count > 1}
-        assert all(clocks > interval for clocks in fewer.values())
+    for ii in (70, 140, 300, 1200):
+        found = choose(design, Options(ii=ii))
+        assert all(found.cycles(name) <= ii for name in found.lanes)
+        fewer = {name: found.works[name].cycles(count - 1) for name, count in found.lanes.items() if count > 1}
+        assert all(cycles > ii for cycles in fewer.values())
 
 
 def test_without_an_interval_other_layers_keep_up_with_the_widest():
     design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 64)), dense("small", "big", (64, 8))))
-    found = choose(design, Options(arch="folded", widest=16))
+    found = choose(design, Options(arch="folded", max_lanes=16))
     assert found.lanes == {"big": 16, "small": 2} and found.busiest == "big"
 
 
@@ -150,31 +150,32 @@ def test_more_lanes_than_a_layer_has_work_for_are_refused_with_what_is_possible(
 
 def test_an_interval_that_cannot_be_met_is_refused_with_the_nearest_that_can():
     design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
-    with pytest.raises(InputError, match=r"layer 'narrow' takes 65 clocks .* 4 lanes .*--interval 65 can"):
-        choose(design, Options(interval=64))
-    assert choose(design, Options(interval=65)).lanes["narrow"] == 4
+    with pytest.raises(InputError, match=r"layer 'narrow' takes 65 cycles .* 4 lanes .*--ii 65 can"):
+        choose(design, Options(ii=64))
+    assert choose(design, Options(ii=65)).lanes["narrow"] == 4
 
 
 def test_a_rate_becomes_an_interval():
-    assert Options.clocks(None, 100_000, 100) == 1000 and Options.clocks(7, None, 100) == 7
+    assert Options.cycles(None, 100_000, 100) == 1000 and Options.cycles(7, None, 100) == 7
     with pytest.raises(InputError, match="more than one a clock"):
-        Options.clocks(None, 1e9, 100)
+        Options.cycles(None, 1e9, 100)
     with pytest.raises(InputError, match="give one of them"):
-        Options.clocks(5, 5.0, 100)
+        Options.cycles(5, 5.0, 100)
 
 
 @pytest.fixture(scope="module")
 def folded(tmp_path_factory) -> Path:
     """The project of a network of every folded layer, one dense layer of it unrolled."""
     folder = tmp_path_factory.mktemp("folded") / "project"
-    generate(every_folded_layer(), folder, options=Options(arch="folded", widest=3, lanes=(("last", 0),)), vectors=60)
+    generate(every_folded_layer(), folder, options=Options(arch="folded", max_lanes=3, lanes=(("last", 0),)),
+             vectors=60)
     return folder
 
 
 def test_every_bit_and_every_clock_of_every_folded_layer_is_right(folded: Path):
     found = simulate(folded, stalls=True, axi_samples=8)
     assert found.ok, found.failures
-    assert found.wrong_bits == 0 and found.samples == 60
+    assert found.bit_errors == 0 and found.samples == 60
 
 
 def assert_lint_clean(folder: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_flipped_bit_in_a_rom_names_its_layer(folded: Path):
     assert match is not None
     flipped = f"{int(match[1], 16) ^ 1:x}"
     path.write_text(text[:match.start(1)] + flipped + text[match.end(1):])
-    found = simulate(folded, bench="player", edited=True)
+    found = simulate(folded, bench="player", allow_edited=True)
     path.write_text(text)
     assert not found.ok and found.data["diagnosis"]["layer"] == "odd"
 
@@ -230,8 +231,8 @@ def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
     design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 256)), dense("small", "big", (256, 8))))
     large, small = (choose(design, Options(arch="folded", device=name)) for name in ("ecp5-85f", "ice40-up5k"))
     assert sum(large.lanes.values()) > sum(small.lanes.values()) and "ice40-up5k" in small.bound
-    with pytest.raises(InputError, match=r"takes about .* LUTs, and ice40-up5k has 5,280; .* clocks would fit"):
-        choose(design, Options(interval=80, device="ice40-up5k"))
+    with pytest.raises(InputError, match=r"takes about .* LUTs, and ice40-up5k has 5,280; .* cycles would fit"):
+        choose(design, Options(ii=80, device="ice40-up5k"))
 
 
 def test_memories_that_a_device_does_not_have_are_refused_by_name():

@@ -133,7 +133,7 @@ def one_to_one(lanes: int) -> Made:
 
 
 def fork() -> Made:
-    """A tensor that two layers read: both take an element in the same clock, or neither."""
+    """A tensor that two layers read: both take an element in the same cycle, or neither."""
     twice = Clamp("a", ("x",), Requantise.to(FORM)), Add("s", ("x", "a"), Requantise.to(FORM))
     made = circuit(Design("d", Tensor("x", (2,), FORM), twice), Options(arch="folded"))
     assert made is not None
@@ -169,12 +169,12 @@ def test_the_stream_rules_hold_for_ever(name: str, tmp_path: Path):
     assert verdict.proved, verdict
 
 
-@pytest.mark.parametrize("name, make, clocks", [
+@pytest.mark.parametrize("name, make, cycles", [
     ("unrolled", unrolled_data, 9), ("a folded layer", lambda: one_to_one(1), 18),
     ("an unrolled layer among folded ones", lambda: one_to_one(0), 11)])
 @pytest.mark.soak
-def test_every_output_is_that_of_its_input_whatever_the_stalls(name: str, make, clocks: int, tmp_path: Path):
-    verdict = prove(*make(), tmp_path, depth=clocks, watch=WATCH, base_only=True)
+def test_every_output_is_that_of_its_input_whatever_the_stalls(name: str, make, cycles: int, tmp_path: Path):
+    verdict = prove(*make(), tmp_path, depth=cycles, watch=WATCH, base_only=True)
     assert verdict.proved, verdict
 
 

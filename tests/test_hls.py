@@ -94,7 +94,7 @@ def test_random_networks_equal_the_reference(tmp_path):
     vectors = drawn(designs(widest=7, deepest=3), NETWORKS)
     images = drawn(image_designs(deepest=4), NETWORKS)
     arches = ["unrolled", "folded"] * NETWORKS
-    networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=arch, widest=1 + i % 5))
+    networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=arch, max_lanes=1 + i % 5))
                 for i, (d, arch) in enumerate(zip([*vectors, *images], arches, strict=True))]
     check(tmp_path, networks)
 
@@ -226,13 +226,13 @@ def test_codes_too_wide_for_a_lane_are_refused_by_name():
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hls") / "project"
-    generate(every_image_layer(), folder, targets=("hls",), options=Options(arch="folded", widest=3), vectors=400)
+    generate(every_image_layer(), folder, targets=("hls",), options=Options(arch="folded", max_lanes=3), vectors=400)
     return folder
 
 
 def test_a_project_is_simulated_and_equal(project):
     found = simulate(project, targets=("hls",))
-    assert found.ok and found.wrong_bits == 0 and found.samples == 400, found.failures
+    assert found.ok and found.bit_errors == 0 and found.samples == 400, found.failures
     assert simulate(project).data["build_cached"]
 
 
@@ -256,8 +256,8 @@ def test_a_damaged_weight_is_found(project, tmp_path):
     text, count = re.subn(r"(conv_Bias\[\d+\]\[\d+\] = \{\s*\{)(-?\d+)", r"\g<1>9999", header.read_text())
     assert count == 1
     header.write_text(text)
-    found = simulate(damaged, edited=True)
-    assert not found.ok and found.wrong_bits > 0
+    found = simulate(damaged, allow_edited=True)
+    assert not found.ok and found.bit_errors > 0
 
 
 def test_without_the_headers_the_tool_is_missing_and_named(monkeypatch):
@@ -286,7 +286,7 @@ def test_a_damaged_entry_of_the_manifest_is_bad_input(project, tmp_path, key, va
 @pytest.mark.parametrize("part", range(4))
 def test_a_hundred_random_networks_have_no_wrong_bit(tmp_path, part):
     count = 25
-    networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=("unrolled", "folded")[i % 2], widest=1 + i % 7))
+    networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=("unrolled", "folded")[i % 2], max_lanes=1 + i % 7))
                 for i, d in enumerate(drawn(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
     program = Program(tmp_path, networks, SANITISERS)
     bits = 0

@@ -130,7 +130,7 @@ def proved(design: Design, folder: Path, vectors: int = 1000, **options) -> dict
     outputs = np.load(folder / "vectors" / "random_out.npy")
     assert np.mean([len(np.unique(column)) for column in outputs.T]) > 4, "the outputs hardly move"
     found = simulate(folder)
-    assert found.ok and found.wrong_bits == 0, found.failures
+    assert found.ok and found.bit_errors == 0, found.failures
     assert found.bits == vectors * design.output.bits
     return json.loads((folder / "manifest.json").read_text())["targets"]["hls4ml"]
 
@@ -158,11 +158,11 @@ def test_every_bit_of_a_cnn_is_right(tmp_path: Path):
 
 
 def test_every_bit_of_a_folded_cnn_is_right_in_streams(tmp_path: Path):
-    entry = proved(cnn(), tmp_path / "p", hls4ml_io="io_stream", arch="folded", widest=2)
+    entry = proved(cnn(), tmp_path / "p", hls4ml_io="io_stream", arch="folded", max_lanes=2)
     assert {layer["strategy"] for layer in entry["layers"] if layer["name"] in ("c1", "depth", "out")} == {"Resource"}
 
 
-def test_reuse_factors_are_the_clocks_that_a_lane_works_within_what_hls4ml_does_right(tmp_path: Path):
+def test_reuse_factors_are_the_cycles_that_a_lane_works_within_what_hls4ml_does_right(tmp_path: Path):
     lanes = (("c*", 2), ("out", 1))
     entry = proved(signal(), tmp_path / "p", hls4ml_backend="vivado", arch="folded", lanes=lanes)
     factors = {layer["name"]: layer["reuse_factor"] for layer in entry["layers"] if layer["strategy"] == "Resource"}
@@ -173,7 +173,7 @@ def test_reuse_factors_are_the_clocks_that_a_lane_works_within_what_hls4ml_does_
 def test_every_bit_of_a_folded_cnn_is_right_for_quartus(tmp_path: Path):
     layers = cnn().layers[:-1]  # it has no tables there
     entry = proved(Design("cnn", cnn().input, layers), tmp_path / "p", hls4ml_backend="quartus", arch="folded",
-                   widest=2)
+                   max_lanes=2)
     assert entry["include"] == "hls4ml/firmware/ac_types"
 
 
@@ -203,8 +203,8 @@ def test_a_weight_that_was_changed_is_found(project: Path, tmp_path: Path):
     first, rest = path.read_text().split(",", 1)
     path.write_text(f"{float(first) + 0.25},{rest}")
     assert any("differs from what was generated" in line for line in simulate(copy, vectors=200).failures)
-    found = simulate(copy, vectors=200, edited=True)
-    assert not found.ok and found.wrong_bits > 0
+    found = simulate(copy, vectors=200, allow_edited=True)
+    assert not found.ok and found.bit_errors > 0
 
 
 def test_a_program_with_every_bit_wrong_has_a_ber_of_one(project: Path, tmp_path: Path):
@@ -213,7 +213,7 @@ def test_a_program_with_every_bit_wrong_has_a_ber_of_one(project: Path, tmp_path
     path, right = copy / entry["source"], "out[i] = to_code(outputs[i]);"
     assert path.read_text().count(right) == 1
     path.write_text(path.read_text().replace(right, "out[i] = out_word_t(~to_code(outputs[i]));"))
-    found = simulate(copy, vectors=200, edited=True)
+    found = simulate(copy, vectors=200, allow_edited=True)
     assert not found.ok and found.hardware_ber == 1.0 and not found.data["faults"]
 
 
@@ -389,7 +389,7 @@ def test_random_networks_come_out_right(tmp_path_factory, design: Design, stream
     if isinstance(design.layers[-1], ArgMax):
         design = Design(design.name, design.input, design.layers[:-1])
     folder = tmp_path_factory.mktemp("random") / "p"
-    options = Options(hls4ml_io="io_stream" if stream else "io_parallel", widest=2,
+    options = Options(hls4ml_io="io_stream" if stream else "io_parallel", max_lanes=2,
                       hls4ml_backend="vivado" if vivado else "vitis", arch="folded" if folded else "unrolled")
     generate(design, folder, targets=("hls4ml",), options=options, vectors=1000)
     found = simulate(folder)

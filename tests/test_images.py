@@ -14,7 +14,7 @@ from toolkit.compress.compress import hardware_order, prove
 from toolkit.compress.lower import lower
 from toolkit.compress.matmul import Product
 from toolkit.compress.pruning.structured import prune
-from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.layers import Quantised, Table
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Overrides, Quantise, parse_step
@@ -117,12 +117,12 @@ def test_the_network_in_float64_equals_the_reference(name):
 @pytest.mark.parametrize("step", ["log2:3", "log2x2:5", "int:6", "log2:4,scale=tensor"])
 def test_every_weight_format_fits_convolutions(step):
     proved(*quantised("groups", step))
-    proved(*quantised("residual", step, compensate=False))
+    proved(*quantised("residual", step, rounding="nearest"))
 
 
 def test_a_trained_network_still_equals_the_reference():
     graph, samples = quantised("tables")
-    train(graph, Data.of(samples, np.arange(40) % 3), epochs=2, rate=0.01, seed=0, what="test")
+    train(graph, Data.of(samples, np.arange(40) % 3), epochs=2, lr=0.01, seed=0, what="test")
     proved(graph, samples)
 
 
@@ -174,13 +174,13 @@ def test_a_table_holds_the_nearest_code_of_the_function():
     assert np.array_equal(table.lookup("t", ("x",)).table, exact)
 
 
-def test_compensation_of_a_grouped_convolution_loses_less_than_plain_rounding():
+def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2).double()
     mixing = torch.randn(4, 4, dtype=torch.float64)
     x = torch.einsum("oc,nchw->nohw", mixing, torch.randn(60, 4, 9, 9, dtype=torch.float64)).relu()
     product, form = Product.of(conv), Log2Format.of(3)
-    parts = [compensated(w, rows, form) for w, rows in zip(conv.weight.detach().flatten(1).chunk(2),
+    parts = [gptq(w, rows, form) for w, rows in zip(conv.weight.detach().flatten(1).chunk(2),
                                                            product.rows(x, conv.weight), strict=True)]
     ours, correction = torch.cat([p[0] for p in parts]), torch.cat([p[2] for p in parts])
     from toolkit.compress.quantisation import grids
@@ -278,7 +278,7 @@ def small() -> nn.Module:
 @pytest.fixture(scope="module")
 def trained():
     model, data = small(), digits()
-    train(model, data, epochs=12, rate=0.02, seed=0, what="test")
+    train(model, data, epochs=12, lr=0.02, seed=0, what="test")
     return model, data
 
 
@@ -289,7 +289,7 @@ def test_every_technique_takes_convolutions(trained, scheme, tmp_path):
 
     model, data = trained
     tuning = 25 if scheme.startswith("distill") else 8
-    found = compress(model, data, scheme, Settings(epochs=1, tuning=tuning, rate=0.02))
+    found = compress(model, data, scheme, Settings(qat_epochs=1, finetune_epochs=tuning, lr=0.02))
     assert found.steps[0].accuracy == 1.0 and found.steps[-1].accuracy >= 0.9
     path = artifact.save(tmp_path, "row", scheme, found.steps[-1], found.graph, found.design)
     assert artifact.load(path).accuracy(data) == found.steps[-1].accuracy
@@ -297,7 +297,7 @@ def test_every_technique_takes_convolutions(trained, scheme, tmp_path):
 
 def test_quantised_layers_keep_pruned_weights_at_zero(trained):
     model, data = trained
-    found = compress(model, data, "magnitude:0.4+log2:4", Settings(epochs=2, tuning=2))
+    found = compress(model, data, "magnitude:0.4+log2:4", Settings(qat_epochs=2, finetune_epochs=2))
     layers = [m for m in found.graph.modules() if isinstance(m, Quantised)]
     zeros = sum(int((m.quantised_weight() == 0).sum()) for m in layers)
     assert zeros >= 0.38 * sum(m.weight.numel() for m in layers)
@@ -312,7 +312,7 @@ def test_labels_beside_an_output_of_images_are_refused():
 def test_a_network_without_labels_may_give_images():
     samples = np.random.default_rng(0).normal(size=(40, *IMAGE))
     data = Data.of(samples[:20], None, samples[20:])
-    found = compress(chain(nn.Conv2d(3, 2, 3), nn.ReLU()), data, "log2:4", Settings(epochs=1))
+    found = compress(chain(nn.Conv2d(3, 2, 3), nn.ReLU()), data, "log2:4", Settings(qat_epochs=1))
     assert found.design.output.shape == (4, 4, 2) and found.test_codes.shape == (20, 6, 6, 3)
 
 
@@ -346,4 +346,4 @@ def test_a_convolution_counts_the_adders_of_every_window():
 def test_what_no_hardware_can_be_made_of_is_refused_before_training():
     data = Data.of(np.random.default_rng(0).normal(size=(20, *IMAGE)))
     with pytest.raises(InputError, match="nothing but padding"):
-        compress(chain(nn.Conv2d(3, 2, 2, padding=2)), data, "log2:4", Settings(epochs=100_000))
+        compress(chain(nn.Conv2d(3, 2, 2, padding=2)), data, "log2:4", Settings(qat_epochs=100_000))

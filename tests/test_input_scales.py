@@ -79,7 +79,8 @@ class Residual(nn.Module):
 
 
 def made(network: nn.Module, x: np.ndarray, scheme: str = "int:8", widths: Widths = WIDE, **settings) -> Compressed:
-    return compress(network.eval(), Data.of(x, None, x), scheme, Settings(epochs=0, tuning=0, widths=widths,
+    return compress(network.eval(), Data.of(x, None, x), scheme, Settings(qat_epochs=0, finetune_epochs=0,
+                                                                          widths=widths,
                                                                          **settings))
 
 
@@ -147,7 +148,7 @@ def test_one_outlier_sets_no_range():
     x[5, 0] = 1e4
     assert len(without_outliers(x)) == 999
     network = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
-    found = compress(network, Data.of(x, None, x[100:], x_val=x[100:200]), "int:8", Settings(epochs=0))
+    found = compress(network, Data.of(x, None, x[100:], x_val=x[100:200]), "int:8", Settings(qat_epochs=0))
     assert found.design.input.format.frac >= 7 and largest(found, network) < 0.02
     tail = np.random.default_rng(0).standard_t(3, (1000, 8))
     assert len(without_outliers(tail)) == 1000, "a heavy tail is no outlier"
@@ -168,7 +169,7 @@ def test_exponents_are_in_the_file_the_project_and_the_artifact(tmp_path: Path):
     artifact = load(save(tmp_path, "a", "int:8", found.steps[-1], found.graph, found.design))
     due = network(torch.from_numpy(x)).detach().numpy()
     assert np.abs(artifact.outputs(x) - due).max() < 0.02 * np.ptp(due)
-    pruned = compress(network, found.data, "magnitude:0.01", Settings(epochs=0, tuning=0))
+    pruned = compress(network, found.data, "magnitude:0.01", Settings(qat_epochs=0, finetune_epochs=0))
     path = save(tmp_path, "b", "magnitude:0.01", pruned.steps[-1], pruned.graph, None)
     assert np.allclose(load(path).outputs(x), pruned.graph(torch.from_numpy(x)).detach().numpy(), atol=1e-6)
 
@@ -184,7 +185,7 @@ def test_exponents_are_in_the_file_the_project_and_the_artifact(tmp_path: Path):
 def test_every_bit_of_the_hardware_of_a_network_with_exponents_is_right(tmp_path: Path):
     x = unlike()
     found = compress(nn.Sequential(linear(x, 4), nn.ReLU(), nn.Linear(4, 3)).eval(), Data.of(x), "log2:4",
-                     Settings(epochs=0))
+                     Settings(qat_epochs=0))
     assert found.design is not None and any(found.design.input.exponents)
     generate(found.design, tmp_path / "p", targets=("verilog", "c"), test=found.test_codes[:50], vectors=200)
     assert simulate(tmp_path / "p").ok

@@ -1,4 +1,4 @@
-"""Measures: what is counted, what differs, what compensated rounding is worth, and what a sweep concludes."""
+"""Measures: what is counted, what differs, what gptq rounding is worth, and what a sweep concludes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.measure.measures import Drop, Measure, Step
 from toolkit.compress.quantisation import grids
-from toolkit.compress.quantisation.gptq import BLOCK, _columns, _descent, _error, _Grid, compensated
+from toolkit.compress.quantisation.gptq import BLOCK, _columns, _descent, _error, _Grid, gptq
 from toolkit.compress.quantisation.layers import Quantised
 from toolkit.compress.quantisation.ptq import Widths
 from toolkit.compress.sweep import Row, Sweep
@@ -23,7 +23,7 @@ from toolkit.design.weights import IntegerFormat, Log2Format
 from toolkit.importing.weights import approximated
 from toolkit.report import choices
 
-QUICK = Settings(epochs=1, tuning=1)
+QUICK = Settings(qat_epochs=1, finetune_epochs=1)
 
 
 # --- counting --------------------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def test_layers_without_a_bias_count_none_in_the_network_and_in_its_hardware():
     for bias in (True, False):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 10, bias=bias), nn.ReLU(), nn.Linear(10, 4, bias=bias))
-        found = compress(model, blobs(), "log2:4", Settings(epochs=0, compensate=False))
+        found = compress(model, blobs(), "log2:4", Settings(qat_epochs=0, rounding="nearest"))
         first, last = found.steps[0], found.steps[-1]
         assert first.weights == last.weights == 100 and first.parameters == last.parameters == 100 + 14 * bias
         assert first.size == 4 * first.parameters and first.non_zeros == first.parameters
@@ -50,7 +50,7 @@ def test_layers_without_a_bias_count_none_in_the_network_and_in_its_hardware():
 
 
 def test_weights_are_counted_without_biases():
-    step = compress(plain(6, 10, 4), blobs(), "magnitude:0.5", Settings(tuning=0)).steps[-1]
+    step = compress(plain(6, 10, 4), blobs(), "magnitude:0.5", Settings(finetune_epochs=0)).steps[-1]
     assert step.weights == 100 and step.parameters == 114 and step.non_zero_weights == 50
     assert step.non_zeros == 50 + 14
 
@@ -70,7 +70,7 @@ def test_a_bias_that_quantisation_makes_zero_leaves_the_weight_ber_defined():
 
 def test_the_output_ber_counts_the_bits_of_the_outputs_against_the_originals():
     model, data = plain(6, 8, 4), blobs()
-    found = compress(model, data, "log2:2", Settings(epochs=0, compensate=False))
+    found = compress(model, data, "log2:2", Settings(qat_epochs=0, rounding="nearest"))
     form = found.design.output.format
     ours = found.design.reference(found.test_codes)
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_a_drop_is_positive_where_the_network_is_worse_and_has_the_interval_of_b
 
 def test_biases_are_as_fine_as_the_products_or_a_quarter_of_the_outputs_last_bit():
     for hidden in (4, 8, 12):
-        found = compress(plain(6, 12, 8, 4), blobs(), "log2:4", Settings(Widths(hidden=hidden), epochs=0))
+        found = compress(plain(6, 12, 8, 4), blobs(), "log2:4", Settings(Widths(hidden=hidden), qat_epochs=0))
         layers = [m for m in found.graph.modules() if isinstance(m, Quantised)]
         frac = found.design.input.format.frac
         for layer, made in zip(layers, found.design.layers, strict=True):
@@ -141,7 +141,7 @@ def test_the_error_of_approximated_weights_is_the_largest_one_as_a_share_of_its_
     assert 1 / 600 < error < 1 / 100
 
 
-# --- compensated rounding (GPTQ, then a descent), piece by piece ------------------------------------------------------
+# --- gptq rounding (GPTQ, then a descent), piece by piece ------------------------------------------------------
 
 def layer(width: int, rows: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """(weights, damped Hessian) of inputs that depend on each other."""
@@ -198,12 +198,12 @@ def test_after_the_descent_no_single_weight_can_be_rounded_better(width):
 
 
 @pytest.mark.parametrize("scale", ["channel", "tensor"])
-def test_compensation_takes_the_better_of_both_starts_and_of_all_exponents(scale):
+def test_gptq_takes_the_better_of_both_starts_and_of_all_exponents(scale):
     w, _ = layer(12, rows=6, seed=2)
     rng = np.random.default_rng(3)
     x = torch.from_numpy(rng.normal(size=(300, 12)) @ rng.normal(size=(12, 12)) + 2.0)
     form = Log2Format.of(3)
-    found, exponents, correction = compensated(w, x, form, scale=scale)
+    found, exponents, correction = gptq(w, x, form, scale=scale)
     centred = x - x.mean(0)
     hessian = centred.T @ centred / len(x)
     hessian = hessian + 0.01 * hessian.diagonal().mean() * torch.eye(12, dtype=torch.float64)
@@ -269,8 +269,9 @@ def test_rank_correlations_are_over_rows_whose_bits_are_of_one_kind():
                for i in range(3)]
     lines = [text for text in choices.analysis(swept(*floats, *codes, *trained)) if "rank correlation" in text]
     assert lines == [
-        "weight BER: rank correlation with the accuracy drop over 6 rows as they are: +1.00",
-        "output BER: rank correlation with the accuracy drop over 3 rows as they are, outputs of 16-bit codes: -1.00",
-        "output BER: rank correlation with the accuracy drop over 3 rows as they are, outputs of float32: +1.00",
-        "weight BER: rank correlation with the accuracy drop over 3 rows that were trained: -1.00",
-        "output BER: rank correlation with the accuracy drop over 3 rows that were trained, outputs of float32: +1.00"]
+        "weight BER: rank correlation with the accuracy drop over 6 rows before training: +1.00",
+        "output BER: rank correlation with the accuracy drop over 3 rows before training, outputs of 16-bit "
+        "codes: -1.00",
+        "output BER: rank correlation with the accuracy drop over 3 rows before training, outputs of float32: +1.00",
+        "weight BER: rank correlation with the accuracy drop over 3 rows after training: -1.00",
+        "output BER: rank correlation with the accuracy drop over 3 rows after training, outputs of float32: +1.00"]

@@ -45,7 +45,7 @@ def test_every_word_of_python_and_of_torch_fx_is_a_name():
 def test_a_network_of_such_names_becomes_hardware(tmp_path: Path):
     data = Data.of(np.random.default_rng(0).random((64, 5)))
     build(Named("in", "code", "class", "graph"), data, "structured:0.4+log2:4", tmp_path / "o",
-          targets=("verilog", "c"), settings=Settings(epochs=1, tuning=1), vectors=20, check=False)
+          targets=("verilog", "c"), settings=Settings(qat_epochs=1, finetune_epochs=1), vectors=20, check=False)
     assert simulate(tmp_path / "o" / "hardware").ok
 
 
@@ -59,9 +59,10 @@ def test_a_network_without_weights_is_compressed_to_itself(pooled, labels, tmp_p
     rng = np.random.default_rng(0)
     x, y = rng.random((64, 2, 4)), rng.integers(0, 2, 64)
     data = Data.of(x, y, x, y) if labels else Data.of(x)
-    found = build(pooled, data, "log2:4", tmp_path / "o", settings=Settings(epochs=2, tuning=1), targets=("c",),
+    found = build(pooled, data, "log2:4", tmp_path / "o", settings=Settings(qat_epochs=2, finetune_epochs=1),
+                  targets=("c",),
                   vectors=50)
-    step = compress(pooled, data, "log2:4", Settings(epochs=2)).steps[-1]
+    step = compress(pooled, data, "log2:4", Settings(qat_epochs=2)).steps[-1]
     assert (step.size, step.ratio, step.sparsity, step.weight_ber) == (0, 1.0, 0.0, 0.0)
     assert found is not None and simulate(tmp_path / "o" / "hardware").ok
 
@@ -69,7 +70,8 @@ def test_a_network_without_weights_is_compressed_to_itself(pooled, labels, tmp_p
 @pytest.mark.parametrize("scheme", ["structured:0.5", "magnitude:0.5", "random:0.5", "nm:2:4"])
 def test_there_is_nothing_to_prune_in_a_network_without_weights(pooled, scheme):
     with pytest.raises(InputError, match="with weights"):
-        compress(pooled, Data.of(np.random.default_rng(0).random((64, 2, 4))), scheme, Settings(epochs=0, tuning=0))
+        compress(pooled, Data.of(np.random.default_rng(0).random((64, 2, 4))), scheme, Settings(qat_epochs=0,
+                                                                                                finetune_epochs=0))
 
 
 class Ending(nn.Module):
@@ -125,5 +127,5 @@ def test_a_squeezed_head_is_trained_as_one_that_is_not():
         torch.manual_seed(0)
         errors.append([step.error for step in compress(
             Ending(nn.Linear(6, 1), function), Data.of(x[:150], y[:150], x[150:], y[150:]), "int:8",
-            Settings(epochs=20, rate=0.05)).steps])
+            Settings(qat_epochs=20, lr=0.05)).steps])
     assert errors[0] == errors[1] and errors[0][-1] < 0.8 * errors[0][0]

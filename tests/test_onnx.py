@@ -257,7 +257,7 @@ def test_an_imported_network_is_compressed_as_any_other(tmp_path: Path):
     nodes, constants = channels_last()
     loaded = load_model(str(saved(model(nodes, LAST, constants), tmp_path)))
     data = Data.uniform((8, 8, 3), -1, 1)
-    done = compress(loaded, data, "log2:4", Settings(epochs=1))
+    done = compress(loaded, data, "log2:4", Settings(qat_epochs=1))
     assert done.design is not None and done.design.input.shape == (8, 8, 3)
     # What the hardware takes is a sample of the file, its axes as they are there.
     assert np.array_equal(done.test_codes, done.design.input.format.quantise(data.x_test))
@@ -268,4 +268,4 @@ def test_samples_of_another_shape_are_refused(tmp_path: Path):
     nodes, constants = dense(6, 4)
     loaded = load_model(str(saved(model(nodes, ("N", 6), constants), tmp_path)))
     with pytest.raises(InputError, match=r"samples of shape \(7,\), the model takes \(6,\)"):
-        compress(loaded, Data.uniform((7,), -1, 1), "log2:4", Settings(epochs=0))
+        compress(loaded, Data.uniform((7,), -1, 1), "log2:4", Settings(qat_epochs=0))

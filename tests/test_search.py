@@ -30,13 +30,13 @@ from toolkit.search.space import Choice
 from toolkit.search.storage import opened
 from toolkit.utils.errors import InputError
 
-QUICK = Settings(epochs=2, tuning=2)
+QUICK = Settings(qat_epochs=2, finetune_epochs=2)
 
 
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:
     made = plain(6, 16, 8, 4)
-    train(made, blobs(), epochs=15, rate=5e-3, seed=0, what="float")
+    train(made, blobs(), epochs=15, lr=5e-3, seed=0, what="float")
     return made
 
 
@@ -134,7 +134,8 @@ def test_data_without_labels_is_refused(model, tmp_path: Path):
 
 def test_a_metric_of_ones_own_is_what_is_searched_by(model, tmp_path: Path):
     data = Data.of(blobs().x_train, np.eye(4)[blobs().y_train], blobs().x_test, np.eye(4)[blobs().y_test], "values")
-    chosen = Settings(epochs=1, tuning=1, metric=lambda outputs, y: float((outputs.argmax(1) == y.argmax(1)).mean()))
+    chosen = Settings(qat_epochs=1, finetune_epochs=1, metric=lambda outputs,
+                      y: float((outputs.argmax(1) == y.argmax(1)).mean()))
     result = run_search(model, data, tmp_path / "o", trials=2, settings=chosen, finalists=1)
     assert 0 < result.original.quality <= 1 and all(0 <= f.accuracy <= 1 for f in result.trials)
 
@@ -144,7 +145,8 @@ def test_trials_that_only_fail_end_the_search(model, tmp_path: Path):
         raise KeyError("no such thing")
 
     with pytest.raises(InputError, match=r"loss 'broken' failed: KeyError.*no such thing"):
-        run_search(model, blobs(), tmp_path / "o", trials=20, settings=Settings(epochs=1, tuning=1, loss=broken))
+        run_search(model, blobs(), tmp_path / "o", trials=20, settings=Settings(qat_epochs=1, finetune_epochs=1,
+                                                                                loss=broken))
 
 
 def test_a_trial_that_is_not_there_is_refused(found, model, tmp_path: Path):

@@ -47,7 +47,7 @@ def replaced(path: Path, pattern: str, text: str) -> None:
 
 def test_every_bit_is_equal_in_both_benches_and_under_stalls(project: Path):
     found = simulate(project, stalls=True)
-    assert found.ok and found.hardware_ber == 0 and found.wrong_bits == 0
+    assert found.ok and found.hardware_ber == 0 and found.bit_errors == 0
     assert {c["bench"] for c in found.data["checks"]} == {"player", "player, handshake", "player, stalls",
                                                          "AXI4-Stream"}
     promised = json.loads((project / "manifest.json").read_text())["targets"]["verilog"]
@@ -78,7 +78,7 @@ def test_one_flipped_bit_of_a_constant_is_found_with_its_layer(project: Path):
     assert count == 1
     path.write_text(text)
     found = simulate(project)
-    assert not found.ok and found.wrong_bits > 0
+    assert not found.ok and found.bit_errors > 0
     assert found.data["diagnosis"]["layer"] == "b"
     mismatch = found.data["mismatch"]
     assert re.fullmatch(r"[01]+", mismatch["got_binary"]) and mismatch["got_binary"] != mismatch["expected_binary"]
@@ -88,46 +88,46 @@ def test_one_flipped_bit_of_a_constant_is_found_with_its_layer(project: Path):
 def test_a_file_that_was_edited_fails_even_if_it_computes_the_same(project: Path):
     replaced(rtl(project, "b"), "^//", "// an innocent comment\n//")
     found = simulate(project, bench="player")
-    assert found.wrong_bits == 0 and not found.ok
-    assert simulate(project, bench="player", edited=True).ok
+    assert found.bit_errors == 0 and not found.ok
+    assert simulate(project, bench="player", allow_edited=True).ok
 
 
 def test_a_missing_register_is_found_as_latency(project: Path):
     top = next(p for p in (project / "rtl").glob("*.v") if p.stem == "every_layer")
     n = json.loads((project / "manifest.json").read_text())["targets"]["verilog"]["latency"]
     replaced(top, rf"assign m_axis_tvalid = valid\[{n - 1}\]", f"assign m_axis_tvalid = valid[{n - 2}]")
-    found = simulate(project, edited=True, bench="player")
+    found = simulate(project, allow_edited=True, bench="player")
     assert not found.ok and any("latency" in line for line in found.failures)
 
 
 def test_a_design_that_never_answers_is_a_hang_not_a_wait(project: Path):
     replaced(project / "rtl" / "every_layer.v", r"assign m_axis_tvalid = .*;", "assign m_axis_tvalid = 1'b0;")
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert not found.ok and any("hung" in line for line in found.failures)
 
 
 def test_an_output_that_changes_while_it_waits_is_found(project: Path):
     replaced(project / "rtl" / "every_layer.v", r"wire en = .*;", "wire en = 1'b1;")
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert any("tdata must not change while tvalid waits for tready" in line for line in found.failures)
 
 
 def test_a_tlast_that_goes_astray_is_found(project: Path):
     replaced(project / "rtl" / "every_layer.v", r"assign m_axis_tlast = .*;", "assign m_axis_tlast = s_axis_tlast;")
-    found = simulate(project, edited=True, bench="player")
+    found = simulate(project, allow_edited=True, bench="player")
     assert any("tlast" in line for line in found.failures)
 
 
 def test_verilog_that_does_not_compile_is_told_in_the_compilers_words(project: Path):
     replaced(rtl(project, "sum"), "^endmodule", "endmodul")
-    found = simulate(project, edited=True)
+    found = simulate(project, allow_edited=True)
     assert not found.ok and any("could not build" in line and "every_layer_sum.v" in line for line in found.failures)
 
 
 def test_a_ber_that_is_allowed_passes(project: Path):
     replaced(rtl(project, "out"), r"wire (\[\d+:0\] )y0 = ", r"wire \g<1>y0 = 1'b1 ^ ")
-    assert not simulate(project, edited=True, bench="player").ok
-    assert simulate(project, edited=True, bench="player", max_ber=1.0).ok
+    assert not simulate(project, allow_edited=True, bench="player").ok
+    assert simulate(project, allow_edited=True, bench="player", max_ber=1.0).ok
 
 
 def test_junit_names_each_check_and_each_failure(project: Path, tmp_path: Path):

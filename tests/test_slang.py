@@ -24,7 +24,7 @@ NETWORKS = 50
 
 @pytest.mark.parametrize("design, options", [
     (every_layer(), Options(2)), (every_layer(), FOLDED), (every_image_layer(), FOLDED),
-    (every_folded_layer(), FOLDED), (every_folded_layer(), Options(arch="folded", widest=20, lanes=(("last", 0),))),
+    (every_folded_layer(), FOLDED), (every_folded_layer(), Options(arch="folded", max_lanes=20, lanes=(("last", 0),))),
 ], ids=["unrolled", "folded", "images", "branches", "lanes"])
 def test_slang_finds_nothing_in_every_kind_of_layer(design, options, tmp_path: Path):
     made = circuit(design, options)

@@ -37,7 +37,7 @@ def test_random_networks_have_no_wrong_bit_and_no_hang(tmp_path_factory, part):
         generate(design, folder, vectors=2000, options=Options(depth, 2), seed=seed)
         found = simulate(folder, stalls=True, axi_samples=400, seed=seed)
         assert found.ok, found.failures
-        assert found.wrong_bits == 0
+        assert found.bit_errors == 0
         shutil.rmtree(folder)
         done["networks"] += 1
         done["bits"] += found.bits

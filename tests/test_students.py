@@ -16,7 +16,7 @@ from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import compress
-from toolkit.compress.training.distillation import ROUNDS, distilling, settle, student
+from toolkit.compress.training.distillation import ROUNDS, distilling, student, train_to_plateau
 from toolkit.compress.training.student import widths
 from toolkit.examples import models
 from toolkit.utils.errors import InputError
@@ -148,5 +148,5 @@ def test_a_student_is_trained_until_a_round_brings_nothing(losses, rounds, kept)
         with torch.no_grad():
             network.weight.fill_(number)
 
-    assert settle(network, once, lambda: losses[len(done) - 1]) == rounds == len(done)
+    assert train_to_plateau(network, once, lambda: losses[len(done) - 1]) == rounds == len(done)
     assert network.weight.item() == kept and done == list(range(rounds))

@@ -64,14 +64,15 @@ def received(count: int = 600) -> Data:
 
 
 def test_regression_learns_and_is_measured_by_its_error():
-    steps = compress(plain(3, 32, 2), waves(), "structured:0.25+log2x2:5", Settings(epochs=20, tuning=40)).steps
+    steps = compress(plain(3, 32, 2), waves(), "structured:0.25+log2x2:5", Settings(qat_epochs=20,
+                                                                                    finetune_epochs=40)).steps
     assert steps[-1].error < 0.5 * steps[0].error  # type: ignore[operator]
     assert steps[-1].accuracy is None and steps[-1].task_ber is None and steps[-1].disagreement is None
 
 
 def test_bits_are_decided_against_those_that_were_sent():
     data = received()
-    found = compress(plain(6, 16, 4), data, "log2:4", Settings(epochs=60, rate=1e-2))
+    found = compress(plain(6, 16, 4), data, "log2:4", Settings(qat_epochs=60, lr=1e-2))
     last = found.steps[-1]
     outputs = found.design.reference(found.test_codes)  # type: ignore[union-attr]
     assert last.task_ber == ((outputs > 0) != (data.y_test == 1)).mean()
@@ -147,7 +148,7 @@ def test_a_metric_of_ones_own_judges_the_rows(tmp_path: Path):
         return 10.0 * float((outputs.argmax(1) == y).mean())
 
     found = compress_all(plain(6, 16, 4), blobs(), tmp_path / "o", schemes=["log2:4", "magnitude:0.5"],
-                         reference=False, settings=Settings(epochs=2, tuning=2, metric=wins))
+                         reference=False, settings=Settings(qat_epochs=2, finetune_epochs=2, metric=wins))
     for row in found.rows:
         assert row.step is not None and row.step.metric == pytest.approx(10 * row.step.accuracy)
     text = (tmp_path / "o" / "report.txt").read_text()
@@ -160,7 +161,7 @@ def test_pruned_weights_stay_zero_whatever_the_callers_loop_does():
             for parameter in graph.parameters():
                 parameter.add_(1.0)
 
-    found = compress(plain(6, 12, 4), blobs(), "magnitude:0.5", Settings(tuning=1, trainer=loop))
+    found = compress(plain(6, 12, 4), blobs(), "magnitude:0.5", Settings(finetune_epochs=1, trainer=loop))
     assert sum(int((m.weight == 0).sum()) for m in linears(found.graph)) == 60
 
 
@@ -171,7 +172,7 @@ def test_the_callers_loss_teaches_students_too():
         seen.append(outputs.shape[1])
         return nn.functional.cross_entropy(outputs, targets)
 
-    compress(plain(6, 8, 4), blobs(), "distill:0.5", Settings(tuning=1, loss=loss))
+    compress(plain(6, 8, 4), blobs(), "distill:0.5", Settings(finetune_epochs=1, loss=loss))
     assert seen
 
 
@@ -181,7 +182,7 @@ def test_the_callers_loss_teaches_students_too():
     ({"loss": lambda o, t: 0.5}, "gives float"), ({"trainer": lambda g, d, e: g.nothing}, "AttributeError")])
 def test_a_hook_that_fails_is_one_sentence_that_says_whose_it_is(own, word):
     with pytest.raises(InputError, match=word) as caught:
-        compress(plain(6, 8, 4), blobs(), "log2:4", Settings(epochs=1, **own))
+        compress(plain(6, 8, 4), blobs(), "log2:4", Settings(qat_epochs=1, **own))
     assert "\n" not in str(caught.value) and "<lambda>" in str(caught.value)
 
 

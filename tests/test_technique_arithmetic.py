@@ -17,7 +17,7 @@ from toolkit.compress.measure.measures import smallest
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
-from toolkit.compress.quantisation.gptq import _columns, _descent, _Grid, compensated
+from toolkit.compress.quantisation.gptq import _columns, _descent, _Grid, gptq
 from toolkit.compress.quantisation.layers import Quantised
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Quantise
@@ -63,10 +63,10 @@ def test_training_that_only_makes_it_worse_leaves_the_network_as_good_as_it_was(
     y = (x[:, 0] > 0).astype(np.int64)
     model = nn.Sequential(nn.Linear(4, 2))
     data = Data.of(x, y, x, y)
-    train(model, data, epochs=30, rate=0.1, seed=0, what="good")
+    train(model, data, epochs=30, lr=0.1, seed=0, what="good")
     inputs, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     before = whole_loss(model, inputs, labels, inputs)
-    train(model, data, epochs=2, rate=1000.0, seed=0, what="bad")
+    train(model, data, epochs=2, lr=1000.0, seed=0, what="bad")
     assert whole_loss(model, inputs, labels, inputs) <= before
 
 
@@ -135,13 +135,13 @@ def test_after_the_descent_no_weight_alone_can_be_rounded_better(size):
                     assert cost(row, tried) >= best - 1e-9
 
 
-def test_compensation_gives_the_mean_of_its_error_to_the_bias_and_keeps_pruned_weights():
+def test_gptq_gives_the_mean_of_its_error_to_the_bias_and_keeps_pruned_weights():
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(4, 6, dtype=torch.float64, generator=generator)
     weight[:, 2] = 0
     x = torch.randn(200, 6, dtype=torch.float64, generator=generator) + 5
     x[:, 2] = x[:, 1] + x[:, 3]  # what would best make up for the errors of the others, were it not pruned
-    found, _, correction = compensated(weight, x, Log2Format.of(3))
+    found, _, correction = gptq(weight, x, Log2Format.of(3))
     assert not found[:, 2].any()
     assert torch.allclose((x @ found.T + correction).mean(0), (x @ weight.T).mean(0))
 
@@ -172,7 +172,7 @@ def test_a_bias_is_as_fine_as_the_products_of_its_layer(rows):
         layer.bias.copy_(torch.tensor([0.123456, -0.654321]))
     torch.manual_seed(0)
     graph = quantise(capture(nn.Sequential(layer).eval(), (3,)), torch.randn(50, 3), Quantise(Log2Format.of(4)),
-                     Widths(), compensate=False)
+                     Widths(), rounding="nearest")
     made = next(m for m in graph.modules() if isinstance(m, Quantised))
     lost = made.quantised_bias().double().detach() - torch.tensor([0.123456, -0.654321], dtype=torch.float64)
     step = 2.0 ** -made.bias_frac

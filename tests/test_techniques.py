@@ -28,7 +28,7 @@ from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category, s
 from toolkit.report import sweep as report
 from toolkit.utils.errors import InputError
 
-QUICK = Settings(epochs=1, tuning=1)
+QUICK = Settings(qat_epochs=1, finetune_epochs=1)
 
 
 def plain(*sizes: int, seed: int = 0) -> nn.Module:
@@ -77,17 +77,17 @@ def test_n_of_m_keeps_the_largest_n_of_every_m(n, m):
 
 
 def test_pruned_weights_stay_zero_through_training_and_quantisation():
-    found = compress(made(), blobs(), "magnitude:0.6+log2:4", Settings(epochs=3, tuning=3))
+    found = compress(made(), blobs(), "magnitude:0.6+log2:4", Settings(qat_epochs=3, finetune_epochs=3))
     assert found.steps[1].non_zeros == found.steps[2].non_zeros
     assert found.steps[-1].non_zeros <= found.steps[1].non_zeros
     assert found.design is not None
 
 
 def test_a_gradual_schedule_ends_at_its_ratio():
-    found = compress(plain(6, 20, 4), blobs(), "magnitude:0.5,steps=4", Settings(tuning=4))
+    found = compress(plain(6, 20, 4), blobs(), "magnitude:0.5,steps=4", Settings(finetune_epochs=4))
     weights = 6 * 20 + 20 * 4
     assert found.steps[-1].non_zeros == weights // 2 + 24
-    cut = compress(plain(6, 20, 4), blobs(), "structured:0.5,steps=3", Settings(tuning=3))
+    cut = compress(plain(6, 20, 4), blobs(), "structured:0.5,steps=3", Settings(finetune_epochs=3))
     assert [tuple(m.weight.shape) for m in linears(cut.graph)] == [(10, 6), (4, 10)]
 
 
@@ -133,7 +133,7 @@ def test_dynamic_int8_weights_are_integers_times_a_scale():
 
 
 def test_a_student_learns_from_the_teacher_and_has_no_weight_ber():
-    found = compress(plain(6, 40, 4), blobs(), "distill:0.21,temperature=2,mix=0.8", Settings(tuning=30))
+    found = compress(plain(6, 40, 4), blobs(), "distill:0.21,temperature=2,mix=0.8", Settings(finetune_epochs=30))
     assert found.steps[-1].weight_ber is None and found.steps[-1].parameters == 6 * 8 + 8 + 8 * 4 + 4
     assert found.steps[-1].disagreement is not None and found.steps[-1].disagreement < 0.5
 
@@ -148,9 +148,9 @@ def test_an_importance_by_loss_removes_the_neurons_that_the_loss_does_not_feel(d
             model[0].bias[neuron] = -1e4
             model[2].weight[:, neuron] *= 50
     live = [i for i in range(8) if i not in dead]
-    found = compress(model, blobs(), "structured:0.5,importance=taylor", Settings(epochs=0, tuning=0))
+    found = compress(model, blobs(), "structured:0.5,importance=taylor", Settings(qat_epochs=0, finetune_epochs=0))
     assert torch.equal(linears(found.graph)[0].weight, model[0].weight[live])
-    by_size = compress(model, blobs(), "structured:0.5,importance=l2", Settings(epochs=0, tuning=0))
+    by_size = compress(model, blobs(), "structured:0.5,importance=l2", Settings(qat_epochs=0, finetune_epochs=0))
     assert torch.equal(linears(by_size.graph)[0].weight, model[0].weight[list(dead)])
 
 
@@ -161,7 +161,7 @@ def test_an_importance_by_loss_needs_labels():
 
 def test_one_layer_can_have_a_format_of_its_own():
     rules = Overrides.parse(["c=log2:6", "b=int:5"])
-    found = compress(made(), blobs(), "log2:3", Settings(epochs=1, overrides=rules))
+    found = compress(made(), blobs(), "log2:3", Settings(qat_epochs=1, overrides=rules))
     assert found.design is not None
     assert {layer.name: str(layer.weights.format) for layer in found.design.layers if layer.kind == "dense"} == {
         "a": "log2:3", "b": "int:5", "c": "log2:6"}
@@ -169,7 +169,7 @@ def test_one_layer_can_have_a_format_of_its_own():
 
 def test_one_layer_can_have_activations_of_its_own():
     rules = Overrides.parse(["a=act:5", "b*=act:3"])
-    found = compress(made(), blobs(), "log2:4", Settings(epochs=1, overrides=rules))
+    found = compress(made(), blobs(), "log2:4", Settings(qat_epochs=1, overrides=rules))
     widths = {layer.name: layer.requantise.format.width for layer in found.design.layers  # type: ignore[union-attr]
               if hasattr(layer, "requantise")}
     assert widths == {"a": 5, "b": 3, "add": 8, "relu": 8, "c": 16}
@@ -177,15 +177,16 @@ def test_one_layer_can_have_activations_of_its_own():
 
 def test_a_layer_that_is_kept_is_not_pruned():
     rules = Overrides.parse(["0=keep"])
-    found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5", Settings(tuning=0, overrides=rules))
+    found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5", Settings(finetune_epochs=0, overrides=rules))
     assert [tuple(m.weight.shape) for m in linears(found.graph)] == [(12, 6), (4, 12), (4, 4)]
-    found = compress(made(), blobs(), "magnitude:0.5", Settings(tuning=0, overrides=Overrides.parse(["a=keep"])))
+    found = compress(made(), blobs(), "magnitude:0.5", Settings(finetune_epochs=0,
+                                                                overrides=Overrides.parse(["a=keep"])))
     assert bool(found.graph.get_submodule("a").weight.all())
 
 
 def test_one_layer_can_have_a_ratio_of_its_own():
     rules = Overrides.parse(["0=structured:0.75", "2=log2:6", "2=structured:0.25"])
-    untrained = Settings(epochs=0, tuning=0, overrides=rules)
+    untrained = Settings(qat_epochs=0, finetune_epochs=0, overrides=rules)
     found = compress(plain(6, 12, 8, 4), blobs(), "structured:0.5+log2:3", untrained)
     assert found.design is not None
     assert [(d.weights.codes.shape, str(d.weights.format)) for d in found.design.layers] == [
@@ -200,7 +201,7 @@ def test_a_setting_that_makes_no_sense_is_refused(text):
 
 @pytest.mark.parametrize("option", ["scale=tensor", "domain=log"])
 def test_scale_and_domain_are_as_asked(option):
-    found = compress(made(), blobs(), f"log2:4,{option}", Settings(epochs=0, compensate=False))
+    found = compress(made(), blobs(), f"log2:4,{option}", Settings(qat_epochs=0, rounding="nearest"))
     layer = found.design.layers[0]  # type: ignore[union-attr]
     if option == "scale=tensor":
         assert len(set(layer.weights.exponents.tolist())) == 1
@@ -229,8 +230,8 @@ def test_a_loss_and_a_training_loop_of_ones_own_are_used():
     def trainer(graph, data, epochs):
         seen.append(epochs)
 
-    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(epochs=1, loss=loss))
-    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(epochs=7, trainer=trainer))
+    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(qat_epochs=1, loss=loss))
+    compress(plain(6, 8, 4), blobs(), "log2:4", Settings(qat_epochs=7, trainer=trainer))
     assert "loss" in seen and seen[-1] == 7
 
 
@@ -337,7 +338,7 @@ def test_a_student_alone_differs_from_the_student_in_its_teacher_only(tmp_path, 
 
     monkeypatch.setattr(baseline, "train", spy)
     found = compress_all(plain(6, 40, 4), blobs(), tmp_path / "o", schemes=["distill:0.3"], reference=False,
-                         settings=Settings(epochs=1, tuning=2))
+                         settings=Settings(qat_epochs=1, finetune_epochs=2))
     assert [(row.name, row.scheme, row.category) for row in found.rows] == [
         ("distill:0.3", "distill:0.3", "distillation"), ("distill:0.3_no_teacher", "distill:0.3,mix=0", "distillation")]
     assert found.rows[0].step.parameters == found.rows[1].step.parameters

@@ -44,7 +44,7 @@ def edit(project: Path, change) -> None:
 CASES = {
     "unrolled": (("verilog",), Options(adders_per_stage=2, sharing_tries=3)),
     "folded": (("verilog",), Options(arch="folded", lanes=(("*", 2),))),
-    "folded by interval": (("verilog", "hls"), Options(arch="folded", interval=40, widest=16)),
+    "folded by initiation interval": (("verilog", "hls"), Options(arch="folded", ii=40, max_lanes=16)),
     "c": (("c",), Options()), "hls": (("hls",), Options()),
     "hls4ml": (("hls4ml",), Options(hls4ml_backend="vivado", hls4ml_io="io_stream")),
     "quartus": (("hls4ml",), Options(hls4ml_backend="quartus")),
@@ -157,10 +157,11 @@ def test_another_version_of_shiftwright_is_named_as_the_reason(project: Path):
     lambda d: d["made_from"].update(test=1), lambda d: d["made_from"].update(targets=[]),
     lambda d: d["made_from"].update(targets=["vhdl"]), lambda d: d["made_from"].update(targets=["c", "c"]),
     lambda d: d["made_from"].update(targets="c"), lambda d: d["made_from"]["options"].update(arch="x"),
-    lambda d: d["made_from"]["options"].update(arch=None), lambda d: d["made_from"]["options"].update(interval=2.5),
-    lambda d: d["made_from"]["options"].update(interval=True), lambda d: d["made_from"]["options"].update(more=1),
+    lambda d: d["made_from"]["options"].update(arch=None), lambda d: d["made_from"]["options"].update(ii=2.5),
+    lambda d: d["made_from"]["options"].update(ii=True), lambda d: d["made_from"]["options"].update(more=1),
     lambda d: d["made_from"]["options"].update(lanes=[["a", "b"]]), lambda d: d["made_from"]["options"].pop("lanes"),
-    lambda d: d["made_from"]["options"].update(lanes=[["a"]]), lambda d: d["made_from"]["options"].update(widest=10**9),
+    lambda d: d["made_from"]["options"].update(lanes=[["a"]]),
+                                    lambda d: d["made_from"]["options"].update(max_lanes=10**9),
     lambda d: d["made_from"]["options"].update(lanes=5), lambda d: d["made_from"]["options"].update(device={}),
     lambda d: d.update(tools=[]), lambda d: d.update(tools={"numpy": "\x1b[31m"}), lambda d: d.update(tools={"a": 5}),
     lambda d: d.update(schema=2), lambda d: d.update(schema=[3])])

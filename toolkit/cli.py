@@ -49,8 +49,8 @@ Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly inst
 Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
 Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
 Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
-                                                  "100,000, fewer where a sample takes many clocks.")]
-Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a clock) or folded (lanes share the work).")]
+                                                  "100,000, fewer where a sample takes many cycles.")]
+Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a cycle) or folded (lanes share the work).")]
 Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
 Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
 Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
@@ -206,7 +206,8 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
              junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None, seed: Seed = 1,
              timeout: Timeout = 1200,
              rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even what is built.")] = False,
-             edited: Annotated[bool, typer.Option("--edited", help="Files were edited on purpose.")] = False,
+             allow_edited: Annotated[bool, typer.Option("--allow-edited",
+                                                        help="Files were edited on purpose.")] = False,
              as_json: Json = False) -> None:
     """Run every target of a project and compare every bit: RTL under Verilator, and whatever else it holds.
 
@@ -217,7 +218,7 @@ def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")
 
     found = run(folder, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
                 stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
-                edited=edited)
+                allow_edited=allow_edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)
@@ -274,7 +275,8 @@ def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int,
     from toolkit.compress.scheme import Overrides
     from toolkit.utils.entry_points import function
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate, not plain, seed,
+    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate,
+                    "nearest" if plain else "gptq", seed,
                     Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
                     function(trainer, "training loop"))
 
@@ -300,8 +302,8 @@ def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per
     from toolkit.api import Options
 
     chosen: Any = Options.parse_hls4ml(hls4ml)
-    return Options(adders_per_stage, arch=arch, interval=Options.clocks(interval, samples_per_second, clock),
-                   widest=widest, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
+    return Options(adders_per_stage, arch=arch, ii=Options.cycles(interval, samples_per_second, clock),
+                   max_lanes=widest, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ from workspace import Workspace
 
 from benches.beats import write_hex
 from benches.build import Build
-from benches.checks import SETTLED, Loaded
+from benches.checks import WARM_UP_MARGIN, Loaded
 from benches.compare import of_beats
 from benches.rtl import Rtl
 from benches.rules import ENOUGH, broken, idle
 
-CLOCKS = 60_000
+CYCLES = 60_000
 """That the samples take at the most, were there no stalls."""
 CALM = 200
 """Samples that are sent without stalls before it stalls."""
@@ -40,7 +40,7 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, d
     place = work.fresh(built.folder / "streamed")
     write_hex(place / "beats.hex", source, rtl.input)
     (place / "job.json").write_text(json.dumps({
-        "calm": calm, "latency": rtl.latency, "settle": rtl.schedule.settle + SETTLED, "full": FULL,
+        "calm": calm, "latency": rtl.latency, "warm_up": rtl.schedule.warm_up_cycles + WARM_UP_MARGIN, "full": FULL,
         "in_beats": rtl.input.beats, "out_beats": rtl.output.beats,
         "folded": rtl.folded, "patience": 20 * rtl.latency + 1000,
         "seed": random.Random(seed).getrandbits(31)}))
@@ -61,17 +61,17 @@ def stream(rtl: Rtl, built: Build, loaded: Loaded, *, samples: int, seed: int, d
     came = len(whole) // rtl.output.octets
     got = np.zeros_like(due)
     got[:came] = np.frombuffer(whole[:came * rtl.output.octets], np.uint8).reshape(got[:came].shape)
-    interval = result["clocks"] / result["gap_count"] if result["gap_count"] else None
+    initiation_interval = result["cycles"] / result["gap_count"] if result["gap_count"] else None
     latency = result["latencies"][0] if result["latencies"] else None
     faults = _faults(rtl, result, came, len(due))
     return of_beats("AXI4-Stream", "all", rtl, source, got, due, np.arange(len(due)) < came, seconds,
-                    len(due) / seconds, latency, interval, tuple(faults or _tested(result)))
+                    len(due) / seconds, latency, initiation_interval, tuple(faults or _tested(result)))
 
 
 def _chosen(rtl: Rtl, vectors: int, samples: int, seed: int) -> np.ndarray:
     """Which vectors, in what order: `samples` of them, or as many as there is time for."""
     rng = np.random.default_rng(seed % 2**63)
-    count = max(min(samples, int(CLOCKS / max(rtl.interval, rtl.input.beats, rtl.output.beats))), 6)
+    count = max(min(samples, int(CYCLES / max(rtl.initiation_interval, rtl.input.beats, rtl.output.beats))), 6)
     if not rtl.folded:
         count = max(count, CALM + 3 * rtl.latency + 48)
     chosen = rng.permutation(vectors)[:count]
@@ -93,15 +93,15 @@ def _faults(rtl: Rtl, result: dict[str, Any], came: int, due: int) -> list[str]:
     # Unrolled, every sample takes as long; folded, the first does, and all others end when the schedule says.
     if latencies and (latencies[0] != rtl.latency or (not rtl.folded and set(latencies) != {rtl.latency})):
         wrong = next(n for n in latencies if n != rtl.latency)
-        found.append(f"latency measured {wrong} clocks, promised {rtl.latency}")
+        found.append(f"latency measured {wrong} cycles, promised {rtl.latency}")
     elif rtl.folded:
         late = [i for i, end in enumerate(result["outputs"]) if rtl.schedule.knows(i) and end != rtl.schedule.end(i)]
         if late:
-            found.append(f"{late[0] + 1} samples took {result['outputs'][late[0]]} clocks, promised "
+            found.append(f"{late[0] + 1} samples took {result['outputs'][late[0]]} cycles, promised "
                          f"{rtl.schedule.end(late[0])}")
-    elif result["gap_count"] and result["clocks"] != rtl.interval * result["gap_count"]:
-        found.append(f"initiation interval measured {result['clocks'] / result['gap_count']:.3f} clocks, promised "
-                     f"{rtl.interval:g}")
+    elif result["gap_count"] and result["cycles"] != rtl.initiation_interval * result["gap_count"]:
+        found.append(f"initiation interval measured {result['cycles'] / result['gap_count']:.3f} cycles, promised "
+                     f"{rtl.initiation_interval:g}")
     return found
 
 
@@ -109,7 +109,7 @@ def _tested(result: dict[str, Any]) -> list[str]:
     """Faults of the bench: resets and stalls that it did not make."""
     found = idle("resets with samples under way", result["in_flight"], 1)
     found += idle("outputs that stood before tready rose", result["waited"], max(result["had_to_wait"], 1))
-    found += idle("clocks that an output waited while the network filled up", result["filled"], FULL)
+    found += idle("cycles that an output waited while the network filled up", result["filled"], FULL)
     if result["could_stall"] >= ENOUGH:
         found += idle("outputs stalled at random", result["stalled"], 1)
     if result["could_stall"] >= MANY:

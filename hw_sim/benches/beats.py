@@ -86,6 +86,6 @@ def carried(stream: Stream) -> np.ndarray:
     return np.packbits(bits.reshape(-1), bitorder="little")
 
 
-def wrong_bits(got: np.ndarray, expected: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def bit_errors(got: np.ndarray, expected: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """int64 (samples,): bits of `mask` that differ, sample by sample."""
     return np.bitwise_count((got ^ expected) & mask).sum(axis=1, dtype=np.int64)

@@ -6,13 +6,13 @@
 //  - as it is: aclk, aresetn and both streams are ports, for cocotb to drive;
 //  - with +play: a clock of its own feeds inputs.hex into the network, beat by beat, writes outputs.hex and the
 //    counters below, and raises `done` once. Python wakes only then. +stall_in=N and +stall_out=N make the source and
-//    the sink pause in N of 256 clocks. The last +tail=N of the samples come after the others have gone out: first
+//    the sink pause in N of 256 cycles. The last +tail=N of the samples come after the others have gone out: first
 //    +resets=N times a reset in the midst of them, then once more from the first of them, in four parts of +quarter=N
 //    samples, the last part with all that are left:
 //      0  tready comes only after tvalid;
 //      1  the same, with a gap in the input after every beat;
 //      2  both sides pause at random;
-//      3  the sink waits until nothing has moved for +full=N clocks, then takes a beat every clock.
+//      3  the sink waits until nothing has moved for +full=N cycles, then takes a beat every cycle.
 // Both ways, a monitor counts every AXI4-Stream rule that the network breaks. While s_axis_tvalid is low, s_axis_tdata
 // and s_axis_tlast carry the inverse of what they would, so that who reads them too early reads what is wrong.
 `timescale 1ns/1ps
@@ -30,19 +30,19 @@ module bench (
     input  wire m_axis_tready,
     output wire m_axis_tlast
 );
-    localparam STALL_IN = 8'd90, STALL_OUT = 8'd140;  // of 256 clocks, in part 2 and before a reset
-    localparam RESET = 4;  // clocks
+    localparam STALL_IN = 8'd90, STALL_OUT = 8'd140;  // of 256 cycles, in part 2 and before a reset
+    localparam RESET = 4;  // cycles
     localparam PLAY = 2'd0, CUT = 2'd1, TRY = 2'd2;
 
     // What the monitor counts: rules that are broken.
     reg [31:0] dropped = 0;        // tvalid fell before tready came
     reg [31:0] data_changed = 0;   // tdata changed while tvalid waited for tready
     reg [31:0] last_changed = 0;   // tlast did
-    reg [31:0] reset_valid = 0;    // clocks of a reset, after its first, with tvalid
+    reg [31:0] reset_valid = 0;    // cycles of a reset, after its first, with tvalid
     reg [31:0] early = 0;          // samples that came out before their first beat went in
     // And what the bench did, so that one that never stalls is found out.
     reg [31:0] waits = 0;          // outputs that stood before tready came
-    reg [31:0] longest = 0;        // clocks that one of them waited at the most
+    reg [31:0] longest = 0;        // cycles that one of them waited at the most
     reg [31:0] gaps = 0;           // times the input paused between two beats
     reg [31:0] in_flight = 0;      // resets with samples under way
     reg [31:0] beats_in = 0;       // since the last reset
@@ -59,7 +59,7 @@ module bench (
     reg [31:0] first_in = 0;
     reg [31:0] first_out = 0;   // when the first sample had gone out
     reg [31:0] last_out = 0;
-    reg [31:0] first_valid = 0; // clocks from the first input beat to the first tvalid
+    reg [31:0] first_valid = 0; // cycles from the first input beat to the first tvalid
     reg [31:0] tried_valid = 0; // the same with tready low
     reg [31:0] wrong_last = 0;  // beats with a wrong tlast
     reg [31:0] surplus = 0;     // beats after the last that was due
@@ -81,9 +81,9 @@ module bench (
     reg [31:0] due_out = 0;
     reg [31:0] tail_in = 0;     // the first beat of the tail
     reg [31:0] tail_out = 0;
-    reg [31:0] patience = 0;    // clocks without a transfer after which the network counts as hung
-    reg [31:0] drain = 0;       // clocks to wait for surplus beats
-    reg [31:0] settle = 0;      // clocks after a reset before the first sample: what can run ahead has done so
+    reg [31:0] patience = 0;    // cycles without a transfer after which the network counts as hung
+    reg [31:0] drain = 0;       // cycles to wait for surplus beats
+    reg [31:0] warm_up = 0;      // cycles after a reset before the first sample: what can run ahead has done so
     reg [31:0] stall_in = 0;
     reg [31:0] stall_out = 0;
     reg [31:0] random = 32'h2545f491;
@@ -97,7 +97,7 @@ module bench (
             if ($value$plusargs("full=%d", full) == 0) full = 0;
             if ($value$plusargs("patience=%d", patience) == 0) patience = 10000;
             if ($value$plusargs("drain=%d", drain) == 0) drain = 64;
-            if ($value$plusargs("settle=%d", settle) == 0) settle = 0;
+            if ($value$plusargs("warm_up=%d", warm_up) == 0) warm_up = 0;
             if ($value$plusargs("stall_in=%d", stall_in) == 0) stall_in = 0;
             if ($value$plusargs("stall_out=%d", stall_out) == 0) stall_out = 0;
             if ($value$plusargs("stall_seed=%d", random) == 0) random = 32'h2545f491;
@@ -126,16 +126,16 @@ module bench (
     endfunction
 
     reg [1:0] state = PLAY;
-    reg [31:0] asleep = RESET;  // clocks of the reset that are left
-    reg [31:0] awake = 0;       // clocks since the reset
-    reg [31:0] clocks = 0;
+    reg [31:0] asleep = RESET;  // cycles of the reset that are left
+    reg [31:0] awake = 0;       // cycles since the reset
+    reg [31:0] cycles = 0;
     reg [31:0] idle = 0;
     reg [31:0] sent = 0;
     reg [31:0] in_beat = 0;
     reg [31:0] out_beat = 0;
-    reg [31:0] cut = 0;         // clocks until a reset
+    reg [31:0] cut = 0;         // cycles until a reset
     reg [31:0] try_in = 0;
-    reg [2:0] pause = 0;        // clocks that tready still waits in parts 0 and 1
+    reg [2:0] pause = 0;        // cycles that tready still waits in parts 0 and 1
     reg [1:0] part = 0;
     reg started = 0;
     reg seen = 0;
@@ -175,7 +175,7 @@ module bench (
     reg held_last = 0;
     reg [`OUT_BITS-1:0] held_data = 0;
     reg paused = 0;
-    reg [31:0] wait_clocks = 0;
+    reg [31:0] wait_cycles = 0;
     reg [31:0] place = 0;
 
     always @(posedge clk) begin
@@ -199,8 +199,8 @@ module bench (
             if (m_axis_tvalid && !out_ready) begin
                 held_data <= m_axis_tdata;
                 held_last <= m_axis_tlast;
-                wait_clocks <= held ? wait_clocks + 1 : 1;
-                if (held && wait_clocks >= longest) longest <= wait_clocks + 1;
+                wait_cycles <= held ? wait_cycles + 1 : 1;
+                if (held && wait_cycles >= longest) longest <= wait_cycles + 1;
                 if (!held) waits <= waits + 1;
             end
             paused <= !in_valid && beats_in != 0;
@@ -226,7 +226,7 @@ module bench (
     wire [31:0] bound_out = state == PLAY ? tail_out : due_out;
     // At the next edge too, whatever goes out at this one.
     wire under_way = beats_in + {31'b0, taken} > due_from + (given ? `IN_BEATS : 0);
-    wire settled = awake >= settle;
+    wire warm = awake >= warm_up;
     wire [1:0] sending = part_of(sent - tail_in, quarter * `IN_BEATS);
     wire [1:0] sends_next = state == CUT ? 2'd2 : part_of(next - tail_in, quarter * `IN_BEATS);
     wire [1:0] reads_next = part_of(had - tail_out, quarter * `OUT_BEATS);
@@ -259,19 +259,19 @@ module bench (
     endtask
 
     always @(posedge tick) begin
-        clocks <= clocks + 1;
+        cycles <= cycles + 1;
         if (asleep != 0) begin
             asleep <= asleep - 1;
         end else begin
             awake <= awake + 1;
             random <= next_random(random);
-            idle <= (taken || given || !settled) ? 0 : idle + 1;
+            idle <= (taken || given || !warm) ? 0 : idle + 1;
 
             // The source.
             sent <= next;
             if (`IN_BEATS > 1 && taken) in_beat <= in_beat == `IN_BEATS - 1 ? 0 : in_beat + 1;
             if (!valid || taken) begin
-                valid <= settled && next < bound_in;
+                valid <= warm && next < bound_in;
                 if (state == PLAY) begin
                     if (random[7:0] < stall_in[7:0]) valid <= 0;
                 end else if (sends_next == 1) begin
@@ -322,31 +322,31 @@ module bench (
             if (state == PLAY) begin
                 if (taken && !started) begin
                     started <= 1;
-                    first_in <= clocks;
+                    first_in <= cycles;
                     ahead <= m_axis_tvalid || beats_out != 0;
                 end
                 if (started && !seen && m_axis_tvalid) begin
                     seen <= 1;
-                    first_valid <= clocks - first_in;
+                    first_valid <= cycles - first_in;
                 end
                 if (given && got < bound_out) begin
-                    last_out <= clocks;
-                    if (got == `OUT_BEATS - 1) first_out <= clocks;
+                    last_out <= cycles;
+                    if (got == `OUT_BEATS - 1) first_out <= cycles;
                 end
             end else if (state == TRY) begin
                 if (taken && !tried) begin
                     tried <= 1;
-                    try_in <= clocks;
+                    try_in <= cycles;
                 end
                 if (tried && !tried_seen && m_axis_tvalid) begin
                     tried_seen <= 1;
-                    tried_valid <= clocks - try_in;
+                    tried_valid <= cycles - try_in;
                 end
             end
 
             // What comes next.
             if (state == CUT) begin
-                if (settled && cut != 0) cut <= cut - 1;
+                if (warm && cut != 0) cut <= cut - 1;
                 if ((cut == 0 && under_way) || idle > patience) begin
                     start_reset;
                     resets <= resets - 1;

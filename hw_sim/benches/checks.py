@@ -1,4 +1,4 @@
-"""The memory player's checks: every vector, every clock of it, and every rule of the handshake."""
+"""The memory player's checks: every vector, every cycle of it, and every rule of the handshake."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from benches.handshake import MARGIN, RESETS, Handshake, handshake_of
 from benches.rtl import Rtl
 from benches.rules import ENOUGH, broken, idle
 
-SETTLED = 8
+WARM_UP_MARGIN = 8
 """Clocks to wait after what begins with padding has gone ahead."""
 STALLS = 90, 140
-"""Of 256 clocks, those in which the player's source and sink pause."""
+"""Of 256 cycles, those in which the player's source and sink pause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
 
 def _arguments(rtl: Rtl, part: Part, tail: Handshake | None, stalls: bool, seed: int) -> list[str]:
     args = ["+play", f"+samples={part.samples + len(part.tail)}", f"+drain={rtl.latency + 64}",
-            f"+settle={rtl.schedule.settle + SETTLED}", f"+patience={20 * rtl.latency + 10_000}",
+            f"+warm_up={rtl.schedule.warm_up_cycles + WARM_UP_MARGIN}", f"+patience={20 * rtl.latency + 10_000}",
             f"+stall_seed={seed % 2**30 * 2 + 1}", "+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**30 + 1}"]
     if stalls:
         args += [f"+stall_in={STALLS[0]}", f"+stall_out={STALLS[1]}"]
@@ -123,7 +123,7 @@ def _sets(rtl: Rtl, loaded: Loaded, stalls: bool, parts: list[Part], counts: lis
           valid: np.ndarray, seconds: float, rate: float) -> list[Check]:
     """One check for each set of vectors."""
     faults = _faults(rtl, counts, parts)
-    latency, interval = None, None
+    latency, initiation_interval = None, None
     if stalls:
         for count, part in zip(counts, parts, strict=True):
             if part.samples * min(rtl.input.beats, rtl.output.beats) >= ENOUGH and not faults:
@@ -132,7 +132,7 @@ def _sets(rtl: Rtl, loaded: Loaded, stalls: bool, parts: list[Part], counts: lis
         done = [min(c["got"] // rtl.output.beats, p.samples) for c, p in zip(counts, parts, strict=True)]
         if not any(c["early"] for c in counts):
             latency = counts[0]["first_out"] - counts[0]["first_in"]
-            interval = sum(c["last_out"] - c["first_out"] for c in counts) / max(sum(n - 1 for n in done), 1)
+            initiation_interval = sum(c["last_out"] - c["first_out"] for c in counts) / max(sum(n - 1 for n in done), 1)
         for count, samples in zip(counts, done, strict=True):
             if not count["early"]:
                 faults += _timing(rtl, samples, count["first_out"] - count["first_in"],
@@ -142,7 +142,7 @@ def _sets(rtl: Rtl, loaded: Loaded, stalls: bool, parts: list[Part], counts: lis
     for set_name, source, expected in zip(loaded.names, loaded.inputs, loaded.expected, strict=True):
         here = slice(at, at + len(source))
         checks.append(of_beats(name, set_name, rtl, source, got[here], expected, valid[here],
-                               seconds * len(source) / sum(map(len, loaded.inputs)), rate, latency, interval,
+                               seconds * len(source) / sum(map(len, loaded.inputs)), rate, latency, initiation_interval,
                                tuple(faults)))
         at += len(source)
     return checks
@@ -172,22 +172,22 @@ def _tested(rtl: Rtl, tail: Handshake, count: dict[str, Any]) -> list[str]:
     found = idle("resets with samples under way", count["in_flight"], RESETS)
     found += idle("outputs that stood before tready rose", count["after_valid"], 2 * tail.quarter * rtl.output.beats)
     found += idle("gaps in the input", count["gapped"], tail.quarter * rtl.input.beats - 1)
-    found += idle("clocks that an output waited while the network filled up", count["longest"], MARGIN)
+    found += idle("cycles that an output waited while the network filled up", count["longest"], MARGIN)
     if tail.quarter * min(rtl.input.beats, rtl.output.beats) >= ENOUGH:
         found += idle("outputs stalled at random", count["stalled_out"], 1)
         found += idle("inputs stalled at random", count["stalled_in"], 1)
     if not count["ahead"] and count["first_valid"] != count["tried_valid"]:
         found.append("AXI4-Stream rule broken: tvalid must not wait for tready; the first output came "
-                     f"{count['first_valid']} clocks after the first input with tready high, {count['tried_valid']} "
+                     f"{count['first_valid']} cycles after the first input with tready high, {count['tried_valid']} "
                      "with tready low")
     return found
 
 
 def _timing(rtl: Rtl, samples: int, first: int, last: int) -> list[str]:
-    """Every clock from the first input beat to the end of the first sample, and of the last, must be as promised."""
+    """Every cycle from the first input beat to the end of the first sample, and of the last, must be as promised."""
     found = []
     if samples and first != rtl.schedule.end(0):
-        found.append(f"latency measured {first} clocks, promised {rtl.schedule.end(0)}")
+        found.append(f"latency measured {first} cycles, promised {rtl.schedule.end(0)}")
     elif samples and rtl.schedule.knows(samples - 1) and last != rtl.schedule.end(samples - 1):
-        found.append(f"{samples} samples took {last} clocks, promised {rtl.schedule.end(samples - 1)}")
+        found.append(f"{samples} samples took {last} cycles, promised {rtl.schedule.end(samples - 1)}")
     return found

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from results import Check, Mismatch
 
-from benches.beats import carried, words, wrong_bits
+from benches.beats import bit_errors, carried, words
 from benches.rtl import Rtl
 
 
 def of_beats(bench: str, name: str, rtl: Rtl, source: np.ndarray, got: np.ndarray, expected: np.ndarray,
-             valid: np.ndarray, seconds: float, rate: float, latency: int | None, interval: float | None,
+             valid: np.ndarray, seconds: float, rate: float, latency: int | None, initiation_interval: float | None,
              faults: tuple[str, ...]) -> Check:
     """A set's outputs as beats uint8 (n, bytes). `valid` (n,): those that came."""
     mask = carried(rtl.output)
-    wrong = np.where(valid, wrong_bits(got, expected, mask), 0)
+    wrong = np.where(valid, bit_errors(got, expected, mask), 0)
     padding = valid & (got & ~mask).any(axis=1)
     mismatch = None
     if wrong.any():
@@ -29,4 +29,4 @@ def of_beats(bench: str, name: str, rtl: Rtl, source: np.ndarray, got: np.ndarra
                 f"'{name}'")
         faults = (*faults, told)
     return Check(bench, name, len(source), int(valid.sum()) * rtl.output.total * rtl.output.width, int(wrong.sum()),
-                 seconds, rate, latency, interval, mismatch, faults)
+                 seconds, rate, latency, initiation_interval, mismatch, faults)

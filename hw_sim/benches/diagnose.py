@@ -19,7 +19,7 @@ from benches.rtl import LayerNet, Rtl
 
 PROBED = 256
 PROBED_CLOCKS = 200_000
-"""Traced inputs that are tried where the one that failed has no trace; fewer where they take more clocks than that."""
+"""Traced inputs that are tried where the one that failed has no trace; fewer where they take more cycles than that."""
 
 
 def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismatch, seed: int,

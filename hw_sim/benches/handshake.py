@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benches.rtl import Rtl
 
-CLOCKS = 4000
+CYCLES = 4000
 """That each of its first parts takes at the most, were there no stalls and one sample not longer."""
 MOST = 64
 """Samples of a part."""
@@ -21,7 +21,7 @@ FILLING = 1 << 14
 @dataclass(frozen=True)
 class Handshake:
     """`quarter` samples each for three kinds of stalls, the rest of `samples` to fill the network and drain it; `full`:
-    clocks after which nothing can move in it any more."""
+    cycles after which nothing can move in it any more."""
 
     samples: int
     quarter: int
@@ -34,8 +34,8 @@ class Handshake:
 
 def handshake_of(rtl: Rtl) -> Handshake:
     """As long as the network's size wants, and as its speed allows."""
-    pace = max(rtl.interval, rtl.input.beats, rtl.output.beats)
-    quarter = max(min(MOST, int(CLOCKS / pace)), 1)
+    pace = max(rtl.initiation_interval, rtl.input.beats, rtl.output.beats)
+    quarter = max(min(MOST, int(CYCLES / pace)), 1)
     full = rtl.latency + MARGIN
     filling = min(math.ceil(full / pace), FILLING)
     return Handshake(4 * quarter + filling, quarter, full)

@@ -30,15 +30,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When samples end if nobody stalls, in clocks from the first input beat: `ends` of the first ones; then the last
-    `period` of them again, `span` clocks later each time, if that is `proved`. The first sample is to come `settle`
-    clocks after the reset or later."""
+    """When samples end if nobody stalls, in cycles from the first input beat: `ends` of the first ones; then the last
+    `period` of them again, `span` cycles later each time, if that is `proved`. The first sample is to come
+    `warm_up_cycles` cycles after the reset or later."""
 
     ends: tuple[int, ...]
     period: int
     span: int
     proved: bool
-    settle: int
+    warm_up_cycles: int
 
     def knows(self, sample: int) -> bool:
         """Whether it says when that sample ends."""
@@ -90,7 +90,7 @@ class Rtl:
         return self.schedule.ends[0]
 
     @property
-    def interval(self) -> float:
+    def initiation_interval(self) -> float:
         return self.schedule.span / self.schedule.period
 
     @property
@@ -124,7 +124,7 @@ def _schedule(entry: dict[str, Any]) -> Schedule:
     found = Schedule(tuple(count(n, "latency", 1 << 40) for n in entry["schedule"]["ends"]),
                      count(entry["schedule"]["period"], "period", 1 << 20),
                      count(entry["schedule"]["span"], "span", 1 << 40), entry["schedule"]["proved"] is True,
-                     count(entry["schedule"]["settle"], "settle", 1 << 30, 0))
+                     count(entry["schedule"]["warm_up_cycles"], "warm_up_cycles", 1 << 30, 0))
     if found.period > len(found.ends) or list(found.ends) != sorted(set(found.ends)) \
             or count(entry["latency"], "latency", 1 << 40) != found.ends[0]:
         raise BadFolder("the manifest's schedule does not say when samples end")

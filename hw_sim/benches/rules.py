@@ -9,9 +9,9 @@ BROKEN = {
     "dropped": "tvalid must stay until tready comes; it fell {n} times before",
     "data_changed": "tdata must not change while tvalid waits for tready; it did {n} times",
     "last_changed": "tlast must not change while tvalid waits for tready; it did {n} times",
-    "reset_valid": "tvalid must be low in a reset; it was high in {n} clocks",
+    "reset_valid": "tvalid must be low in a reset; it was high in {n} cycles",
 }
-"""Rules of the protocol, by the counter of the clocks in which they were broken."""
+"""Rules of the protocol, by the counter of the cycles in which they were broken."""
 WAITS = "tvalid must not wait for tready; while tready was low no output came, and when it rose one did"
 MONITOR = (*BROKEN, "early", "waits", "longest", "gaps", "in_flight", "beats_in", "beats_out", "due_from")
 """Counters that count whoever drives the ports."""

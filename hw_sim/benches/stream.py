@@ -21,7 +21,7 @@ from benches.rules import MONITOR
 
 PERIOD = 10
 STALLS = 0.5, 0.1, 0.8
-"""Shares of the clocks in which both sides pause, one after the other."""
+"""Shares of the cycles in which both sides pause, one after the other."""
 CUT_STALLS = 0.3
 
 
@@ -51,34 +51,34 @@ class Bench:
         """A counter of the monitor in bench.v."""
         return int(getattr(self.dut, name).value)
 
-    async def clocks(self, number: int) -> None:
+    async def cycles(self, number: int) -> None:
         await ClockCycles(self.dut.aclk, number)
 
-    async def reset(self, settle: int = 2) -> None:
-        """Reset, then `settle` clocks in which the network can get ready. What came before it is forgotten."""
+    async def reset(self, warm_up: int = 2) -> None:
+        """Reset, then `warm_up` cycles in which the network can get ready. What came before it is forgotten."""
         self.dut.aresetn.value = 0
-        await self.clocks(4)
+        await self.cycles(4)
         self.source.clear()
         self.sink.clear()
         self.dut.aresetn.value = 1
-        await self.clocks(settle)
+        await self.cycles(warm_up)
 
     async def cut(self, beats: list[int]) -> None:
         """Reset in the midst of traffic. The sink is held before it, so that something is under way for certain."""
         self.stall(CUT_STALLS)
         self.source.send_nowait(AxiStreamFrame(beats))
-        await self.clocks(self.random.randint(1, self.job["latency"]) + 3)
+        await self.cycles(self.random.randint(1, self.job["latency"]) + 3)
         self.sink.clear_pause_generator()
         self.sink.pause = True
         for _ in range(self.job["patience"]):
             if self.count("beats_in") > self.count("due_from"):
                 break
-            await self.clocks(1)
+            await self.cycles(1)
         await self.reset()
         self.calm()
 
     def stall(self, share: float) -> None:
-        """Pause both sides in about `share` of the clocks, in runs of random length."""
+        """Pause both sides in about `share` of the cycles, in runs of random length."""
         for side in (self.source, self.sink):
             side.set_pause_generator(pauses(random.Random(self.random.random()), share))
 
@@ -97,7 +97,7 @@ class Bench:
             side.pause = False
 
     async def frame(self) -> list[int] | None:
-        """The next frame; None where no beat has moved for `patience` clocks."""
+        """The next frame; None where no beat has moved for `patience` cycles."""
         before = None
         while True:
             try:
@@ -131,7 +131,7 @@ class Bench:
                 return
             self.got += frame
             self.wrong += len(frame) != length * self.job["out_beats"]
-        await self.clocks(2)  # what is counted lags a clock behind
+        await self.cycles(2)  # what is counted lags a cycle behind
 
 
 def pauses(r: random.Random, share: float) -> Iterator[bool]:
@@ -141,7 +141,7 @@ def pauses(r: random.Random, share: float) -> Iterator[bool]:
 
 
 def after_valid(dut, r: random.Random) -> Iterator[bool]:
-    """Let tready be high for one clock, some clocks after tvalid rose."""
+    """Let tready be high for one cycle, some cycles after tvalid rose."""
     wait = 0
     while True:
         if not int(dut.m_axis_tvalid.value) or int(dut.m_axis_tready.value):
@@ -156,23 +156,23 @@ def after_valid(dut, r: random.Random) -> Iterator[bool]:
 
 
 async def watch(dut, job: dict, latencies: list[int], outputs: list[int], stop: Event) -> None:
-    """Note for each sample the clocks from its first beat to its last output beat, and from the first of all beats to
+    """Note for each sample the cycles from its first beat to its last output beat, and from the first of all beats to
     that. A sample that comes before its input has no latency; the monitor counts it."""
     entered: deque[int] = deque()
-    clock = taken = given = first = 0
+    cycle = taken = given = first = 0
     while not stop.is_set():
         await RisingEdge(dut.aclk)
-        clock += 1
+        cycle += 1
         if int(dut.s_axis_tvalid.value) and int(dut.s_axis_tready.value):
             if taken % job["in_beats"] == 0:
-                entered.append(clock)
-            first = first or clock
+                entered.append(cycle)
+            first = first or cycle
             taken += 1
         if int(dut.m_axis_tvalid.value) and int(dut.m_axis_tready.value):
             given += 1
             if given % job["out_beats"] == 0 and entered:
-                outputs.append(clock - first)
-                latencies.append(clock - entered.popleft())
+                outputs.append(cycle - first)
+                latencies.append(cycle - entered.popleft())
 
 
 @cocotb.test()
@@ -182,7 +182,7 @@ async def stream(dut) -> None:
     size = job["in_beats"]
     samples = [beats[i:i + size] for i in range(0, len(beats), size)]
     bench = Bench(dut, job)
-    await bench.reset(job["settle"])
+    await bench.reset(job["warm_up"])
     result: dict[str, int] = {}
 
     # At full speed: latency and interval as they are.
@@ -194,7 +194,7 @@ async def stream(dut) -> None:
     await bench.run(calm, longest=len(calm))
     stop.set()
     await watcher
-    await bench.clocks(job["latency"] + 16)
+    await bench.cycles(job["latency"] + 16)
     came = bench.count("beats_out")
 
     if not bench.hung:
@@ -202,13 +202,13 @@ async def stream(dut) -> None:
         await bench.cut(beats[:job["latency"] + 8])
         await rest(bench, samples[job["calm"]:], result)
         bench.calm()
-        await bench.clocks(2 * job["latency"] + 16)
+        await bench.cycles(2 * job["latency"] + 16)
         came += bench.count("beats_out")
     gaps = [b - a for a, b in pairwise(outputs)]
     Path("received.hex").write_text("".join(f"{b:x}\n" for b in bench.got))
     Path("result.json").write_text(json.dumps({
         **result, "wrong_frames": bench.wrong, "hung": bench.hung, "obliged": bench.obliged, "came": came,
-        "latencies": latencies, "outputs": outputs, "clocks": sum(gaps), "gap_count": len(gaps),
+        "latencies": latencies, "outputs": outputs, "cycles": sum(gaps), "gap_count": len(gaps),
         **{name: bench.count(name) for name in MONITOR}}))
 
 
@@ -240,7 +240,7 @@ async def rest(bench: Bench, samples: list[list[int]], result: dict[str, int]) -
             result[key] += made[name]
     bench.sink.pause = True
     running = cocotb.start_soon(bench.run(filled))
-    await bench.clocks(2 * latency + bench.job["full"] + 8)
+    await bench.cycles(2 * latency + bench.job["full"] + 8)
     bench.sink.pause = False
     await running
     result["filled"] = bench.count("longest")

@@ -21,7 +21,7 @@ from toolkit.utils.output_folder import check_ours, output_folder
 
 NAMES = ("digits",)
 EPOCHS, RATE = 60, 3e-3
-SETTINGS = Settings(epochs=60, tuning=150, rate=4e-3)
+SETTINGS = Settings(qat_epochs=60, finetune_epochs=150, lr=4e-3)
 SCHEMES = {"large": ("log2:4", "structured:0.5+log2:4"), "small": ("log2:4", "structured:0.5+log2:4,levels=4")}
 CHOSEN = {"unrolled": ("small", "structured:0.5+log2:4,levels=4"), "folded": ("large", "log2:4")}
 """The network and the scheme that become hardware."""
@@ -49,7 +49,7 @@ def demo(name: str = "digits", out: Path | str = "demo-out", *, arch: str = "unr
         data.save(fresh / "digits.npz")
         for one, schemes in SCHEMES.items():
             model = models.mlp(models.SIZES[one], seed, dropout=0.0)
-            train(model, data, epochs=EPOCHS, rate=RATE, seed=seed, what=f"training the {one} network")
+            train(model, data, epochs=EPOCHS, lr=RATE, seed=seed, what=f"training the {one} network")
             save_pt2(model, data.sample_shape, fresh / f"{one}.pt2")
             baselines = Baselines(model, data, SETTINGS)
             for text in schemes:

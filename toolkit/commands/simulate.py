@@ -34,7 +34,7 @@ class SimulationResult:
 
     ok: bool
     hardware_ber: float
-    wrong_bits: int
+    bit_errors: int
     bits: int
     latency: int | None
     initiation_interval: float | None
@@ -61,16 +61,17 @@ class SimulationResult:
 def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple[str, ...] = (),
              vectors: int | None = None, bench: str = "both", axi_samples: int = 2000, stalls: bool = False,
              waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None, seed: int = 1,
-             timeout: int = 1200, rebuild: bool = False, edited: bool = False,
+             timeout: int = 1200, rebuild: bool = False, allow_edited: bool = False,
              cache: str | None = None) -> SimulationResult:
     """Run the targets of a generated project and compare every bit with the reference's outputs.
 
     `targets`: only these of the folder's, all by default; `boards`: run the target c on these emulated microcontrollers
-    too (cortex-m0, rv32i, all); `vectors`: play so many of them; `edited`: accept files that are not as generated. Of
-    the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both; `stalls`: play all
-    vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for compiled parts of Verilator's
-    runtime, in the place of the user's. `timeout`: seconds for all of it, builds included. Raises InputError for a
-    folder that is none of ours, ToolMissing where a tool is. A bit that differs is no exception: it is in the result.
+    too (cortex-m0, rv32i, all); `vectors`: play so many of them; `allow_edited`: accept files that are not as
+    generated. Of the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both;
+    `stalls`: play all vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for compiled
+    parts of Verilator's runtime, in the place of the user's. `timeout`: seconds for all of it, builds included. Raises
+    InputError for a folder that is none of ours, ToolMissing where a tool is. A bit that differs is no exception: it
+    is in the result.
 
     What the folder holds is compiled and run: a stranger's folder wants `verify` instead.
     """
@@ -83,7 +84,7 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
     command += ["--vectors", str(vectors)] if vectors is not None else []
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
-                                                 ("edited", edited)) if wanted]
+                                                 ("allow-edited", allow_edited)) if wanted]
     try:
         code, out, err = _run(command, {} if cache is None else {"XDG_CACHE_HOME": cache}, timeout)
     except KeyboardInterrupt:
@@ -93,7 +94,7 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
     if code in (0, 1) and out.startswith("{"):
         data = json.loads(out)
         _complete(folder, data)
-        return SimulationResult(data["ok"], data["hardware_ber"], data["wrong_bits"], data["bits"], data["latency"],
+        return SimulationResult(data["ok"], data["hardware_ber"], data["bit_errors"], data["bits"], data["latency"],
                                 data["initiation_interval"], data["build_seconds"], data)
     kinds: dict[int, type[ShiftwrightError]] = {2: InputError, 3: ToolMissing}
     message = next((line.split("error: ", 1)[1] for line in err.splitlines() if "error: " in line), err.strip()[-500:])

@@ -13,7 +13,7 @@ from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
 from toolkit.compress.measure.measures import Measure, Measured
 from toolkit.compress.quantisation.input_exponents import with_input_exponents
-from toolkit.compress.quantisation.ptq import Widths
+from toolkit.compress.quantisation.ptq import ROUNDINGS, Widths
 from toolkit.compress.scheme import Overrides
 from toolkit.compress.training.hooks import Metric, OwnLoss, Trainer, trained
 from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, own_loss, pruned, train
@@ -26,15 +26,15 @@ CALIBRATION = 2048
 
 @dataclass(frozen=True)
 class Settings:
-    """How a scheme is carried out. `epochs` of training after quantisation (0: as it is), `tuning` epochs after
-    pruning or of a student, of Adam at `rate`; `compensate`: GPTQ instead of plain rounding; `overrides`: what single
-    layers get instead. `metric`, `loss` and `trainer` are the caller's own: see toolkit/compress/own.py."""
+    """How a scheme is carried out. `qat_epochs` of quantisation-aware training (0: PTQ), `finetune_epochs` after
+    pruning or of a student, of Adam at `lr`; `rounding` of weights: to `nearest`, or by `gptq`; `overrides`: what
+    single layers get instead. `metric`, `loss` and `trainer` are the user's: see toolkit/compress/training/hooks.py."""
 
     widths: Widths = field(default_factory=Widths)
-    epochs: int = 30
-    tuning: int = 60
-    rate: float = 2e-3
-    compensate: bool = True
+    qat_epochs: int = 30
+    finetune_epochs: int = 60
+    lr: float = 2e-3
+    rounding: str = "gptq"
     seed: int = 0
     overrides: Overrides = field(default_factory=Overrides)
     metric: Metric | None = None
@@ -42,16 +42,18 @@ class Settings:
     trainer: Trainer | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "tuning"):
+        for name in ("qat_epochs", "finetune_epochs"):
             if not 0 <= getattr(self, name) <= 100_000:
-                raise InputError(f"{getattr(self, name)} {name} are outside 0..100000")
-        if not 0 < self.rate < 10:
-            raise InputError(f"a learning rate of {self.rate} is outside 0..10")
+                raise InputError(f"{name} is {getattr(self, name)}, outside 0..100000")
+        if not 0 < self.lr < 10:
+            raise InputError(f"a learning rate of {self.lr} is outside 0..10")
+        if self.rounding not in ROUNDINGS:
+            raise InputError(f"unknown rounding '{self.rounding[:40]}'; known are {', '.join(ROUNDINGS)}")
 
     @property
     def training(self) -> tuple[object, ...]:
         """All that the training of a float network, and its figures, depend on."""
-        return self.rate, self.seed, self.metric, self.loss, self.trainer
+        return self.lr, self.seed, self.metric, self.loss, self.trainer
 
 
 def train_by(settings: Settings, graph: fx.GraphModule, data: Data, epochs: int, *, teacher: fx.GraphModule, what: str,
@@ -63,7 +65,7 @@ def train_by(settings: Settings, graph: fx.GraphModule, data: Data, epochs: int,
         keep_pruned(gone)
         graph.eval()
         return
-    train(graph, data, epochs=epochs, rate=settings.rate, seed=settings.seed, what=what, teacher=teacher,
+    train(graph, data, epochs=epochs, lr=settings.lr, seed=settings.seed, what=what, teacher=teacher,
           loss=loss or own_loss(settings.loss))
 
 

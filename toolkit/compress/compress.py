@@ -33,7 +33,7 @@ from toolkit.compress.scheme import (
     Structured,
 )
 from toolkit.compress.scheme import Step as Scheme_step
-from toolkit.compress.training.distillation import distilling, settle, student
+from toolkit.compress.training.distillation import distilling, student, train_to_plateau
 from toolkit.compress.training.loop import Loss, evaluate, gradients, own_loss, validation_loss
 from toolkit.design import Design
 from toolkit.utils.errors import InputError
@@ -89,7 +89,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
     if scheme.quantise is not None:
         # Whatever no hardware can be made of is refused before hours of training.
         probe = torch.from_numpy(data.calibration(PROBE))
-        lower(quantise(original, probe, scheme.quantise, settings.widths, compensate=False,
+        lower(quantise(original, probe, scheme.quantise, settings.widths, rounding="nearest",
                        overrides=settings.overrides), name)
     chain = _Chain(baselines, settings)
     for step in scheme.steps:
@@ -118,7 +118,7 @@ class _Chain:
         self.ratios = settings.overrides.ratios(self.original.meta["paths"])
 
     def take(self, step: Scheme_step) -> None:
-        """One step: as it is, then trained."""
+        """One step: quantised (PTQ), then trained (QAT); or pruned, then fine-tuned."""
         settings = self.settings
         if isinstance(step, Distill):
             self._taught(step)
@@ -126,26 +126,26 @@ class _Chain:
         elif isinstance(step, Quantise | Coded):
             real = self.graph
             self.graph = self._quantised(step)
-            self._note(f"{step}, as it is")
-            if settings.epochs:
-                self._train(step, settings.epochs)
-                self._note(f"{step}, trained")
+            self._note(f"{step}, PTQ")
+            if settings.qat_epochs:
+                self._train(step, settings.qat_epochs)
+                self._note(f"{step}, QAT")
             if isinstance(step, Quantise):
                 # What training by labels makes of a network need not be near what it was.
-                free = bool(settings.epochs) and (self.data.y_train is not None or settings.loss is not None
+                free = bool(settings.qat_epochs) and (self.data.y_train is not None or settings.loss is not None
                                                   or settings.trainer is not None)
                 self.warnings = quantisation_warnings(real, self.graph, self.data, step, settings, free=free)
         else:
             cuts = getattr(step, "steps", 1)
-            if cuts == 1 or not settings.tuning:
+            if cuts == 1 or not settings.finetune_epochs:
                 self.graph = self._pruned(step, step_ratio(step, 1.0))
-                self._note(f"{step}, as it is")
-                if settings.tuning:
-                    self._train(step, settings.tuning)
+                self._note(f"{step}, pruned")
+                if settings.finetune_epochs:
+                    self._train(step, settings.finetune_epochs)
             else:
                 self._gradually(step, cuts)
-            if settings.tuning:
-                self._note(f"{step}, trained")
+            if settings.finetune_epochs:
+                self._note(f"{step}, fine-tuned")
 
     def _taught(self, step: Distill) -> None:
         """A student, trained until validation samples show no gain; with a mix of 0 by the labels alone."""
@@ -154,8 +154,8 @@ class _Chain:
                              "needs none")
         self.graph = student(self.graph, step.share, self.settings.seed)
         loss = distilling(step.temperature, step.mix, self.loss)
-        if self.settings.tuning:
-            settle(self.graph, lambda number: self._train(step, self.settings.tuning, loss, number),
+        if self.settings.finetune_epochs:
+            train_to_plateau(self.graph, lambda number: self._train(step, self.settings.finetune_epochs, loss, number),
                    lambda: validation_loss(self.graph, self.data, self.original, loss))
 
     def _gradually(self, step: Scheme_step, cuts: int) -> None:
@@ -163,7 +163,7 @@ class _Chain:
         widths = {name: len(m.weight) for name, m in self.graph.named_modules() if isinstance(m, WEIGHTED)}
         for cut in range(1, cuts + 1):
             self.graph = self._pruned(step, step_ratio(step, 1 - (1 - cut / cuts) ** 3), widths)
-            self._train(step, max(self.settings.tuning // cuts, 1))
+            self._train(step, max(self.settings.finetune_epochs // cuts, 1))
 
     def _pruned(self, step: Scheme_step, ratio: float, widths: dict[str, int] | None = None) -> fx.GraphModule:
         """A network cut down to `ratio`, of what it is or of the `widths` that it had."""
@@ -183,7 +183,7 @@ class _Chain:
     def _quantised(self, step: Quantise | Coded) -> fx.GraphModule:
         if isinstance(step, Quantise):
             samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
-            return quantise(self.graph, samples, step, self.settings.widths, compensate=self.settings.compensate,
+            return quantise(self.graph, samples, step, self.settings.widths, rounding=self.settings.rounding,
                             overrides=self.settings.overrides)
         if step.kind.startswith("minifloat:"):
             form = Minifloat(step.kind.removeprefix("minifloat:"))

@@ -65,7 +65,7 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
     due = evaluate(real, samples.numpy()).reshape(len(samples), -1)
 
     def tried(one: Quantise, changed: Settings) -> float:
-        graph = quantise(real, samples, one, changed.widths, compensate=False, overrides=changed.overrides)
+        graph = quantise(real, samples, one, changed.widths, rounding="nearest", overrides=changed.overrides)
         return _error(evaluate(graph, samples.numpy()).reshape(len(samples), -1), due)
 
     options = list(_options(step, settings))

@@ -76,6 +76,8 @@ class Sweep:
 
 TRAINED = ("distillation", "combination")
 """Categories whose rows are always trained, and only measured at their end."""
+TRAINED_SUFFIX = {"pruning": "+finetuned", "quantization": "+qat"}
+"""What a row after training is called, behind the name of the row before it."""
 
 
 def category(scheme: Scheme) -> str:
@@ -91,21 +93,21 @@ def sweep(model: Source, data: Data, schemes: Iterable[tuple[str, str]], setting
           trained: bool = True, name: str = "network") -> Sweep:
     """Carry out named schemes and write an artifact of every network into `folder`.
 
-    Each scheme gives a row as it is, and with `trained` another one after training; a distillation is always trained,
-    and has a row beside it of the same student without its teacher; a combination is only measured at its end. Raises
-    what concerns all rows (a model or data that cannot be used).
+    Each scheme gives a row as pruned or quantised (PTQ), and with `trained` another one, fine-tuned or after QAT; a
+    distillation is always trained, and has a row beside it of the same student without its teacher; a combination is
+    only measured at its end. Raises what concerns all rows (a model or data that cannot be used).
     """
     parsed = [(label, Scheme.parse(text)) for label, text in schemes]
     baselines = Baselines(model, data, settings)
     rows: list[Row] = []
-    untrained = replace(settings, epochs=0, tuning=0)
+    untrained = replace(settings, qat_epochs=0, finetune_epochs=0)
     with bar("sweep", len(parsed)) as advance:
         for label, scheme in parsed:
             kind = category(scheme)
             if kind not in TRAINED:
                 rows.append(_row(label, kind, baselines, scheme, untrained, folder, name))
             if trained or kind in TRAINED:
-                suffix = "" if kind in TRAINED else "+trained"
+                suffix = "" if kind in TRAINED else TRAINED_SUFFIX[kind]
                 rows.append(_row(label + suffix, kind, baselines, scheme, settings, folder, name))
             if kind == "distillation" and data.y_train is not None and rows[-1].step is not None \
                     and scheme.without_teacher != scheme:

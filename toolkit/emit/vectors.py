@@ -19,8 +19,8 @@ DRIVEN = 2048
 """Layer elements that are driven to both of their bounds."""
 ROUNDS = 24
 USUAL = 100_000
-TERMS, CLOCKS = 1 << 33, 1 << 24
-"""What the vectors of a project may cost: sums' terms in the reference, clocks in the simulation."""
+TERMS, CYCLES = 1 << 33, 1 << 24
+"""What the vectors of a project may cost: sums' terms in the reference, cycles in the simulation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,8 @@ class Vectors:
 
 def affordable(design: Design, interval: float) -> int:
     """How many random and boundary vectors a project gets unless it is told: USUAL, or fewer where they would take the
-    reference or the simulation (with `interval` clocks a sample) too long."""
-    return int(np.clip(min(TERMS / terms(design), CLOCKS / interval), 100, USUAL))
+    reference or the simulation (with `interval` cycles a sample) too long."""
+    return int(np.clip(min(TERMS / terms(design), CYCLES / interval), 100, USUAL))
 
 
 def terms(design: Design) -> int:

@@ -33,22 +33,22 @@ class Architecture:
         """Every layer is."""
         return not any(self.lanes.values())
 
-    def clocks(self, name: str) -> int:
+    def cycles(self, name: str) -> int:
         """Clocks a sample that a layer is busy; 1 where it is unrolled."""
         lanes = self.lanes[name]
-        return self.works[name].clocks(lanes) if lanes else 1
+        return self.works[name].cycles(lanes) if lanes else 1
 
     @property
     def busiest(self) -> str:
-        """The layer that bounds the interval."""
-        return max(self.lanes, key=self.clocks)
+        """The layer that bounds the initiation interval."""
+        return max(self.lanes, key=self.cycles)
 
 
 def choose(design: Design, options: Options) -> Architecture:
     """The architecture of every layer. Raises InputError for lanes that name no layer."""
     works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
     able = all(layer.kind in PLANNERS for layer in design.layers)
-    unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.interval in (None, 1)
+    unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.ii in (None, 1)
                                             and not options.lanes and _sums(design, works) <= SMALL)
     if unroll:
         lanes, bound = dict.fromkeys(works, UNROLLED), "every layer is unrolled"
@@ -64,40 +64,41 @@ def choose(design: Design, options: Options) -> Architecture:
                              f"{works[largest].most_lanes} at the most; give it as many or fewer")
         lanes |= {name: count if count == UNROLLED else min(count, works[name].most_lanes) for name in matching}
     if any(lanes.values()):
-        # Among folded layers a stream passes one element a clock: what has no weights has nothing to gain.
+        # Among folded layers a stream passes one element a cycle: what has no weights has nothing to gain.
         lanes = {layer.name: lanes[layer.name] or int(not isinstance(layer, Dense | Conv)) for layer in design.layers}
     return Architecture(lanes, works, bound)
 
 
 def _fitting(works: dict[str, Work], options: Options) -> tuple[dict[str, int], str]:
-    """(lanes of each layer, what bounds them) for an interval, for a device, or for the widest layer."""
+    """(lanes of each layer, what bounds them) for an initiation interval, for a device, or for the widest layer."""
     chip = device(options.device) if options.device else None
-    if options.interval is not None:
-        lanes = {name: fewest(w, options.interval) for name, w in works.items()}
-        slowest = max(w.clocks(lanes[name]) for name, w in works.items())
+    if options.ii is not None:
+        lanes = {name: fewest(w, options.ii) for name, w in works.items()}
+        slowest = max(w.cycles(lanes[name]) for name, w in works.items())
         if chip and _luts(lanes, chip) > chip.luts:
-            found = _fitting(works, replace(options, interval=None))[0]
-            least = max(w.clocks(found[name]) for name, w in works.items())
-            raise InputError(f"an interval of {options.interval:,} clocks takes about {_luts(lanes, chip):,} LUTs, and "
-                             f"{chip.name} has {chip.luts:,}; {least:,} clocks would fit")
-        if slowest > options.interval:
-            busiest = max(works, key=lambda name: works[name].clocks(lanes[name]))
-            raise InputError(f"an interval of {options.interval:,} clocks cannot be met: layer '{busiest}' takes "
-                             f"{slowest:,} clocks a sample on all of the {lanes[busiest]} lanes that it has work for; "
-                             f"--interval {slowest} can")
-        return lanes, f"as few lanes as keep a sample within {options.interval:,} clocks"
-    widest = MAX_LANES if chip else options.widest
+            found = _fitting(works, replace(options, ii=None))[0]
+            least = max(w.cycles(found[name]) for name, w in works.items())
+            raise InputError(f"an initiation interval of {options.ii:,} cycles takes about "
+                             f"{_luts(lanes, chip):,} LUTs, and "
+                             f"{chip.name} has {chip.luts:,}; {least:,} cycles would fit")
+        if slowest > options.ii:
+            busiest = max(works, key=lambda name: works[name].cycles(lanes[name]))
+            raise InputError(f"an initiation interval of {options.ii:,} cycles cannot be met: layer '{busiest}' takes "
+                             f"{slowest:,} cycles a sample on all of the {lanes[busiest]} lanes that it has work for; "
+                             f"--ii {slowest} can")
+        return lanes, f"as few lanes as keep a sample within {options.ii:,} cycles"
+    most = MAX_LANES if chip else options.max_lanes
     while True:
-        clocks = max(w.clocks(min(w.most_lanes, widest)) for w in works.values())
-        lanes = {name: fewest(w, clocks) for name, w in works.items()}
+        cycles = max(w.cycles(min(w.most_lanes, most)) for w in works.values())
+        lanes = {name: fewest(w, cycles) for name, w in works.items()}
         if chip is None:
-            return lanes, f"at most {widest} lanes a layer"
+            return lanes, f"at most {most} lanes a layer"
         if _luts(lanes, chip) <= chip.luts:
             return lanes, f"as many lanes as fit the {chip.luts:,} LUTs of {chip.name}, about {_luts(lanes, chip):,}"
-        if widest == 1:
+        if most == 1:
             raise InputError(f"even one lane a layer takes about {_luts(lanes, chip):,} LUTs, and {chip.name} has "
                              f"{chip.luts:,}; choose a larger device")
-        widest //= 2
+        most //= 2
 
 
 def _luts(lanes: dict[str, int], chip: Device) -> int:
@@ -105,9 +106,9 @@ def _luts(lanes: dict[str, int], chip: Device) -> int:
     return sum(lanes.values()) * LANE_LUTS[chip.inputs]
 
 
-def fewest(work: Work, clocks: int) -> int:
-    """The fewest lanes that finish a sample within `clocks`; all that make sense where none do."""
-    folds = max(clocks // work.clocks(work.outputs), 1)
+def fewest(work: Work, cycles: int) -> int:
+    """The fewest lanes that finish a sample within `cycles`; all that make sense where none do."""
+    folds = max(cycles // work.cycles(work.outputs), 1)
     return min(-(-work.outputs // folds), work.most_lanes)
 
 

@@ -20,7 +20,7 @@ class LayerMemory:
     are none. `weight_bits`, `scale_bits`, `bias_bits`: what its parameters take in packed storage (a `.swd` file, a
     ROM); in unrolled hardware they are wiring, and `rom_bits` is 0. `register_bits`, `adders`, `adder_bits`: what
     stands in the RTL; of folded layers the sums of the lanes, and beside them the `buffer_bits` of the input, the
-    `lanes`, and the `clocks` that a sample keeps them busy."""
+    `lanes`, and the `cycles` that a sample keeps them busy."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class LayerMemory:
     adder_bits: int
     buffer_bits: int = 0
     lanes: int = 0
-    clocks: int = 1
+    cycles: int = 1
     weights: int = 0
 
     @property
@@ -95,7 +95,7 @@ def folded_memory(plan: FoldedPlan) -> Memory:
         lanes = node.lanes
         layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.rom_bits if lanes else 0, 0,
                                   lanes.count if lanes else 0, lanes.count * lanes.sum_bits if lanes else 0,
-                                  node.buffer_bits, lanes.count if lanes else 1, plan.architecture.clocks(node.name),
+                                  node.buffer_bits, lanes.count if lanes else 1, plan.architecture.cycles(node.name),
                                   _weights(node.layer)))
     return Memory(tuple(layers), sum(q.bits for q in plan.fifos), 0)
 

@@ -19,7 +19,7 @@ class Options:
     cycles of latency. `sharing_tries`: how many orders of a matrix the sharing solver is given; the best is kept.
 
     `arch`: every layer unrolled, every layer folded, or auto: what is small is unrolled. A folded network takes as few
-    lanes as keep a sample within `interval` clocks; without it, `widest` lanes at the most go to a layer and the others
+    lanes as keep a sample within `ii` cycles; without it, `max_lanes` lanes at the most go to a layer and the others
     get as few as keep up with the busiest; with a `device`, as many as fit it. `lanes`: (pattern of layer names, lanes;
     0 unrolls), which overrule that.
 
@@ -30,8 +30,8 @@ class Options:
     adders_per_stage: int = 4
     sharing_tries: int = 8
     arch: str = "auto"
-    interval: int | None = None
-    widest: int = 64
+    ii: int | None = None
+    max_lanes: int = 64
     lanes: tuple[tuple[str, int], ...] = ()
     device: str = ""
     hls4ml_backend: str = "vitis"
@@ -44,10 +44,10 @@ class Options:
         for name, known in HLS4ML.items():
             if getattr(self, name) not in known:
                 raise InputError(f"unknown {name} '{getattr(self, name)[:40]}'; known are {', '.join(known)}")
-        if self.interval is not None and not 1 <= self.interval <= 1 << 30:
-            raise InputError(f"an interval of {self.interval} clocks is outside 1..2**30")
-        if not 1 <= self.widest <= MAX_LANES:
-            raise InputError(f"{self.widest} lanes are outside 1..{MAX_LANES}")
+        if self.ii is not None and not 1 <= self.ii <= 1 << 30:
+            raise InputError(f"an initiation interval of {self.ii} cycles is outside 1..2**30")
+        if not 1 <= self.max_lanes <= MAX_LANES:
+            raise InputError(f"{self.max_lanes} lanes are outside 1..{MAX_LANES}")
         for pattern, count in self.lanes:
             if not 0 <= count <= MAX_LANES:
                 raise InputError(f"{count} lanes for '{pattern[:40]}' are outside 0..{MAX_LANES}")
@@ -69,17 +69,17 @@ class Options:
         return found
 
     @staticmethod
-    def clocks(interval: int | None, samples_per_second: float | None, clock: float) -> int | None:
-        """The interval in clocks, where it is given as such or as a rate at `clock` MHz."""
+    def cycles(ii: int | None, samples_per_second: float | None, clock: float) -> int | None:
+        """The initiation interval in cycles, where it is given as such or as a rate at `clock` MHz."""
         if samples_per_second is None:
-            return interval
-        if interval is not None:
-            raise InputError("--interval and --samples-per-second say the same thing; give one of them")
+            return ii
+        if ii is not None:
+            raise InputError("--ii and --samples-per-second say the same thing; give one of them")
         if not (0 < samples_per_second <= 1e12 and 0 < clock <= 1e4):
             raise InputError(f"{samples_per_second:g} samples a second at {clock:g} MHz make no sense")
         found = int(clock * 1e6 / samples_per_second)
         if not found:
-            raise InputError(f"{samples_per_second:g} samples a second are more than one a clock at {clock:g} MHz")
+            raise InputError(f"{samples_per_second:g} samples a second are more than one a cycle at {clock:g} MHz")
         return found
 
     @staticmethod

@@ -16,8 +16,8 @@ from toolkit.utils.progress import bar
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer's datapath. `start` is the clock, counted from the input's acceptance, at which its inputs are there;
-    `delays` how many clocks each input must be held back until the latest is there."""
+    """One layer's datapath. `start` is the cycle, counted from the input's acceptance, at which its inputs are there;
+    `delays` how many cycles each input must be held back until the latest is there."""
 
     layer: Layer
     datapath: Datapath
@@ -26,7 +26,7 @@ class LayerPlan:
 
     @property
     def ready(self) -> int:
-        """The clock at which the output is there."""
+        """The cycle at which the output is there."""
         return self.start + self.datapath.stages
 
     @property
@@ -55,7 +55,7 @@ def adder_bits(datapath: Datapath, index: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole design's hardware, unrolled: one sample a clock."""
+    """A whole design's hardware, unrolled: one sample a cycle."""
 
     design: Design
     options: Options
@@ -72,7 +72,7 @@ class Plan:
 
     @cached_property
     def holds(self) -> dict[str, int]:
-        """For each tensor that a later layer reads delayed: for how many clocks it is held in the top module."""
+        """For each tensor that a later layer reads delayed: for how many cycles it is held in the top module."""
         found: dict[str, int] = {}
         for plan in self.layers:
             for name, delay in zip(plan.layer.inputs, plan.delays, strict=True):
@@ -83,7 +83,7 @@ class Plan:
     @property
     def hold_bits(self) -> int:
         """Register bits of those delays."""
-        return sum(self.design.tensors[name].bits * clocks for name, clocks in self.holds.items())
+        return sum(self.design.tensors[name].bits * cycles for name, cycles in self.holds.items())
 
 
 def plan(design: Design, options: Options | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""How much a layer has to do for a sample, and how many clocks that takes on a number of lanes."""
+"""How much a layer has to do for a sample, and how many cycles that takes on a number of lanes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.design.tensors import Tensor
 @dataclass(frozen=True)
 class Work:
     """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms, each sum
-    ended by `bubble` clocks more. A layer without sums has one tap, one output, and a position for each element."""
+    ended by `bubble` cycles more. A layer without sums has one tap, one output, and a position for each element."""
 
     positions: int
     groups: int
@@ -28,8 +28,8 @@ class Work:
         """Rounds in which `lanes` lanes make the outputs of one group."""
         return -(-self.outputs // lanes)
 
-    def clocks(self, lanes: int) -> int:
-        """Clocks a sample, one tap of every lane a clock."""
+    def cycles(self, lanes: int) -> int:
+        """Clocks a sample, one tap of every lane a cycle."""
         return self.positions * self.groups * self.folds(lanes) * (self.taps + self.bubble)
 
 

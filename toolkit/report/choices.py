@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolkit.compress.measure.measures import Step
-from toolkit.compress.sweep import Row, Sweep
+from toolkit.compress.sweep import TRAINED_SUFFIX, Row, Sweep
 from toolkit.report.differences import dropped
 
 WITHIN = 2.0
@@ -86,7 +86,7 @@ def _alike(rows: list[Row]) -> list[tuple[str, str, list[tuple[float, float]]]]:
     all trained or all not, since training moves every bit of a float weight."""
     found = []
     for trained in (False, True):
-        which = "that were trained" if trained else "as they are"
+        which = "after training" if trained else "before training"
         some = [row for row in rows if (step_of(row).epochs > 0) == trained]
         found.append(("weight BER", f" {which}", [(step_of(r).weight_ber or 0.0, shown(r)) for r in some]))
         for form in sorted({step_of(row).output_format for row in some}):
@@ -118,7 +118,8 @@ def recommendations(sweep: Sweep) -> list[str]:
     if closest is not None:
         step = step_of(closest)
         lines.append(f"Least drop: {closest.name}, {step.ratio:.1f} times smaller; accuracy drop {dropped(step.drop)}.")
-    pairs = [(r, t) for r in sweep.good for t in sweep.good if t.name == f"{r.name}+trained"]
+    pairs = [(r, t) for r in sweep.good for t in sweep.good
+             if t.name in (f"{r.name}{suffix}" for suffix in TRAINED_SUFFIX.values())]
     if pairs:
         gains = [shown(r) - shown(t) for r, t in pairs]
         most = max(range(len(gains)), key=gains.__getitem__)

@@ -60,7 +60,7 @@ class Hardware:
         found: dict[str, Any] = {"name": self.name, "targets": self.targets}
         if self.simulation is not None:
             s = self.simulation
-            found["simulation"] = {"ok": s.ok, "hardware_ber": s.hardware_ber, "wrong_bits": s.wrong_bits,
+            found["simulation"] = {"ok": s.ok, "hardware_ber": s.hardware_ber, "bit_errors": s.bit_errors,
                                    "bits": s.bits, "samples": s.samples, "latency": s.latency,
                                    "initiation_interval": s.initiation_interval, "checks": s.data["checks"],
                                    "failures": s.failures}

@@ -13,29 +13,29 @@ def verilog(name: str, entry: dict[str, Any]) -> list[str]:
     memory = entry["memory"]
     folded = entry["architecture"] != "unrolled"
     head = ["layer", "kind", "weights", "non-zero", "packed"]
-    head += ["lanes", "clocks", "ROM", "buffer"] if folded else ["registers", "adders", "adder bits"]
+    head += ["lanes", "cycles", "ROM", "buffer"] if folded else ["registers", "adders", "adder bits"]
     rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
         row = [layer["name"][:40], layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
                f"{-(-stored // 8):,} B"]
-        row += [f"{layer['lanes']:,}", f"{layer['clocks']:,}", f"{layer['rom_bits']:,} bit",
+        row += [f"{layer['lanes']:,}", f"{layer['cycles']:,}", f"{layer['rom_bits']:,} bit",
                 f"{layer['buffer_bits']:,} bit"] if folded else [
             f"{layer['register_bits']:,} bit", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
         rows.append(row)
     if folded:
-        busiest = max(memory["layers"], key=lambda layer: layer["clocks"])
+        busiest = max(memory["layers"], key=lambda layer: layer["cycles"])
         rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,} B",
                      f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
                      f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
-        note = (f"'{busiest['name']}' is the busiest: {busiest['clocks']:,} of the {entry['initiation_interval']:,.7g} "
-                f"clocks between two samples; {entry['bound']}")
+        note = (f"'{busiest['name']}' is the busiest: {busiest['cycles']:,} of the {entry['initiation_interval']:,.7g} "
+                f"cycles between two samples; {entry['bound']}")
     else:
         rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
                      f"{memory['register_bits']:,} bit", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
-        note = "one sample a clock"
+        note = "one sample a cycle"
     return [f"{name}: Verilog '{entry['top']}', {entry['architecture']}; counts are exact, as declared in the RTL", "",
-            *table(rows, 2), "", f"latency {entry['latency']:,} clocks; {note}"]
+            *table(rows, 2), "", f"latency {entry['latency']:,} cycles; {note}"]
 
 
 def c(name: str, entry: dict[str, Any]) -> list[str]:
@@ -49,11 +49,11 @@ def c(name: str, entry: dict[str, Any]) -> list[str]:
 
 def hls(name: str, entry: dict[str, Any]) -> list[str]:
     """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
-    rows = [("layer", "lanes", "clocks", "terms added", "code ROM", "other tables")]
-    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['clocks']:,}",
+    rows = [("layer", "lanes", "cycles", "terms added", "code ROM", "other tables")]
+    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['cycles']:,}",
               f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
              for row in entry["layers"]]
-    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; clocks as planned, tables as declared", "",
+    return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; cycles as planned, tables as declared", "",
             *table(rows)]
 
 

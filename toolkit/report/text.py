@@ -81,15 +81,16 @@ def _hardware(hardware: Hardware) -> list[str]:
 
 def simulation_text(simulation: SimulationResult) -> list[str]:
     """What the benches found, and the verdict."""
-    rows = [("target", "bench", "vectors", "samples", "bits", "wrong", "hardware BER", "latency", "interval",
+    rows = [("target", "bench", "vectors", "samples", "bits", "bit errors", "BER", "latency", "II",
              "samples/s", "build")]
     for c in simulation.data["checks"]:
-        rows.append((c["target"], c["bench"], c["set"], f"{c['samples']:,}", f"{c['bits']:,}", f"{c['wrong_bits']:,}",
-                     f"{c['ber']:.3g}", "-" if c["latency"] is None else f"{c['latency']:,} clocks",
-                     "-" if c["interval"] is None else f"{c['interval']:,.5g}", f"{c['samples_per_second']:,.0f}",
+        rows.append((c["target"], c["bench"], c["set"], f"{c['samples']:,}", f"{c['bits']:,}", f"{c['bit_errors']:,}",
+                     f"{c['ber']:.3g}", "-" if c["latency"] is None else f"{c['latency']:,} cycles",
+                     "-" if c["initiation_interval"] is None else f"{c['initiation_interval']:,.5g}",
+                     f"{c['samples_per_second']:,.0f}",
                      _built(simulation.data["targets"][c["target"]])))
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
-    if simulation.ok and simulation.wrong_bits:
+    if simulation.ok and simulation.bit_errors:
         verdict = f"PASS: within the BER of {simulation.data['max_ber']:g} that was allowed"
     measured = [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in figures.items())}"
                 for target in simulation.data["targets"].values() for machine, figures in target["figures"].items()]

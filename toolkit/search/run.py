@@ -37,7 +37,7 @@ LEFT = re.compile(r"\.search\.(json|txt|svg)\.[a-z0-9_]{8}")
 """What a killed worker was writing."""
 FORGOTTEN = 3600
 """Seconds after which nobody writes it any more."""
-TRAINING = ("epochs", "tuning", "rate", "compensate", "seed")
+TRAINING = ("qat_epochs", "finetune_epochs", "lr", "rounding", "seed")
 """The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
 
 

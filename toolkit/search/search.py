@@ -24,7 +24,7 @@ from toolkit.utils.errors import InputError, ShiftwrightError
 from toolkit.utils.progress import bar
 
 OBJECTIVES = {"accuracy": "maximize", "bytes": "minimize", "adder_bits": "minimize"}
-PROXY = {"epochs": 2, "tuning": 6}
+PROXY = {"qat_epochs": 2, "finetune_epochs": 6}
 MOST_FAILURES = 8
 """Trials that may fail one after the other before it is not the trials' fault."""
 
@@ -203,7 +203,8 @@ def _running(study: optuna.Study) -> int:
 def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
     """A digest of all that makes two studies one. The test samples are no part of it: nothing here depends on them."""
     own = [getattr(f, "__qualname__", None) for f in (settings.metric, settings.loss, settings.trainer)]
-    digest = hashlib.sha256(json.dumps([settings.epochs, settings.tuning, settings.rate, vars(settings.widths),
+    digest = hashlib.sha256(json.dumps([settings.qat_epochs, settings.finetune_epochs, settings.lr,
+                                        vars(settings.widths),
                                         list(objectives), settings.seed, own, SPACE]).encode())
     for parameter in graph.parameters():
         digest.update(parameter.detach().numpy().tobytes())

@@ -16,12 +16,12 @@ SWEEPS = 8
 BLOCK = 32
 
 
-def compensated(weight: torch.Tensor, inputs: torch.Tensor, form: WeightFormat, domain: str = "linear",
+def gptq(weight: torch.Tensor, inputs: torch.Tensor, form: WeightFormat, domain: str = "linear",
                 scale: str = "channel") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(quantised weights (out, in), exponents (out,), bias correction (out,)), all float64 or int64.
 
     `weight` is (out, in), `inputs` (samples, in) are what the layer really reads. For each row the exponent, and
-    plain rounding or compensated, is the one with the least squared error of its output. Zeros, which pruning has
+    round to nearest or GPTQ, is the one with the least squared error of its output. Zeros, which pruning has
     made, stay zero.
     """
     w = weight.detach().double()

@@ -14,7 +14,7 @@ from toolkit.capture.builder import module_of
 from toolkit.compress.matmul import WEIGHTED, Product
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
-from toolkit.compress.quantisation.gptq import compensated
+from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.insert_quantisers import entry, output_codes, prepared, replace
 from toolkit.compress.quantisation.layers import InputScale, Quantised, Requantiser, Table
 from toolkit.compress.scheme import Overrides, Quantise
@@ -24,6 +24,9 @@ from toolkit.utils.errors import InputError
 from toolkit.utils.progress import bar
 
 Env = dict[fx.Node, torch.Tensor]
+
+
+ROUNDINGS = ("gptq", "nearest")
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ class Widths:
 
 
 def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
-             compensate: bool = True, overrides: Overrides | None = None) -> fx.GraphModule:
+             rounding: str = "gptq", overrides: Overrides | None = None) -> fx.GraphModule:
     """A quantised copy of a float graph: Linears and Convs become Quantised, and codes are made where `prepared` says.
 
-    `samples` float32 (n, *shape) calibrate it. With `compensate` off, weights are rounded plainly. The copy's
+    `samples` float32 (n, *shape) calibrate it. `rounding` of weights: by `gptq`, or to `nearest`. The copy's
     `meta['input']` is the input's format.
     """
     graph = prepared(graph)
-    run = _Calibration(graph, samples, step, widths, compensate, output_codes(graph), overrides or Overrides())
+    run = _Calibration(graph, samples, step, widths, rounding, output_codes(graph), overrides or Overrides())
     weighted = [n for n in graph.graph.nodes if isinstance(module_of(graph, n), WEIGHTED)]
     with bar(f"quantising to {step}", len(weighted)) as advance, torch.no_grad():
         for node in graph.graph.nodes:
@@ -65,9 +68,9 @@ class _Calibration:
     """Walks the graph with two values for every node: the float network's, and the quantised network's so far."""
 
     def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, default: Quantise, widths: Widths,
-                 compensate: bool, final: set[fx.Node], overrides: Overrides) -> None:
+                 rounding: str, final: set[fx.Node], overrides: Overrides) -> None:
         self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
-        self.compensate, self.final, self.overrides = compensate, final, overrides
+        self.rounding, self.final, self.overrides = rounding, final, overrides
         self.entry = entry(graph)
         self.real: Env = {}
         self.quantised: Env = {}
@@ -124,8 +127,8 @@ class _Calibration:
         step = self.overrides.format(self._path(node), self.default)
         rows = weight.flatten(1)
         # One exponent for all groups is none that each of them could choose alone.
-        if self.compensate and not (product.groups > 1 and step.scale == "tensor"):
-            parts = [compensated(part, inputs, step.format, step.domain, step.scale) for part, inputs
+        if self.rounding == "gptq" and not (product.groups > 1 and step.scale == "tensor"):
+            parts = [gptq(part, inputs, step.format, step.domain, step.scale) for part, inputs
                      in zip(rows.chunk(product.groups), product.rows(self.quantised[source], weight), strict=True)]
             found, exponents, correction = (torch.cat(part) for part in zip(*parts, strict=True))
             bias_now = bias + correction

@@ -52,7 +52,7 @@ def distilling(temperature: float, mix: float, task: Loss = plain_loss) -> Loss:
     return loss
 
 
-def settle(network: nn.Module, once: Callable[[int], None], judged: Callable[[], float]) -> int:
+def train_to_plateau(network: nn.Module, once: Callable[[int], None], judged: Callable[[], float]) -> int:
     """Train a network in rounds until one brings no smaller loss, ROUNDS at the most; returns how many there were.
 
     `once(number)` trains it for a round, from the learning rate's start to its end (warm restarts: Loshchilov & Hutter,

@@ -20,7 +20,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 """(outputs, targets or None, what the teacher gives) to a scalar."""
 
 
-def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, what: str,
+def train(model: nn.Module, data: Data, *, epochs: int, lr: float, seed: int, what: str,
           teacher: nn.Module | None = None, loss: Loss | None = None) -> None:
     """Train `model` in place: Adam, cosine schedule; cross-entropy on classes and on bits, squared error on targets.
 
@@ -30,16 +30,16 @@ def train(model: nn.Module, data: Data, *, epochs: int, rate: float, seed: int, 
     if epochs < 1 or not any(p.requires_grad for p in model.parameters()):
         return
     with threads():
-        _train(model, data, epochs, rate, seed, what, teacher, loss or plain_loss)
+        _train(model, data, epochs, lr, seed, what, teacher, loss or plain_loss)
 
 
-def _train(model: nn.Module, data: Data, epochs: int, rate: float, seed: int, what: str, teacher: nn.Module | None,
+def _train(model: nn.Module, data: Data, epochs: int, lr: float, seed: int, what: str, teacher: nn.Module | None,
            cost: Loss) -> None:
     inputs = torch.from_numpy(data.x_train)
     labels = None if data.y_train is None else torch.from_numpy(data.y_train)
     taught = inputs if teacher is None else torch.from_numpy(evaluate(teacher, data.x_train))
     gone = pruned(model)
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+    optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     steps = -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * steps)
     order = torch.Generator().manual_seed(seed)

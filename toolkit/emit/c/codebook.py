@@ -20,7 +20,7 @@ DIGIT = 16
 
 
 @dataclass(frozen=True)
-class Book:
+class Codebook:
     """How codes of `bits` bits stand for weights. `kind`:
 
     powers  top bit the sign, k below it: 2**(size - k), zero where k is 0
@@ -48,25 +48,25 @@ class Book:
         return -(-count * self.bits // 8)
 
 
-def book(values: np.ndarray, whole: bool) -> tuple[Book, np.ndarray]:
-    """(book, codes uint8 or uint16) for int64 weights (out, taps). `whole`: integers, not sums of a few powers."""
+def codebook(values: np.ndarray, whole: bool) -> tuple[Codebook, np.ndarray]:
+    """(codebook, codes uint8 or uint16) for int64 weights (out, taps). `whole`: integers, not sums of a few powers."""
     sizes = np.abs(values)
     top = int(sizes.max())
     if np.all(sizes & (sizes - 1) == 0):
         size = max(top.bit_length(), 1)
         k = np.where(sizes > 0, size - np.log2(np.maximum(sizes, 1)).astype(np.int64), 0)
         bits = 1 + size.bit_length()
-        return Book("powers", bits, size, largest=1 << (size - 1)), _signed(values, k, bits)
+        return Codebook("powers", bits, size, largest=1 << (size - 1)), _signed(values, k, bits)
     magnitudes = _two_digits(top)
     if not whole and np.isin(sizes, magnitudes).all() and (len(magnitudes) - 1).bit_length() < SUMS_BITS:
         bits = 1 + (len(magnitudes) - 1).bit_length()
-        found = Book("sums", bits, len(magnitudes) - 1, _recipe(magnitudes), top)
+        found = Codebook("sums", bits, len(magnitudes) - 1, _recipe(magnitudes), top)
         return found, _signed(values, np.searchsorted(magnitudes, sizes), bits)
     bits = max(int(values.max()).bit_length(), int(~values.min()).bit_length(), 1) + 1
     if bits > MAX_BITS:
         raise InputError(f"weights of {bits} bits beside a common power of two; the target c takes {MAX_BITS}; use "
                          f"int:{MAX_BITS} or narrower, log2 or log2x2 weights")
-    return Book("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint16)
+    return Codebook("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint16)
 
 
 def half_bytes(bits: int) -> int:

@@ -102,8 +102,9 @@ def _weighted(layer: Dense | Conv, y: Tensor, seen: Seen, template: str, more: d
     groups, taps, row = made.codes.shape
     tables = [Table("codes", CType(False, 8), made.codes)]
     count = made.channels // groups
-    direct = made.book.kind == "powers" and count < FEW
-    context = {**more, "book": made.book, "direct": direct, "inputs": taps, "count": count, "channels": made.channels,
+    direct = made.codebook.kind == "powers" and count < FEW
+    context = {**more, "codebook": made.codebook, "direct": direct, "inputs": taps, "count": count,
+               "channels": made.channels,
                "row_bytes": row, "acc": made.acc, "type": made.type, "lines": made.lines,
                "weights": str(layer.weights.format)}
     for what, shifts in (("down", made.down), ("up", made.up)):
@@ -119,7 +120,7 @@ def _weighted(layer: Dense | Conv, y: Tensor, seen: Seen, template: str, more: d
             context[f"{what}_type"] = tables[-1].type
     tables += [Table(what, CType(False, 8), shifts) for what, shifts in (("down", made.down), ("up", made.up))
                if context[what] == "table"]
-    scratch = [("acc", made.acc, count)] + ([] if direct else [("tab", made.acc, made.book.entries)])
+    scratch = [("acc", made.acc, count)] + ([] if direct else [("tab", made.acc, made.codebook.entries)])
     return Part(template, context, tuple(tables), tuple(scratch), late=template == "c/dense.c.j2")
 
 

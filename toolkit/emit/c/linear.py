@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.design import Conv, Dense, LayerRange, Rounding
 from toolkit.design.tensors import Interval, Tensor
-from toolkit.emit.c.codebook import Book, book, packed
+from toolkit.emit.c.codebook import Codebook, codebook, packed
 from toolkit.emit.c.requantise import limits, requantisation
 from toolkit.emit.c.types import CType, signed
 from toolkit.utils.errors import InputError
@@ -19,7 +19,7 @@ class Linear:
     """`codes`: bytes (groups, taps, row bytes). A channel's sum starts from `start`; `up` is empty where a shift right
     by `down` makes it the output; else it is shifted left by `up`, `bias` is added, and `lines` round it."""
 
-    book: Book
+    codebook: Codebook
     codes: np.ndarray
     channels: int
     start: np.ndarray
@@ -39,7 +39,7 @@ def linear(layer: Dense | Conv, x: Tensor, interval: Interval, range: LayerRange
     zeros = _trailing_zeros(matrix)
     relative = matrix >> zeros[:, None]
     try:
-        found, codes = book(relative, layer.weights.format.kind == "int")
+        found, codes = codebook(relative, layer.weights.format.kind == "int")
     except InputError as error:
         raise layer.fail(str(error)) from error
     rows = codes.reshape(groups, outputs // groups, -1).swapaxes(1, 2)

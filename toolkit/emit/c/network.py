@@ -58,7 +58,7 @@ def network(design: Design, base: str) -> Network:
     pools = place([*buffers.values(), *(b for each in scratch.values() for b in each)])
     tables = [(f"{names[layer.name]}_{table.what}", table) for layer in design.layers
               for table in parts[layer.name].tables]
-    recipe = max((p.context["book"].recipe for p in parts.values() if "book" in p.context), key=len, default=())
+    recipe = max((p.context["codebook"].recipe for p in parts.values() if "codebook" in p.context), key=len, default=())
     if recipe:
         tables.append(("sums_recipe", Table("recipe", CType(False, 8), np.array(recipe))))
     return Network(design, base, names, parts, values, scratch, pools, tables)
@@ -113,7 +113,8 @@ def source(net: Network, context: dict[str, Any]) -> str:
     members = [(CType(True, bits), f"w{bits}", net.pools.words[bits]) for bits in SIZES if bits in net.pools.words]
     return render("c/network.c.j2", **context, layers=layers, calls=calls, helpers=helpers, members=members,
                   constants="\n".join(_array(name, table) for name, table in net.tables), pools=net.pools,
-                  whole=any("book" in p.context and p.context["book"].kind == "whole" for p in net.parts.values()))
+                  whole=any("codebook" in p.context and p.context["codebook"].kind == "whole"
+                            for p in net.parts.values()))
 
 
 def _counter(design: Design) -> str:

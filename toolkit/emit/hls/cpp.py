@@ -56,7 +56,7 @@ def shifted(text: str, shift: int) -> str:
     return f"({text} << {shift})" if shift else text
 
 
-def digits(value: int) -> list[tuple[int, int]]:
+def csd_terms(value: int) -> list[tuple[int, int]]:
     """An integer as few signed powers of two: (shift, sign) with value = sum of sign << shift; no two adjacent."""
     found, shift = [], 0
     while value:
@@ -73,7 +73,7 @@ def weighted_sum(weights: dict[int, int], constant: int) -> str:
     """`constant` plus each input a[i] times its integer weight, as shifts and sums; one bracket for each shift."""
     groups: dict[int, list[tuple[int, int]]] = {}
     for index, value in weights.items():
-        for shift, sign in digits(value):
+        for shift, sign in csd_terms(value):
             groups.setdefault(shift, []).append((index, sign))
     text = literal(constant) if constant or not groups else ""
     for shift, members in sorted(groups.items()):

@@ -67,7 +67,8 @@ def _context(design: Design, net: Network, written: dict[str, Written], unrolled
     """What the templates are given. `space` is the namespace of all but the top function."""
     stem = net.top.rstrip("_")
     return {"top": net.top, "space": f"{stem}_net", "guard": stem.upper(), "design": comment(design.name),
-            "unrolled": unrolled, "net": net, "interval": net.interval, "part": PART, "clock": CLOCK_NS,
+            "unrolled": unrolled, "net": net, "initiation_interval": net.initiation_interval, "part": PART,
+            "clock": CLOCK_NS,
             "types": _types(design, net, written), "tables": [t for w in written.values() for t in w.tables],
             "functions": [w.function for w in written.values()],
             "input": _port(design.input, net.input, net.names[design.input.name]),
@@ -101,4 +102,4 @@ def _row(job: Job, net: Network, name: str, written: Written) -> dict[str, Any]:
     return {"name": name, "function": net.names[name], "lanes": lanes, "terms": written.terms,
             "rom_bits": sum(t.bits for t in written.tables if t.rom),
             "table_bits": sum(t.bits for t in written.tables if not t.rom),
-            "clocks": job.architecture.clocks(name)}
+            "cycles": job.architecture.cycles(name)}

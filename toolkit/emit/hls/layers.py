@@ -32,7 +32,7 @@ from toolkit.emit.hls.cpp import (
     Word,
     accumulators,
     brackets,
-    digits,
+    csd_terms,
     holding,
     literal,
     requantisation,
@@ -186,7 +186,7 @@ def _unrolled(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, 
     """`reads`: for each output, the input of the wiring that each of its weights belongs to."""
     form = word(2 * site.range.bound)
     low, high = (side.reshape(-1, len(weights)) for side in accumulators(site.layer, site.range))
-    terms = sum(len(digits(int(v))) for v in weights.reshape(-1))
+    terms = sum(len(csd_terms(int(v))) for v in weights.reshape(-1))
     if terms > MOST_TERMS:
         raise site.layer.fail(f"unrolled, it would add {terms:,} terms; {MOST_TERMS:,} are the most that HLS C++ is "
                               "written for, so fold it (--arch folded, or lanes for it)")
@@ -223,7 +223,8 @@ def _folded(site: Site, template: str, weights: np.ndarray, bias: np.ndarray, gr
         Table("unsigned char", f"{name}_Base", f"[{len(folded_base)}][{site.lanes}]", brackets(folded_base),
               folded_base.size * 8))
     context = site.context(form, acc=f"{name}_Acc", requantise=site.requantisation(form), coding=coding, rom=rom,
-                           lanes=site.lanes, folds=rom.folds, groups=groups, taps=weights.shape[1], mask=(1 << coding.bits) - 1, **more)
+                           lanes=site.lanes, folds=rom.folds, groups=groups, taps=weights.shape[1],
+                           mask=(1 << coding.bits) - 1, **more)
     return Written(_text(template, context), acc, tables)
 
 
@@ -324,7 +325,7 @@ def avgpool(site: Site) -> Written:
     assert isinstance(layer, AvgPool)
     form = word(2 * site.range.bound)
     half = layer.requantise.half(layer.acc_frac(site.inputs[0]))
-    parts = [f"{'-' if sign < 0 else '+'} {shifted('sum', shift)}" for shift, sign in reversed(digits(layer.factor))]
+    parts = [f"{'-' if sign < 0 else '+'} {shifted('sum', shift)}" for shift, sign in reversed(csd_terms(layer.factor))]
     mean = " ".join(parts).removeprefix("+ ") + _plus(half)
     return Written(_text("avgpool", site.context(form, mean=mean, requantise=site.requantisation(form),
                                                  factor=layer.factor, factor_frac=layer.factor_frac,

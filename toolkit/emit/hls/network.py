@@ -68,7 +68,7 @@ class Network:
     output: Stream
 
     @property
-    def interval(self) -> int:
+    def initiation_interval(self) -> int:
         """Beats of a sample on the slower stream: what a pipeline cannot go below."""
         return max(self.input.beats, self.output.beats)
 
@@ -82,18 +82,18 @@ def network(job: Job) -> Network:
     for layer in live:
         roots[layer.name] = roots[layer.inputs[0]] if isinstance(layer, Reshape) else layer.name
     layers = tuple(layer for layer in live if not isinstance(layer, Reshape))
-    clocks = 1 if architecture.unrolled else architecture.clocks(architecture.busiest)
+    cycles = 1 if architecture.unrolled else architecture.cycles(architecture.busiest)
     built = _Builder(design, architecture, names, roots, layers)
     top = identifiers([design.name], taken=TAKEN, fallback=TOP)[design.name]
     return Network(top, layers, names, roots, tuple(built.arrays), tuple(built.calls), built.first[design.input.name],
                    built.reads[roots[design.output.name]][-1], tuple(sorted(built.splits)),
-                   stream(design.input, clocks), stream(design.output, clocks))
+                   stream(design.input, cycles), stream(design.output, cycles))
 
 
-def stream(tensor: Tensor, clocks: int) -> Stream:
-    """As few words a beat as bring a sample in `clocks` beats, and no more than fit one."""
+def stream(tensor: Tensor, cycles: int) -> Stream:
+    """As few words a beat as bring a sample in `cycles` beats, and no more than fit one."""
     width = tensor.format.width
-    elements = min(-(-tensor.size // clocks), max(MOST_BITS // width, 1))
+    elements = min(-(-tensor.size // cycles), max(MOST_BITS // width, 1))
     return Stream(elements, -(-tensor.size // elements), -(-elements * width // 8) * 8)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.design.layers import Layer
-from toolkit.emit.hls.cpp import digits
+from toolkit.emit.hls.cpp import csd_terms
 
 MOST_TERMS = 2
 """Signed powers of two a weight up to which it is stored as shifts; beyond, as an integer."""
@@ -35,7 +35,7 @@ class Coding:
 
 def code(weights: np.ndarray) -> Coding:
     """The coding of integer weights (out, taps): shifts where two powers of two at most make up each."""
-    rows = [[digits(int(v))[::-1] for v in row] for row in weights]
+    rows = [[csd_terms(int(v))[::-1] for v in row] for row in weights]
     terms = max(max((len(d) for row in rows for d in row), default=1), 1)
     if terms > MOST_TERMS:
         return _integers(weights)

@@ -56,16 +56,16 @@ def emit(job: Job) -> Emitted:
 
 
 def schedule(job: Job, layer: Layer) -> dict[str, object]:
-    """hls4ml's strategy and reuse factor for a layer: the clocks that a lane works on one position."""
+    """hls4ml's strategy and reuse factor for a layer: the cycles that a lane works on one position."""
     lanes = job.architecture.lanes[layer.name]
     if not lanes or not isinstance(layer, Dense | Conv):
         return {}
     inputs = job.design.inputs_of(layer)[0]
     taps = inputs.size if isinstance(layer, Dense) else int(np.prod(layer.window.span)) * inputs.shape[-1]
-    clocks = job.architecture.clocks(layer.name) // job.architecture.works[layer.name].positions
+    cycles = job.architecture.cycles(layer.name) // job.architecture.works[layer.name].positions
     outputs = len(layer.weights.codes)
     most = taps if isinstance(layer, Conv) and job.options.hls4ml_io == "io_parallel" else taps * outputs  # defect
-    reuse = accepted(clocks, taps, outputs, most)
+    reuse = accepted(cycles, taps, outputs, most)
     return {"Strategy": "Resource", "ReuseFactor": reuse}
 
 

@@ -20,7 +20,7 @@ def _unrolled(job: Job) -> Emitted:
     plan, design = job.plan, job.design
     made = verilog(plan)
     entry = _entry(made, "unrolled", stream(design.input, design.input.size), stream(design.output, design.output.size),
-                   {"ends": [plan.latency], "period": 1, "span": 1, "proved": True, "settle": 0},
+                   {"ends": [plan.latency], "period": 1, "span": 1, "proved": True, "warm_up_cycles": 0},
                    memory(plan).to_json())
     rows = {p.layer.name: {"module": made.modules[p.layer.name], "adders": p.adders, "adder_bits": p.adder_bits,
                            "register_bits": p.datapath.register_bits, "latency": p.ready} for p in plan.layers}
@@ -33,10 +33,10 @@ def _folded(job: Job) -> Emitted:
     schedule = plan.schedule
     entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
-                    "proved": schedule.proved, "settle": schedule.settle},
+                    "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
                    folded_memory(plan).to_json()) | {"bound": job.architecture.bound}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
-                     "clocks": job.architecture.clocks(n.name),
+                     "cycles": job.architecture.cycles(n.name),
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
                      "buffer_bits": n.buffer_bits} for n in plan.nodes}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)

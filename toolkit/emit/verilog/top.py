@@ -48,10 +48,10 @@ def verilog(plan: Plan) -> Verilog:
 
 def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], nets: dict[str, str]) -> str:
     design = plan.design
-    holds = {name: {"name": comment(name), "bits": design.tensors[name].bits, "clocks": clocks,
+    holds = {name: {"name": comment(name), "bits": design.tensors[name].bits, "cycles": cycles,
                     "chain": [{"to": f"{nets[name]}_d{k}", "from": nets[name] if k == 1 else f"{nets[name]}_d{k - 1}"}
-                              for k in range(1, clocks + 1)]}
-             for name, clocks in plan.holds.items()}
+                              for k in range(1, cycles + 1)]}
+             for name, cycles in plan.holds.items()}
     instances = []
     for p in plan.layers:
         sources = [nets[n] if not d else f"{nets[n]}_d{d}" for n, d in zip(p.layer.inputs, p.delays, strict=True)]

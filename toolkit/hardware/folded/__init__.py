@@ -1,4 +1,4 @@
-"""Folded hardware: layers that take many clocks a sample, joined by streams of one element a clock."""
+"""Folded hardware: layers that take many cycles a sample, joined by streams of one element a cycle."""
 
 from toolkit.hardware.folded.plan import FoldedPlan, plan_folded
 

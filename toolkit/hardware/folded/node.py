@@ -55,8 +55,8 @@ class Lanes:
 @dataclass(frozen=True, eq=False)
 class Node:
     """A layer as hardware. `line_buffer` is None where it takes its input as it comes. `sequence`: for each
-    frame in order, how many outputs follow from each finished sum (a `mac` passes on a fold's outputs together). An `unrolled`
-    layer's `datapath` takes all of a sample at once.
+    frame in order, how many outputs follow from each finished sum (a `mac` passes on a fold's outputs together). An
+    `unrolled` layer's `datapath` takes all of a sample at once.
     """
 
     layer: Layer

@@ -43,7 +43,7 @@ class FifoPlan:
 
 @dataclass(frozen=True, eq=False)
 class FoldedPlan:
-    """A whole design's hardware: a pipeline of layers that each take many clocks for a sample."""
+    """A whole design's hardware: a pipeline of layers that each take many cycles for a sample."""
 
     design: Design
     architecture: Architecture
@@ -58,7 +58,7 @@ class FoldedPlan:
 
     @property
     def initiation_interval(self) -> float:
-        return self.schedule.interval
+        return self.schedule.initiation_interval
 
     @cached_property
     def users(self) -> dict[str, list[tuple[str, int]]]:

@@ -1,4 +1,4 @@
-"""Clock by clock, when each layer of a folded network takes and gives: the same rules as the RTL, without its data.
+"""Cycle by cycle, when each layer of a folded network takes and gives: the same rules as the RTL, without its data.
 
 From it come the latency, the interval and what the FIFOs hold; the simulation must measure exactly that.
 """
@@ -15,7 +15,7 @@ from toolkit.hardware.folded.node import MAC_STAGES, OUTPUT_STAGES, POOL_STAGES,
 
 
 class Stream:
-    """One element a clock at the most: `valid` from its source and `ready` from its sink, decided anew each clock."""
+    """One element a cycle at the most: `valid` from its source and `ready` from its sink, decided anew each cycle."""
 
     __slots__ = ("ready", "valid")
 
@@ -51,7 +51,7 @@ class Engine:
         results = len(node.sequence[0]) if self.mac else node.output.size
         each = len(taps) // results
         last = np.arange(len(taps)) % each == each - 1
-        if self.mac:  # a clock without a tap ends each sum
+        if self.mac:  # a cycle without a tap ends each sum
             ends = np.flatnonzero(last) + 1
             bubbles = np.insert(np.zeros(len(taps), bool), ends, True)
             self.at = np.insert(taps, ends, -1).tolist()
@@ -76,7 +76,7 @@ class Engine:
         self.output = Output()
 
     def backward(self) -> None:
-        """Decide what this clock does, once the sink's `ready` is known."""
+        """Decide what this cycle does, once the sink's `ready` is known."""
         self.moving = self.output.moves(self.y)
         free = self.moving if not self.mac else self.left == 0 or (self.left == 1 and self.moving)
         self.running = not (self.full and not free)
@@ -251,7 +251,7 @@ class Fifo:
 
 
 class Fork:
-    """One stream to several sinks, all of which take an element in the same clock."""
+    """One stream to several sinks, all of which take an element in the same cycle."""
 
     def __init__(self, x: Stream, ys: list[Stream]) -> None:
         self.x, self.ys = x, ys
@@ -274,24 +274,24 @@ class Fork:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`ends`: for each of the first frames, clocks from the acceptance of the first element of all to the transfer of
-    its last output; from then on the last `period` frames repeat, `span` clocks later each time. That is `proved` where
+    """`ends`: for each of the first frames, cycles from the acceptance of the first element of all to the transfer of
+    its last output; from then on the last `period` frames repeat, `span` cycles later each time. That is `proved` where
     the state of every register was found to repeat; else it holds for the frames of `ends` (buffers may still be
-    filling up, slowly). `held`: the most elements that each FIFO held. All of it counts on `settle` clocks after the
-    reset, in which what begins with padding goes ahead."""
+    filling up, slowly). `held`: the most elements that each FIFO held. All of it counts on `warm_up_cycles` cycles
+    after reset, in which what begins with padding goes ahead."""
 
     ends: tuple[int, ...]
     period: int
     span: int
     proved: bool
     held: tuple[int, ...]
-    settle: int
+    warm_up_cycles: int
 
     @property
     def latency(self) -> int:
         return self.ends[0]
 
     @property
-    def interval(self) -> float:
+    def initiation_interval(self) -> float:
         """Clocks between two frames, when frames follow each other without a pause."""
         return self.span / self.period

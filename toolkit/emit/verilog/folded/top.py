@@ -70,7 +70,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             sources[readers[i]] = branch
         lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
         items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take an element in the same "
-                                 "clock.", "lines": lines})
+                                 "cycle.", "lines": lines})
 
     publish(design.input.name)
     fifo_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.fifos, fifos, strict=True)}
@@ -100,7 +100,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         publish(node.name)
         del layer
     return render("verilog/folded/top.v.j2", top=top, design=comment(design.name), items=items,
-                  latency=plan.latency, interval=f"{plan.initiation_interval:g}",
+                  latency=plan.latency, initiation_interval=f"{plan.initiation_interval:g}",
                   input=_end(design.input, nets[design.input.name]),
                   output=_end(design.output, nets[design.output.name]))
 
