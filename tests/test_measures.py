@@ -270,8 +270,8 @@ def test_rank_correlations_are_over_rows_whose_bits_are_of_one_kind():
     lines = [text for text in choices.analysis(swept(*floats, *codes, *trained)) if "rank correlation" in text]
     assert lines == [
         "weight BER: rank correlation with the accuracy drop over 6 rows before training: +1.00",
-        "output BER: rank correlation with the accuracy drop over 3 rows before training, outputs of 16-bit "
-        "codes: -1.00",
+        ("output BER: rank correlation with the accuracy drop over 3 rows before training, outputs of 16-bit "
+         "codes: -1.00"),
         "output BER: rank correlation with the accuracy drop over 3 rows before training, outputs of float32: +1.00",
         "weight BER: rank correlation with the accuracy drop over 3 rows after training: -1.00",
         "output BER: rank correlation with the accuracy drop over 3 rows after training, outputs of float32: +1.00"]
