@@ -20,6 +20,7 @@ test: tools-test $(VENV)/test $(VENV)/lint
 lint: $(VENV)/test $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.lint_generated
 
 bench: tools-bench $(VENV)/bench

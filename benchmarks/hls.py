@@ -9,8 +9,9 @@ from benchmarks.networks import mlp, samples
 from benchmarks.peers import hls4ml_peer
 from benchmarks.results import Figure
 from toolkit.commands.generate import generate
-from toolkit.commands.simulate import SimulationResult, simulate
+from toolkit.commands.simulate import simulate
 from toolkit.hardware import Options
+from toolkit.report.simulation import SimulationResult
 from toolkit.utils.progress import bar
 
 SAMPLES = 400_000

@@ -204,12 +204,13 @@ def test_a_study_is_of_its_model_its_data_and_its_settings_but_not_of_its_test_s
     other = capture(nn.Sequential(nn.Linear(2, 2)).eval(), (2,))
     marks = {mark, searching._fingerprint(graph, data, Settings(), ("accuracy",)),
              searching._fingerprint(other, data, Settings(), ("bytes",))}
-    for change in ({"epochs": 1}, {"tuning": 1}, {"rate": 0.1}, {"seed": 1}, {"metric": np.mean}, {"loss": np.mean}):
+    for change in ({"qat_epochs": 1}, {"finetune_epochs": 1}, {"lr": 0.1}, {"rounding": "nearest"}, {"seed": 1},
+                   {"metric": np.mean}, {"loss": np.mean}):
         marks.add(searching._fingerprint(graph, data, Settings(**change), ("bytes",)))
     for name in ("x_train", "y_train", "x_val", "y_val"):
         changed = replace(data, **{name: getattr(data, name)[::-1].copy()})
         marks.add(searching._fingerprint(graph, changed, Settings(), ("bytes",)))
-    assert len(marks) == 13 and searching._fingerprint(graph, replace(data, y_train=None), Settings(), ("bytes",))
+    assert len(marks) == 14 and searching._fingerprint(graph, replace(data, y_train=None), Settings(), ("bytes",))
 
 
 # Measures.

@@ -22,7 +22,7 @@ from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.ptq import Widths, quantise
-from toolkit.compress.scheme import Quantise
+from toolkit.compress.steps import Quantise
 from toolkit.compress.training.loop import evaluate, train, whole_loss
 from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format, TwoTermFormat
 from toolkit.utils.errors import InputError

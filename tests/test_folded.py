@@ -157,7 +157,7 @@ def test_an_interval_that_cannot_be_met_is_refused_with_the_nearest_that_can():
 
 def test_a_rate_becomes_an_interval():
     assert Options.cycles(None, 100_000, 100) == 1000 and Options.cycles(7, None, 100) == 7
-    with pytest.raises(InputError, match="more than one a clock"):
+    with pytest.raises(InputError, match="more than one a cycle"):
         Options.cycles(None, 1e9, 100)
     with pytest.raises(InputError, match="give one of them"):
         Options.cycles(5, 5.0, 100)

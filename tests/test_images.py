@@ -17,7 +17,8 @@ from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.layers import Quantised, Table
 from toolkit.compress.quantisation.ptq import Widths, quantise
-from toolkit.compress.scheme import Overrides, Quantise, parse_step
+from toolkit.compress.scheme import Overrides, parse_step
+from toolkit.compress.steps import Quantise
 from toolkit.compress.training.loop import train
 from toolkit.design import Design, Log2Format
 from toolkit.utils.errors import InputError

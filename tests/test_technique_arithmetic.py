@@ -20,7 +20,7 @@ from toolkit.compress.quantisation.calibration import fitted
 from toolkit.compress.quantisation.gptq import _columns, _descent, _Grid, gptq
 from toolkit.compress.quantisation.layers import Quantised
 from toolkit.compress.quantisation.ptq import Widths, quantise
-from toolkit.compress.scheme import Quantise
+from toolkit.compress.steps import Quantise
 from toolkit.compress.training.distillation import distilling
 from toolkit.compress.training.loop import train, whole_loss
 from toolkit.design import FixedPoint, Log2Format

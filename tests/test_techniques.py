@@ -23,7 +23,8 @@ from toolkit.compress.matmul import Product
 from toolkit.compress.pruning.unstructured import at_random, magnitude, n_of_m
 from toolkit.compress.quantisation.fake_quant import DynamicLayer
 from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
-from toolkit.compress.scheme import Overrides, Scheme, Structured
+from toolkit.compress.scheme import Overrides, Scheme
+from toolkit.compress.steps import Structured
 from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category, sweep
 from toolkit.report import sweep as report
 from toolkit.utils.errors import InputError

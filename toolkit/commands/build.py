@@ -10,7 +10,7 @@ from pathlib import Path
 from toolkit.capture import QuantisedModel
 from toolkit.capture.capture import Source
 from toolkit.commands.generate import DEFAULT_TARGETS, Generated, generate
-from toolkit.commands.simulate import SimulationResult, require, simulate
+from toolkit.commands.simulate import require, simulate
 from toolkit.compress import Compressed, Data, Scheme, Settings, compress
 from toolkit.compress.sweep import DEFAULT, Sweep, sweep
 from toolkit.emit.targets import check_targets
@@ -19,6 +19,7 @@ from toolkit.importing import InputRange, design_of
 from toolkit.report import Hardware, Network, Report, svg, text
 from toolkit.report import sweep as sweep_report
 from toolkit.report.plot import sweep_svg
+from toolkit.report.simulation import SimulationResult
 from toolkit.utils.errors import InputError
 from toolkit.utils.output_folder import check_ours, output_folder
 

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from toolkit.design import Design
 from toolkit.emit import vectors as test_vectors
+from toolkit.emit.generated import Generated
 from toolkit.emit.project import write_project
 from toolkit.emit.provenance import Recipe
-from toolkit.emit.target import Emitted, Job
+from toolkit.emit.target import Job
 from toolkit.emit.targets import TARGETS, check_targets
 from toolkit.hardware import Options
 from toolkit.utils.errors import InputError
 from toolkit.utils.output_folder import check_ours, output_folder
 
 DEFAULT_TARGETS = ("verilog",)
-
-
-@dataclass(frozen=True)
-class Generated:
-    """A project folder, the design that it came from, and what each target made of it."""
-
-    folder: Path
-    design: Design
-    targets: dict[str, Emitted]
-
-    @property
-    def entries(self) -> dict[str, dict[str, Any]]:
-        """What the manifest says of each target: latency, memory, flash, as they apply."""
-        return {name: emitted.entry for name, emitted in self.targets.items()}
 
 
 def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str, ...] = DEFAULT_TARGETS,

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from toolkit.design import Design, Tensor
 from toolkit.emit.packing import packed
+from toolkit.report.simulation import SimulationResult
 from toolkit.utils import interrupts
 from toolkit.utils.errors import CheckFailed, InputError, ShiftwrightError, ToolMissing
 from toolkit.utils.output_folder import passing
@@ -26,36 +26,6 @@ from toolkit.utils.resources import folder as resource
 
 GRACE = 10.0
 """Seconds that the benches get beyond their own deadline, and to clean up."""
-
-
-@dataclass(frozen=True)
-class SimulationResult:
-    """What the benches found. `data` is all of it, as `hw_sim` prints it with --json."""
-
-    ok: bool
-    hardware_ber: float
-    bit_errors: int
-    bits: int
-    latency: int | None
-    initiation_interval: float | None
-    build_seconds: float | None
-    data: dict[str, Any]
-
-    @property
-    def samples(self) -> int:
-        """Vectors that went through the memory player without stalls, or through AXI4-Stream where that is all."""
-        played = [c["samples"] for c in self.data["checks"] if c["bench"] == "player"]
-        return sum(played) if played else sum(c["samples"] for c in self.data["checks"])
-
-    @property
-    def failures(self) -> list[str]:
-        """Every reason why it is not ok, the first layer at fault included."""
-        found = [*self.data["integrity"], *self.data["faults"]]
-        for check in self.data["checks"]:
-            found += [f"{check['bench']}, '{check['set']}': {line}" for line in check["failures"]]
-        if self.data["diagnosis"]:
-            found.append(self.data["diagnosis"]["note"])
-        return found
 
 
 def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple[str, ...] = (),

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from toolkit.commands.generate import generate
-from toolkit.commands.simulate import SimulationResult, simulate
+from toolkit.commands.simulate import simulate
 from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.packing import small_type
 from toolkit.emit.project import SCHEMA, manifest_text
 from toolkit.emit.provenance import Recipe
 from toolkit.emit.vectors import counts
+from toolkit.report.simulation import SimulationResult
 from toolkit.utils.errors import InputError
 from toolkit.utils.output_folder import MARKER
 from toolkit.utils.untrusted import MAX_JSON, parse_json, read_header

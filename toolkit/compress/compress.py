@@ -22,17 +22,17 @@ from toolkit.compress.quantisation.layout import channels_last, has_images
 from toolkit.compress.quantisation.minifloat import Minifloat
 from toolkit.compress.quantisation.ptq import quantise
 from toolkit.compress.quantisation_warnings import quantisation_warnings
-from toolkit.compress.scheme import (
+from toolkit.compress.scheme import Scheme
+from toolkit.compress.steps import (
     Coded,
     Distill,
     Magnitude,
     Pattern,
     Quantise,
     Random,
-    Scheme,
     Structured,
 )
-from toolkit.compress.scheme import Step as Scheme_step
+from toolkit.compress.steps import Step as Scheme_step
 from toolkit.compress.training.distillation import distilling, student, train_to_plateau
 from toolkit.compress.training.loop import Loss, evaluate, gradients, own_loss, validation_loss
 from toolkit.design import Design

@@ -13,7 +13,7 @@ from toolkit.compress.baseline import Settings
 from toolkit.compress.data import Data, without_outliers
 from toolkit.compress.measure.measures import output_format
 from toolkit.compress.quantisation.ptq import quantise
-from toolkit.compress.scheme import Quantise
+from toolkit.compress.steps import Quantise
 from toolkit.compress.training.loop import evaluate
 from toolkit.design.weights import IntegerFormat
 

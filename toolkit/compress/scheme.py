@@ -5,107 +5,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from toolkit.compress.pruning.structured import IMPORTANCES
 from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
-from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, WeightFormat
+from toolkit.compress.steps import (
+    Coded,
+    Distill,
+    Magnitude,
+    Pattern,
+    PerLayer,
+    Quantise,
+    Random,
+    Step,
+    Structured,
+)
+from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat
 from toolkit.utils.errors import InputError
 
 KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
          "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "
          "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:SHARE[,temperature=T][,mix=SHARE]")
-
-
-@dataclass(frozen=True)
-class Structured:
-    """Remove `ratio` of the hidden neurons of every layer, in `steps` cuts with training between them."""
-
-    ratio: float
-    importance: str = "l2"
-    steps: int = 1
-
-    def __str__(self) -> str:
-        return _text(f"structured:{self.ratio:g}", importance=(self.importance, "l2"), steps=(self.steps, 1))
-
-
-@dataclass(frozen=True)
-class Magnitude:
-    """Zero the `ratio` of smallest weights, of the whole network or of each layer, in `steps` cuts."""
-
-    ratio: float
-    scope: str = "global"
-    steps: int = 1
-
-    def __str__(self) -> str:
-        return _text(f"magnitude:{self.ratio:g}", scope=(self.scope, "global"), steps=(self.steps, 1))
-
-
-@dataclass(frozen=True)
-class Random:
-    """Zero `ratio` of each layer's weights, drawn with the run's seed."""
-
-    ratio: float
-
-    def __str__(self) -> str:
-        return f"random:{self.ratio:g}"
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Keep `n` of every `m` consecutive weights."""
-
-    n: int
-    m: int
-
-    def __str__(self) -> str:
-        return f"nm:{self.n}:{self.m}"
-
-
-@dataclass(frozen=True)
-class Distill:
-    """Replace the network by a student of `share` of its parameters. `mix`: the teacher's share of the loss; with 0 the
-    student learns from the labels alone."""
-
-    share: float
-    temperature: float = 4.0
-    mix: float = 0.9
-
-    def __str__(self) -> str:
-        return _text(f"distill:{self.share:g}", temperature=(f"{self.temperature:g}", "4"),
-                     mix=(f"{self.mix:g}", "0.9"))
-
-    @property
-    def alone(self) -> Distill:
-        """The same student without a teacher."""
-        return replace(self, mix=0.0)
-
-
-@dataclass(frozen=True)
-class Quantise:
-    """Bring all weights to a format that hardware computes with. `scale`: an exponent for each output channel, or
-    one for the tensor. `domain`: where log2 looks for the nearest level."""
-
-    format: WeightFormat
-    scale: str = "channel"
-    domain: str = "linear"
-
-    def __str__(self) -> str:
-        return _text(str(self.format), scale=(self.scale, "channel"), domain=(self.domain, "linear"))
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Weights in a format for which no hardware is generated: `minifloat:NAME` or `dynamic:int8`."""
-
-    kind: str
-
-    def __str__(self) -> str:
-        return self.kind
-
-
-Step = Structured | Magnitude | Random | Pattern | Distill | Quantise | Coded
 
 
 @dataclass(frozen=True)
@@ -146,9 +67,9 @@ class Scheme:
 
 
 @dataclass(frozen=True)
-class Overrides:
+class Overrides(PerLayer):
     """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO`, a weight format, or `act:BITS` for
-    what the layer hands on); of the rules of one kind, the first that matches counts."""
+    what the layer gives); of the rules of one kind, the first that matches counts."""
 
     rules: tuple[tuple[str, str], ...] = ()
 
@@ -183,7 +104,7 @@ class Overrides:
         return next((step for step in self._matching(path) if isinstance(step, Quantise)), default)
 
     def activation(self, path: str, default: int) -> int:
-        """Bits of what a layer hands on."""
+        """Bits of what a layer gives."""
         return next((setting for setting in self._matching(path) if isinstance(setting, int)), default)
 
     def check(self, paths: dict[str, str]) -> None:
@@ -276,11 +197,6 @@ PARSERS: dict[str, Callable[[str, dict[str, str]], Step]] = {
     "minifloat": lambda value, _: Coded(str(Minifloat(_choice("minifloat", value, tuple(KINDS))))),
     "dynamic": _dynamic,
 }
-
-
-def _text(head: str, **options: tuple[object, object]) -> str:
-    """A step as it is written: options that have their default are left out."""
-    return head + "".join(f",{name}={value}" for name, (value, default) in options.items() if value != default)
 
 
 def _ratio(value: str) -> float:

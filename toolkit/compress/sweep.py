@@ -12,7 +12,8 @@ from toolkit.compress.baseline import Baselines, Settings
 from toolkit.compress.compress import Compressed, compress
 from toolkit.compress.data import Data
 from toolkit.compress.measure.measures import Step
-from toolkit.compress.scheme import Coded, Distill, Quantise, Scheme
+from toolkit.compress.scheme import Scheme
+from toolkit.compress.steps import Coded, Distill, Quantise
 from toolkit.compress.training.student import TooSmall
 from toolkit.utils.errors import ShiftwrightError
 from toolkit.utils.identifiers import identifier

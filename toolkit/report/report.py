@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import toolkit
-from toolkit.commands.generate import Generated
-from toolkit.commands.simulate import SimulationResult
 from toolkit.compress.compress import Compressed
 from toolkit.compress.measure.measures import Step
 from toolkit.design import Design
+from toolkit.emit.generated import Generated
 from toolkit.importing import Imported
+from toolkit.report.simulation import SimulationResult
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolkit.commands.simulate import SimulationResult
 from toolkit.compress.measure.measures import Step
 from toolkit.report.differences import dropped, quality, share
 from toolkit.report.report import Hardware, Network, Report
+from toolkit.report.simulation import SimulationResult
 from toolkit.report.tables import size, table
 from toolkit.report.targets import TABLES
 from toolkit.utils.printable import printable

@@ -203,7 +203,7 @@ def _running(study: optuna.Study) -> int:
 def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
     """A digest of all that makes two studies one. The test samples are no part of it: nothing here depends on them."""
     own = [getattr(f, "__qualname__", None) for f in (settings.metric, settings.loss, settings.trainer)]
-    digest = hashlib.sha256(json.dumps([settings.qat_epochs, settings.finetune_epochs, settings.lr,
+    digest = hashlib.sha256(json.dumps([settings.qat_epochs, settings.finetune_epochs, settings.lr, settings.rounding,
                                         vars(settings.widths),
                                         list(objectives), settings.seed, own, SPACE]).encode())
     for parameter in graph.parameters():

@@ -17,7 +17,7 @@ from toolkit.compress.quantisation.calibration import fitted
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.insert_quantisers import entry, output_codes, prepared, replace
 from toolkit.compress.quantisation.layers import InputScale, Quantised, Requantiser, Table
-from toolkit.compress.scheme import Overrides, Quantise
+from toolkit.compress.steps import PerLayer, Quantise
 from toolkit.design.formats import FixedPoint, union
 from toolkit.design.layers.lookup import MAX_INPUT_WIDTH
 from toolkit.utils.errors import InputError
@@ -46,14 +46,14 @@ class Widths:
 
 
 def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
-             rounding: str = "gptq", overrides: Overrides | None = None) -> fx.GraphModule:
+             rounding: str = "gptq", overrides: PerLayer | None = None) -> fx.GraphModule:
     """A quantised copy of a float graph: Linears and Convs become Quantised, and codes are made where `prepared` says.
 
     `samples` float32 (n, *shape) calibrate it. `rounding` of weights: by `gptq`, or to `nearest`. The copy's
     `meta['input']` is the input's format.
     """
     graph = prepared(graph)
-    run = _Calibration(graph, samples, step, widths, rounding, output_codes(graph), overrides or Overrides())
+    run = _Calibration(graph, samples, step, widths, rounding, output_codes(graph), overrides or PerLayer())
     weighted = [n for n in graph.graph.nodes if isinstance(module_of(graph, n), WEIGHTED)]
     with bar(f"quantising to {step}", len(weighted)) as advance, torch.no_grad():
         for node in graph.graph.nodes:
@@ -68,7 +68,7 @@ class _Calibration:
     """Walks the graph with two values for every node: the float network's, and the quantised network's so far."""
 
     def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, default: Quantise, widths: Widths,
-                 rounding: str, final: set[fx.Node], overrides: Overrides) -> None:
+                 rounding: str, final: set[fx.Node], overrides: PerLayer) -> None:
         self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
         self.rounding, self.final, self.overrides = rounding, final, overrides
         self.entry = entry(graph)
