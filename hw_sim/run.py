@@ -54,10 +54,15 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=_positive, default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--rebuild", action="store_true", help="build even what is built")
     parser.add_argument("--allow-edited", action="store_true", help="the files were edited on purpose")
+    parser.add_argument("--edited", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--require", action="store_true", help="only see whether the tools are there")
     parser.add_argument("--clean", action="store_true", help="only remove what simulations made")
     parser.add_argument("--lint", action="store_true", help="only verilator --lint-only -Wall")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.edited:
+        print("note: --edited is now --allow-edited", file=sys.stderr)
+        args.allow_edited = True
+    return args
 
 
 def _positive(text: str) -> int:

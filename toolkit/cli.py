@@ -4,69 +4,157 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from toolkit.utils import interrupts
+from toolkit import __version__
+from toolkit.utils import config, interrupts
 from toolkit.utils.errors import ShiftwrightError, ToolMissing
+from toolkit.utils.old_options import renamed
+from toolkit.utils.output_folder import project_folder
 from toolkit.utils.printable import printable_lines
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="From a trained PyTorch network to shift-and-add hardware, every bit proved on the way.")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    help="From a trained PyTorch network to shift-and-add hardware, with every bit checked on the way.",
+    epilog="shiftwright COMMAND --help shows the usual options of a command, --help-all every one. With --debug, an "
+           "error shows its traceback.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new, empty, or written by us before.")]
+command: Callable[..., Any] = partial(app.command, epilog="--help-all shows every option, the advanced ones too.")
+
+
+def _show_all(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        for parameter in context.command.params:
+            parameter.hidden = False  # type: ignore[attr-defined]
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"shiftwright {__version__}")
+        raise typer.Exit
+
+
+model_option = partial(typer.Option, rich_help_panel="Model and data")
+compression_option = partial(typer.Option, rich_help_panel="Compression")
+hardware_option = partial(typer.Option, rich_help_panel="Hardware")
+check_option = partial(typer.Option, rich_help_panel="Checks")
+output_option = partial(typer.Option, rich_help_panel="Output")
+
+HelpAll = Annotated[bool, typer.Option("--help-all", is_eager=True, callback=_show_all,
+                                       help="Show every option, the advanced ones too, and exit.")]
+Config = Annotated[Path | None, typer.Option(
+    "--config", is_eager=True, callback=config.load, metavar="FILE.toml",
+    help="Read options from a TOML file, by their long names, and arguments by their names in lower case (model = "
+         "\"net.pt2\"). What the command line gives wins over the file.")]
+
 Model = Annotated[str, typer.Argument(
     help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
-DataFile = Annotated[Path, typer.Option(
-    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test; without x_val a fifth of the training "
-                   "samples validates.")]
-AnyData = Annotated[Path | None, typer.Option(
-    "--data", help="An .npz with x_train, y_train, x_val, y_val, x_test, y_test, or x and y; without x_val a fifth of "
-                   "the training samples validates. An .onnx MODEL goes without.")]
-InputRange = Annotated[str, typer.Option(help="LOW,HIGH of the inputs of an .onnx MODEL that comes without data.")]
-Requantise = Annotated[bool, typer.Option(
-    "--requantise", help="Approximate what is no power of two in a QONNX file, and report it.")]
-Schemes = Annotated[list[str] | None, typer.Option(help="As structured:0.5+log2:4; may be repeated.")]
-Layers = Annotated[list[str] | None, typer.Option(
-    help="PATTERN=log2:6, =act:6, =structured:0.7 or =keep, for single layers; may be repeated.")]
-Epochs = Annotated[int, typer.Option(help="Epochs of training after quantisation; 0 leaves it as it is.")]
-Tuning = Annotated[int, typer.Option(help="Epochs of training after pruning.")]
-Rate = Annotated[float, typer.Option(help="Learning rate.")]
-Seed = Annotated[int, typer.Option(help="Seed of training and of random vectors.")]
-InputBits = Annotated[int, typer.Option(help="Bits of an input.")]
-HiddenBits = Annotated[int, typer.Option(help="Bits of a hidden activation.")]
-OutputBits = Annotated[int, typer.Option(help="Bits of an output.")]
-TableBits = Annotated[int, typer.Option(help="Bits of what a table (of sigmoid, SiLU, ...) or a LeakyReLU reads.")]
-Task = Annotated[str | None, typer.Option(help="What the labels are: classes, bits or values; else by their looks.")]
-Metric = Annotated[str | None, typer.Option(
-    help="package.module:function of (outputs, labels), greater is better, to judge by.")]
-Loss = Annotated[str | None, typer.Option(help="package.module:function of (outputs, targets), to train by.")]
-Trainer = Annotated[str | None, typer.Option(help="package.module:function of (graph, data, epochs): the training.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Round weights plainly instead of compensating errors (GPTQ).")]
-Name = Annotated[str, typer.Option(help="The network's name: its top module.")]
-Target = Annotated[str, typer.Option(help="What to generate, separated by commas.")]
-Vectors = Annotated[int | None, typer.Option(help="Random and boundary vectors to put into the project; by default "
-                                                  "100,000, fewer where a sample takes many cycles.")]
-Arch = Annotated[str, typer.Option(help="auto, unrolled (one sample a cycle) or folded (lanes share the work).")]
-Interval = Annotated[int | None, typer.Option(help="Clocks that a sample may take; folded layers get lanes for it.")]
-Rate_ = Annotated[float | None, typer.Option("--samples-per-second", help="The same with --clock.")]
-Clock = Annotated[float, typer.Option(help="MHz, for --samples-per-second.")]
-Widest = Annotated[int, typer.Option(help="Lanes that one layer gets at the most where no interval is given.")]
-Device = Annotated[str, typer.Option(help="As ecp5-25f: folded layers get as many lanes as fit it, and what does not "
-                                          "fit is refused.")]
-Lanes = Annotated[list[str] | None, typer.Option(help="PATTERN=N: lanes of single layers, 0 unrolls; may be repeated.")]
-Hls4ml = Annotated[str, typer.Option("--hls4ml", help="Of the target hls4ml, separated by commas: vitis, vivado, "
-                                     "vivadoaccelerator or quartus; io_parallel or io_stream; fixed or exponent.")]
-Timeout = Annotated[int, typer.Option(min=1, help="Seconds that all of it may take, builds included.")]
-Depth = Annotated[int, typer.Option(help="Levels of adders between two registers.")]
+Project = Annotated[Path, typer.Argument(
+    help="A generated project, or the folder of a build or demo with the project in hardware/.")]
+DataFile = Annotated[Path, model_option(
+    "--data", help="An .npz file with x_train, y_train, x_val, y_val, x_test, y_test. Without x_val, a fifth of the "
+                   "training samples is held out for validation.")]
+AnyData = Annotated[Path | None, model_option(
+    "--data", help="An .npz file with x_train, y_train, x_val, y_val, x_test, y_test, or with x and y. Without x_val, "
+                   "a fifth of the training samples is held out for validation. Optional for an .onnx model.")]
+InputRange = Annotated[str, model_option(
+    help="LOW,HIGH: the range of the inputs of an .onnx model that is given without data.")]
+Requantise = Annotated[bool, model_option(
+    "--requantise", hidden=True,
+    help="Round QONNX weights and scales that are not powers of two to the nearest one, and report the error.")]
+Task = Annotated[str | None, model_option(
+    hidden=True, help="What the labels are: classes, bits or values. By default it is inferred from their type and "
+                      "values.")]
+Name = Annotated[str, model_option(help="The network's name, which becomes the name of the top module.")]
+
+Schemes = Annotated[list[str] | None, compression_option(
+    help="A compression scheme, such as structured:0.5+log2:4; may be repeated.")]
+Layers = Annotated[list[str] | None, compression_option(
+    "--layer-config", help="Settings of single layers: PATTERN=log2:6 (weight format), PATTERN=act:6 (activation "
+                           "bits), PATTERN=structured:0.7 (pruning ratio) or PATTERN=keep (no pruning); may be "
+                           "repeated.")]
+QatEpochs = Annotated[int, compression_option(
+    help="Epochs of quantisation-aware training (QAT) after quantisation; with 0, post-training quantisation (PTQ) "
+         "alone.")]
+FinetuneEpochs = Annotated[int, compression_option(help="Epochs of fine-tuning after pruning.")]
+Lr = Annotated[float, compression_option(help="Learning rate of fine-tuning and of QAT.")]
+Rounding = Annotated[str, compression_option(
+    hidden=True, help="How weights are rounded: gptq (each rounding error is compensated by the weights that follow) "
+                      "or nearest.")]
+InputBits = Annotated[int, compression_option(help="Bits of an input.")]
+HiddenBits = Annotated[int, compression_option(help="Bits of a hidden activation.")]
+OutputBits = Annotated[int, compression_option(hidden=True, help="Bits of an output.")]
+TableBits = Annotated[int, compression_option(
+    hidden=True, help="Bits of the input of a lookup table (sigmoid, SiLU, ...) and of a LeakyReLU.")]
+Metric = Annotated[str | None, compression_option(
+    hidden=True, help="package.module:function of (outputs, labels): the measure of quality in place of accuracy; "
+                      "greater is better.")]
+Loss = Annotated[str | None, compression_option(
+    hidden=True, help="package.module:function of (outputs, targets): the loss of training.")]
+Trainer = Annotated[str | None, compression_option(
+    hidden=True, help="package.module:function of (graph, data, epochs): a training loop of your own.")]
+Seed = Annotated[int, compression_option(hidden=True, help="Seed of training and of random vectors.")]
+
+Target = Annotated[str, hardware_option(
+    help="What to generate: verilog, hls, c, hls4ml; several are separated by commas.")]
+Arch = Annotated[str, hardware_option(
+    help="auto, unrolled (fully parallel, one sample a cycle) or folded (time-multiplexed on shared lanes).")]
+Ii = Annotated[int | None, hardware_option(
+    "--ii", help="Initiation interval (II): cycles from one sample to the next; folded layers get the lanes for it.")]
+SamplesPerSecond = Annotated[float | None, hardware_option(
+    "--samples-per-second", help="The initiation interval as a throughput, at the frequency of --clock.")]
+Clock = Annotated[float, hardware_option(help="Clock frequency in MHz, for --samples-per-second.")]
+MaxLanes = Annotated[int, hardware_option(
+    hidden=True, help="Most lanes (parallel multiply-accumulate units) of one layer where --ii is not given.")]
+Device = Annotated[str, hardware_option(
+    help="An FPGA, such as ecp5-25f: folded layers get as many lanes as fit it, and a network that does not fit is "
+         "refused.")]
+Lanes = Annotated[list[str] | None, hardware_option(
+    hidden=True, help="PATTERN=N: the lanes of single layers, 0 to unroll them; may be repeated.")]
+Depth = Annotated[int, hardware_option(hidden=True, help="Adders in series between two pipeline registers.")]
+Hls4ml = Annotated[str, hardware_option(
+    "--hls4ml", hidden=True,
+    help="Options of the target hls4ml, separated by commas: vitis, vivado, vivadoaccelerator or quartus; io_parallel "
+         "or io_stream; fixed or exponent.")]
+
+Vectors = Annotated[int | None, check_option(
+    help="Random and boundary test vectors in the project: 100,000 by default, fewer where a sample takes many "
+         "cycles.")]
+VectorSeed = Annotated[int, check_option("--seed", hidden=True, help="Seed of the random vectors.")]
+StallSeed = Annotated[int, check_option("--seed", hidden=True, help="Seed of the random stalls.")]
+OnlyTargets = Annotated[str, check_option(help="Simulate only these targets, separated by commas.")]
+Boards = Annotated[list[str] | None, check_option(
+    help="Also run the C code on this emulated microcontroller: cortex-m0, rv32i, avr, all; may be repeated.")]
+FirstVectors = Annotated[int | None, check_option(min=1, help="Simulate this many vectors instead of all.")]
+Bench = Annotated[str, check_option(hidden=True, help="The testbench of the RTL: player, axi or both.")]
+Stalls = Annotated[bool, check_option("--stalls", help="Simulate all vectors once more, with random stalls.")]
+MaxBer = Annotated[float, check_option(hidden=True, help="The hardware bit error rate (BER) that still passes.")]
+Timeout = Annotated[int, check_option(min=1, hidden=True, help="Seconds that the simulation may take, compilation "
+                                                               "included.")]
+
+Out = Annotated[Path, output_option(
+    "-o", "--out", help="The folder to write: a new one, an empty one, or one that shiftwright wrote before.")]
+Json = Annotated[bool, output_option("--json", help="Print the result as JSON.")]
+JUnit = Annotated[Path | None, output_option("--junit", help="Write a JUnit file.")]
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """List each tool, its version, whether it serves, and what would mend it."""
+@app.callback()
+def shiftwright(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version,
+                                                      help="Show the version and exit.")] = False,
+                help_all: HelpAll = False) -> None:
+    pass
+
+
+@command()
+def doctor(as_json: Json = False, help_all: HelpAll = False) -> None:
+    """List the tools that Shiftwright calls: their versions, whether they work, and how to install what is missing."""
     from toolkit.commands.doctor import doctor as run
     from toolkit.report.tables import table
 
@@ -80,110 +168,133 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(ToolMissing.exit_code)
 
 
-@app.command()
-def demo(name: Annotated[str, typer.Argument(help="digits")] = "digits", out: Out = Path("demo-out"),
-         arch: Annotated[str, typer.Option(help="unrolled: the small network; folded: the one of 98,944 weights.")]
-         = "unrolled", target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
-         as_json: Json = False) -> None:
-    """Train, compress, generate, simulate and report, on data that is included."""
+@command()
+def demo(context: typer.Context,
+         name: Annotated[str, typer.Argument(help="The data set: digits.")] = "digits", *,
+         arch: Annotated[str, hardware_option(
+             help="unrolled: hardware of the small network; folded: of the one with 98,944 weights.")] = "unrolled",
+         target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
+         out: Out = Path("demo-out"), as_json: Json = False, config_file: Config = None,
+         help_all: HelpAll = False) -> None:
+    """Train two networks on included data, compress them, generate hardware, simulate it and write a report."""
     from toolkit.commands.demo import demo as run
 
-    _report(run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed), out, as_json)
+    with config.saved(context, out):
+        report = run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed)
+    _report(report, out, as_json)
 
 
-@app.command()
-def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = None,
-             sweep: Annotated[bool, typer.Option(
-                 "--sweep/--no-sweep", help="The 22 rows of the reference, and combinations.")] = True,
-             trained: Annotated[bool, typer.Option("--trained/--as-is", help="Also each row after training.")] = True,
-             epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-             hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False, layer: Layers = None,
-             task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-             table_bits: TableBits = 10, name: Name = "network", input_range: InputRange = "-1,1",
-             as_json: Json = False) -> None:
-    """Try every technique on a trained model and report what each saves and costs."""
+@command()
+def compress(context: typer.Context, model: Model, *, data: AnyData = None, scheme: Schemes = None,
+             sweep: Annotated[bool, compression_option(
+                 "--sweep/--no-sweep", help="Try the 22 schemes of the reference report, and combinations.")] = True,
+             train: Annotated[bool, compression_option(
+                 "--train/--no-train", help="Try each scheme also with fine-tuning and QAT.")] = True,
+             qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60, lr: Lr = 2e-3, seed: Seed = 0,
+             input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16,
+             rounding: Rounding = "gptq", layer_config: Layers = None, task: Task = None, metric: Metric = None,
+             loss: Loss = None, trainer: Trainer = None, table_bits: TableBits = 10, name: Name = "network",
+             input_range: InputRange = "-1,1", out: Out, as_json: Json = False, config_file: Config = None,
+             help_all: HelpAll = False) -> None:
+    """Try many compression schemes on a trained model and report the size and the accuracy drop of each."""
     from toolkit.api import compress_all
     from toolkit.report import sweep as report
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer, table_bits)
+    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
+                         layer_config, metric, loss, trainer, table_bits)
     source, samples = _model_and_data(model, data, task)
-    found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
-                         name=name, input_range=_range(input_range))
+    with config.saved(context, out):
+        found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=settings,
+                             name=name, input_range=_range(input_range))
     _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
     if found.failed:
         raise typer.Exit(1)
 
 
-@app.command()
-def build(model: Model, out: Out, data: AnyData = None,
-          scheme: Annotated[str, typer.Option(help="As structured:0.5+log2:4,levels=4.")] = "log2:4",
-          target: Target = "verilog", epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0,
-          input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16, plain: Plain = False,
-          layer: Layers = None, task: Task = None, metric: Metric = None, loss: Loss = None, trainer: Trainer = None,
-          name: Name = "network", vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto",
-          interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
+@command()
+def build(context: typer.Context, model: Model, *, data: AnyData = None,
+          scheme: Annotated[str, compression_option(
+              help="The compression scheme, such as structured:0.5+log2:4,levels=4.")] = "log2:4",
+          target: Target = "verilog", qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60,
+          lr: Lr = 2e-3, seed: Seed = 0, input_bits: InputBits = 8, hidden_bits: HiddenBits = 8,
+          output_bits: OutputBits = 16, rounding: Rounding = "gptq", layer_config: Layers = None, task: Task = None,
+          metric: Metric = None, loss: Loss = None, trainer: Trainer = None, name: Name = "network",
+          vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto", ii: Ii = None,
+          samples_per_second: SamplesPerSecond = None, clock: Clock = 100.0, max_lanes: MaxLanes = 64,
           lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "",
-          check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
-          search: Annotated[Path | None, typer.Option(help="The folder of a search, for --trial.")] = None,
-          trial: Annotated[int | None, typer.Option(help="The trial to build, trained as in the search.")] = None,
-          table_bits: TableBits = 10, input_range: InputRange = "-1,1", requantise: Requantise = False,
-          as_json: Json = False) -> None:
-    """Take a trained model all the way: compress it, generate its hardware, simulate every bit, report."""
+          check: Annotated[bool, check_option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
+          search: Annotated[Path | None, compression_option(
+              help="The folder of a search, whose --trial is built in place of --scheme.")] = None,
+          trial: Annotated[int | None, compression_option(
+              help="The number of the trial to build, trained as in the search.")] = None,
+          table_bits: TableBits = 10, input_range: InputRange = "-1,1", requantise: Requantise = False, out: Out,
+          as_json: Json = False, config_file: Config = None, help_all: HelpAll = False) -> None:
+    """Compress a trained model, generate its hardware, simulate it bit by bit, and write a report."""
     from toolkit.api import build as run
     from toolkit.api import build_trial
     from toolkit.utils.errors import InputError
 
-    settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
-                         trainer, table_bits)
+    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
+                         layer_config, metric, loss, trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = _model_and_data(model, data, task, requantise)
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, device, hls4ml)
+    options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
-    built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
-        else build_trial(search, trial, source, samples, out, **rest)
+    with config.saved(context, out):
+        built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
+            else build_trial(search, trial, source, samples, out, **rest)
     _report(built.report, out, as_json)
 
 
-@app.command()
-def search(model: Model, data: DataFile, out: Out,
-           trials: Annotated[int, typer.Option(help="Finished trials that the study shall have.")] = 100,
-           storage: Annotated[str | None, typer.Option(help="An optuna URL that several machines share.")] = None,
-           objective: Annotated[list[str] | None, typer.Option(help="accuracy, bytes, adder_bits; all by default.")]
-           = None,
-           max_accuracy_drop: Annotated[float | None, typer.Option(
-               help="Points of validation accuracy below the original trained as long.")] = None,
-           max_kib: Annotated[float | None, typer.Option(help="KiB of parameters.")] = None,
-           finalists: Annotated[int, typer.Option(help="How many of the front are trained in full.")] = 6,
-           epochs: Epochs = 30, tuning: Tuning = 60, rate: Rate = 2e-3, seed: Seed = 0, input_bits: InputBits = 8,
-           output_bits: OutputBits = 16, task: Task = None, metric: Metric = None, loss: Loss = None,
-           trainer: Trainer = None, as_json: Json = False) -> None:
-    """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
+@command()
+def search(context: typer.Context, model: Model, *, data: DataFile,
+           trials: Annotated[int, compression_option(help="How many trials the study shall have when it ends.")] = 100,
+           storage: Annotated[str | None, compression_option(
+               hidden=True, help="An Optuna storage URL that several machines share.")] = None,
+           objective: Annotated[list[str] | None, compression_option(
+               help="accuracy, bytes or adder_bits; may be repeated. All by default.")] = None,
+           max_accuracy_drop: Annotated[float | None, compression_option(
+               help="Largest accuracy drop, in percentage points of validation accuracy, against the original trained "
+                    "for as many epochs.")] = None,
+           max_kib: Annotated[float | None, compression_option(help="Largest size of the parameters, in KiB.")] = None,
+           finalists: Annotated[int, compression_option(
+               help="How many trials of the Pareto front are trained in full.")] = 6,
+           qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60, lr: Lr = 2e-3, seed: Seed = 0,
+           input_bits: InputBits = 8, output_bits: OutputBits = 16, task: Task = None, metric: Metric = None,
+           loss: Loss = None, trainer: Trainer = None, out: Out, as_json: Json = False, config_file: Config = None,
+           help_all: HelpAll = False) -> None:
+    """Search pruning ratios, weight formats and activation bits layer by layer; run it again to continue."""
     from toolkit.api import Data, load_model
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
     source: Any = load_model(model)
-    found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
-                       objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
-                       settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
-                                          loss, trainer),
-                       seed=seed, finalists=finalists)
+    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, 8, output_bits, "gptq", None, metric, loss,
+                         trainer)
+    with config.saved(context, out):
+        found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
+                           objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
+                           settings=settings, seed=seed, finalists=finalists)
     _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
 
 
-@app.command()
-def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: Out, target: Target = "verilog",
-             vectors: Vectors = None, seed: Seed = 0, adders_per_stage: Depth = 4, arch: Arch = "auto",
-             interval: Interval = None, samples_per_second: Rate_ = None, clock: Clock = 100.0, widest: Widest = 64,
-             lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "", as_json: Json = False) -> None:
-    """Write the project folder of a design."""
+@command()
+def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
+             target: Target = "verilog", vectors: Vectors = None, seed: VectorSeed = 0, adders_per_stage: Depth = 4,
+             arch: Arch = "auto", ii: Ii = None, samples_per_second: SamplesPerSecond = None, clock: Clock = 100.0,
+             max_lanes: MaxLanes = 64, lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "", out: Out,
+             as_json: Json = False, config_file: Config = None, help_all: HelpAll = False) -> None:
+    """Generate the project folder of a compressed network (.swd).
+
+    The options are kept in its manifest.json (made_from). It gets no config.toml, because verify compares every file
+    of a project.
+    """
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
 
-    options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, device, hls4ml)
+    options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
@@ -193,91 +304,80 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
         _print(f"{text(report)}\nwritten to {out}")
 
 
-@app.command()
-def simulate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
-             target: Annotated[str, typer.Option(help="Only these targets, separated by commas.")] = "",
-             board: Annotated[list[str] | None, typer.Option(
-                 help="Also on this emulated microcontroller: cortex-m0, rv32i, avr, all; may be repeated.")] = None,
-             vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
-             bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
-             stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
-             waves: Annotated[bool, typer.Option("--waves", help="Write build/waves.vcd.")] = False,
-             max_ber: Annotated[float, typer.Option(help="Hardware BER that still passes.")] = 0.0,
-             junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None, seed: Seed = 1,
-             timeout: Timeout = 1200,
-             rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even what is built.")] = False,
-             allow_edited: Annotated[bool, typer.Option("--allow-edited",
-                                                        help="Files were edited on purpose.")] = False,
-             as_json: Json = False) -> None:
-    """Run every target of a project and compare every bit: RTL under Verilator, and whatever else it holds.
+@command()
+def simulate(folder: Project, target: OnlyTargets = "", board: Boards = None, vectors: FirstVectors = None,
+             bench: Bench = "both", stalls: Stalls = False,
+             waves: Annotated[bool, output_option("--waves", help="Write the waveforms to build/waves.vcd.")] = False,
+             max_ber: MaxBer = 0.0, junit: JUnit = None, seed: StallSeed = 1, timeout: Timeout = 1200,
+             rebuild: Annotated[bool, check_option(
+                 "--rebuild", hidden=True, help="Compile again what is compiled already.")] = False,
+             allow_edited: Annotated[bool, check_option(
+                 "--allow-edited", help="Accept files that were edited since they were generated.")] = False,
+             as_json: Json = False, help_all: HelpAll = False) -> None:
+    """Simulate every target of a project (the RTL with Verilator) and compare every output bit.
 
     This compiles and runs what the folder holds. If it is not your own, use verify instead.
     """
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(folder, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
-                stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout, rebuild=rebuild,
-                allow_edited=allow_edited)
+    found = run(project_folder(folder), targets=_targets(target), boards=tuple(board or ()), vectors=vectors,
+                bench=bench, stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout,
+                rebuild=rebuild, allow_edited=allow_edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
     if not found.ok:
         raise typer.Exit(1)
 
 
-@app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="A generated project, a stranger's too.")],
-           check: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Simulate it if it is equal.")] = True,
-           target: Annotated[str, typer.Option(help="Simulate only these targets, separated by commas.")] = "",
-           board: Annotated[list[str] | None, typer.Option(
-               help="Also on this emulated microcontroller: cortex-m0, rv32i, avr, all; may be repeated.")] = None,
-           vectors: Annotated[int | None, typer.Option(min=1, help="Play so many vectors instead of all.")] = None,
-           bench: Annotated[str, typer.Option(help="player, axi or both.")] = "both",
-           stalls: Annotated[bool, typer.Option("--stalls", help="Play all vectors once more with stalls.")] = False,
-           max_ber: Annotated[float, typer.Option(help="Hardware BER that still passes.")] = 0.0,
-           junit: Annotated[Path | None, typer.Option(help="Write a JUnit file.")] = None, seed: Seed = 1,
-           timeout: Timeout = 1200, as_json: Json = False) -> None:
-    """Make a project again from its design, compare every byte, and only then simulate it: the way to take a folder
-    from a stranger."""
+@command()
+def verify(folder: Project,
+           check: Annotated[bool, check_option(
+               "--simulate/--no-simulate", help="Simulate the project if every byte is equal.")] = True,
+           target: OnlyTargets = "", board: Boards = None, vectors: FirstVectors = None, bench: Bench = "both",
+           stalls: Stalls = False, max_ber: MaxBer = 0.0, junit: JUnit = None, seed: StallSeed = 1,
+           timeout: Timeout = 1200, as_json: Json = False, help_all: HelpAll = False) -> None:
+    """Check a project of somebody else: generate it again, compare every byte, simulate only what was made here."""
     from toolkit.api import verify as run
     from toolkit.commands.verify import text
     from toolkit.report.text import simulation_text
 
-    found = run(folder, check=check, targets=_targets(target), boards=tuple(board or ()), vectors=vectors, bench=bench,
-                stalls=stalls, max_ber=max_ber, junit=None if junit is None else junit.absolute(), seed=seed,
-                timeout=timeout)
+    found = run(project_folder(folder), check=check, targets=_targets(target), boards=tuple(board or ()),
+                vectors=vectors, bench=bench, stalls=stalls, max_ber=max_ber,
+                junit=None if junit is None else junit.absolute(), seed=seed, timeout=timeout)
     lines = text(found) + ([] if found.simulation is None else simulation_text(found.simulation))
     _print(found.to_json() if as_json else "\n".join(lines))
     if not found.ok:
         raise typer.Exit(1)
 
 
-@app.command()
-def estimate(folder: Annotated[Path, typer.Argument(help="A generated project.")],
-             device: Annotated[str, typer.Option(help="Such as ecp5-25f or xc7a35t: does it fit?")] = "",
-             synth: Annotated[bool, typer.Option("--synth", help="Let yosys count cells.")] = False,
-             place: Annotated[bool, typer.Option("--place", help="Let nextpnr find the clock (ECP5).")] = False,
-             as_json: Json = False) -> None:
-    """Say what a project takes of a device: its memories exactly, its cells and its clock by open tools."""
+@command()
+def estimate(folder: Project,
+             device: Annotated[str, hardware_option(
+                 help="An FPGA, such as ecp5-25f or xc7a35t: does the project fit it?")] = "",
+             synth: Annotated[bool, hardware_option("--synth", help="Count the cells with yosys.")] = False,
+             place: Annotated[bool, hardware_option(
+                 "--place", help="Place and route with nextpnr for the clock frequency (ECP5).")] = False,
+             as_json: Json = False, help_all: HelpAll = False) -> None:
+    """Estimate the FPGA resources of a project: exact memory bits, and cells and clock frequency by open tools."""
     from toolkit.estimate.estimate import estimate as run
     from toolkit.estimate.estimate import text
 
-    found = run(folder, device=device, synth=synth, placed=place)
+    found = run(project_folder(folder), device=device, synth=synth, placed=place)
     _print(found.to_json() if as_json else "\n".join(text(found)))
     if not found.fits:
         raise typer.Exit(1)
 
 
-def _settings(epochs: int, tuning: int, rate: float, seed: int, input_bits: int, hidden_bits: int, output_bits: int,
-              plain: bool, layers: list[str] | None, metric: str | None, loss: str | None,
+def _settings(qat_epochs: int, finetune_epochs: int, lr: float, seed: int, input_bits: int, hidden_bits: int,
+              output_bits: int, rounding: str, layers: list[str] | None, metric: str | None, loss: str | None,
               trainer: str | None, table_bits: int = 10) -> Any:
     from toolkit.compress import Settings
     from toolkit.compress.quantisation.ptq import Widths
     from toolkit.compress.scheme import Overrides
     from toolkit.utils.entry_points import function
 
-    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), epochs, tuning, rate,
-                    "nearest" if plain else "gptq", seed,
-                    Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
+    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), qat_epochs, finetune_epochs, lr,
+                    rounding, seed, Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
                     function(trainer, "training loop"))
 
 
@@ -297,13 +397,13 @@ def _range(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _options(adders_per_stage: int, arch: str, interval: int | None, samples_per_second: float | None, clock: float,
-             widest: int, lanes: list[str] | None, device: str, hls4ml: str) -> Any:
+def _options(adders_per_stage: int, arch: str, ii: int | None, samples_per_second: float | None, clock: float,
+             max_lanes: int, lanes: list[str] | None, device: str, hls4ml: str) -> Any:
     from toolkit.api import Options
 
     chosen: Any = Options.parse_hls4ml(hls4ml)
-    return Options(adders_per_stage, arch=arch, ii=Options.cycles(interval, samples_per_second, clock),
-                   max_lanes=widest, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
+    return Options(adders_per_stage, arch=arch, ii=Options.cycles(ii, samples_per_second, clock),
+                   max_lanes=max_lanes, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
 
 
 def _targets(text: str) -> tuple[str, ...]:
@@ -324,11 +424,13 @@ def _print(what: Any) -> None:
 
 def main() -> None:
     """The command `shiftwright`. With --debug anywhere, errors keep their traceback."""
-    arguments = sys.argv[1:]
+    arguments, notes = renamed(sys.argv[1:])
     debug = "--debug" in arguments
     interrupts.listen()
     try:
-        app([a for a in arguments if a != "--debug"], standalone_mode=True)
+        for note in notes:
+            print(note, file=sys.stderr)
+        app([a for a in arguments if a != "--debug"], prog_name="shiftwright", standalone_mode=True)
     except ShiftwrightError as error:
         if debug:
             raise

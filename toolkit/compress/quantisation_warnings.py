@@ -84,8 +84,8 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
     names = " and ".join(name for name, *_ in options)
     if error <= BOUND:
         return f"{names} together mend it: {100 * error:.2g} % where they were tried"
-    return (f"{names} together leave {100 * error:.0f} % where they were tried: train it (--epochs), scale the data or "
-            "prune less")
+    return (f"{names} together leave {100 * error:.0f} % where they were tried: train it (--qat-epochs), scale the "
+            "data or prune less")
 
 
 def _options(step: Quantise, settings: Settings) -> Iterator[tuple[str, Quantise, Settings]]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from toolkit.compress.pruning.structured import IMPORTANCES
@@ -24,9 +25,11 @@ from toolkit.compress.steps import (
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat
 from toolkit.utils.errors import InputError
 
-KNOWN = ("structured:RATIO[,importance=NAME][,steps=N], magnitude:RATIO[,scope=layer][,steps=N], random:RATIO, "
-         "nm:N:M, log2:BITS[,levels=N][,scale=tensor][,domain=log], log2x2:BITS[,levels=N][,scale=tensor], "
-         "int:BITS[,scale=tensor], minifloat:NAME, dynamic:int8, distill:SHARE[,temperature=T][,mix=SHARE]")
+EXAMPLES = "write log2:4 or structured:0.5+log2:4,levels=4, for example"
+STEPS = {"structured": "structured:0.5", "magnitude": "magnitude:0.5", "random": "random:0.5", "nm": "nm:2:4",
+         "distill": "distill:0.25", "log2": "log2:4", "log2x2": "log2x2:5", "int": "int:8",
+         "minifloat": "minifloat:E4M3", "dynamic": "dynamic:int8"}
+"""Each step as it may be written."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,16 @@ class Scheme:
         at = 0
         for part in text.split("+"):
             try:
-                steps.append(parse_step(part.strip()))
+                steps.append(_step(part.strip()))
             except InputError as error:
-                raise InputError(f"scheme '{text[:80]}', at character {at + 1}: {error}") from None
+                place = at + len(part) - len(part.lstrip()) + 1
+                raise InputError(f"scheme '{text[:80]}': '{part.strip()[:60]}' at character {place} is wrong: {error}; "
+                                 f"{EXAMPLES}") from None
             at += len(part) + 1
         for step in steps[:-1]:
             if isinstance(step, Quantise | Coded):
-                raise InputError(f"the scheme '{text[:80]}' goes on after '{step}'; quantisation must be the last step")
+                raise InputError(f"the scheme '{text[:80]}' goes on after '{step}'; quantisation must be the last "
+                                 f"step; {EXAMPLES}")
         return cls(tuple(steps))
 
 
@@ -131,13 +137,29 @@ def _setting(text: str) -> Step | str | int:
 
 def parse_step(text: str) -> Step:
     """One step of a scheme."""
-    match = re.fullmatch(r"([a-z][a-z0-9]*):([^,]+)((?:,[a-z]+=[^,]+)*)", text)
-    if match is None or match[1] not in PARSERS:
-        raise InputError(f"'{text[:60]}' is no step of a scheme; known are {KNOWN}")
-    options = dict(part.split("=", 1) for part in match[3].split(",") if part)
-    step = PARSERS[match[1]](match[2], options)
+    try:
+        return _step(text)
+    except InputError as error:
+        raise InputError(f"'{text[:60]}' is wrong: {error}; {EXAMPLES}") from None
+
+
+def _step(text: str) -> Step:
+    head, *parts = text.split(",")
+    name, _, value = head.partition(":")
+    if name not in PARSERS:
+        near = get_close_matches(name, PARSERS, 1)
+        raise InputError(f"'{name[:40]}' is no step of a scheme{f' (did you mean {near[0]}?)' if near else ''}")
+    if not value:
+        raise InputError(f"'{name}' lacks its value, as in {STEPS[name]}")
+    options = {}
+    for part in parts:
+        if not re.fullmatch("[a-z]+=.+", part):
+            raise InputError(f"'{part[:40]}' is no option of a step; write NAME=VALUE, as in log2:4,levels=4")
+        option, _, setting = part.partition("=")
+        options[option] = setting
+    step = PARSERS[name](value, options)
     if options:
-        raise InputError(f"'{match[1]}' has no option '{next(iter(options))}'; known are {KNOWN}")
+        raise InputError(f"'{name}' has no option '{next(iter(options))[:40]}'")
     return step
 
 

@@ -27,13 +27,15 @@ from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, h
 from toolkit.search.space import Choice
 from toolkit.utils import interrupts
 from toolkit.utils.errors import InputError
-from toolkit.utils.output_folder import write_whole
+from toolkit.utils.output_folder import also, write_whole
 from toolkit.utils.printable import printable
 from toolkit.utils.progress import bar
 
 DATABASE = "study.db"
 RESULT = "search.json"
-LEFT = re.compile(r"\.search\.(json|txt|svg)\.[a-z0-9_]{8}")
+CONFIG = "config.toml"
+"""What the command line writes when there is a result."""
+LEFT = re.compile(r"\.(search\.(json|txt|svg)|config\.toml)\.[a-z0-9_]{8}")
 """What a killed worker was writing."""
 FORGOTTEN = 3600
 """Seconds after which nobody writes it any more."""
@@ -114,6 +116,8 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
     _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))
+    for name, content in also(out).items():
+        write_whole(out / name, content)
     return result
 
 
@@ -198,7 +202,8 @@ def _claim(out: Path) -> None:
             if LEFT.fullmatch(path.name):
                 if time.time() - path.lstat().st_mtime > FORGOTTEN:  # another worker may be writing a younger one
                     path.unlink(missing_ok=True)
-            elif not path.name.startswith((DATABASE, "search.")):
+            elif not path.name.startswith((DATABASE, "search.")) \
+                    and not (path.name == CONFIG and (out / RESULT).is_file()):
                 foreign.append(path.name)
         if foreign:
             raise InputError(f"the folder '{out}' also holds {foreign[0]!a}, which is no part of a search; name a new "

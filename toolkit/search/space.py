@@ -22,7 +22,7 @@ SPACE = (RATIOS, FORMATS, HIDDEN)
 
 @dataclass(frozen=True)
 class Choice:
-    """A trial's network: what `shiftwright build` takes as --scheme, --layer and --hidden-bits."""
+    """A trial's network: what `shiftwright build` takes as --scheme, --layer-config and --hidden-bits."""
 
     scheme: str
     layers: tuple[str, ...]

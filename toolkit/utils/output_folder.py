@@ -11,6 +11,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from toolkit.utils import interrupts
@@ -22,6 +23,7 @@ LOCK = "lock"
 """In the folder beside an output, in which it is made: whose it is; locked while its process lives."""
 NEW, OLD = "new", "was"
 MAX_MARKER = 1 << 26
+_also: ContextVar[tuple[Path, str, bytes] | None] = ContextVar("also", default=None)
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def output_folder(path: Path | str) -> Iterator[Path]:
     looked at again at the end, and what was made gets another name if something was put there meanwhile. Raises
     InputError for any other, and for what the disk refuses.
     """
-    path = Path(path)
+    path = named = Path(path)
     check_ours(path)
     path = path.resolve() if path.exists() else path
     there = path.exists()
@@ -47,6 +49,8 @@ def output_folder(path: Path | str) -> Iterator[Path]:
     fresh = place / NEW
     try:
         yield fresh
+        for name, data in also(named).items():
+            (fresh / name).write_bytes(data)
         (fresh / MARKER).write_text("".join(f"{name}\n" for name in sorted(_files(fresh))), errors="surrogateescape")
         _replace(path, place)
     except OSError as error:
@@ -59,6 +63,37 @@ def output_folder(path: Path | str) -> Iterator[Path]:
     finally:
         shutil.rmtree(place, ignore_errors=True)
         os.close(handle)
+
+
+@contextmanager
+def also_written(path: Path, name: str, data: bytes) -> Iterator[None]:
+    """While the block runs, the output folder `path` gets one file more. No folder in it does: a project's files are
+    what its design makes of them, byte by byte."""
+    token = _also.set((path, name, data))
+    try:
+        yield
+    finally:
+        _also.reset(token)
+
+
+def also(path: Path) -> dict[str, bytes]:
+    """The file that the output folder `path` gets beside what is made in it, by name."""
+    asked = _also.get()
+    return {asked[1]: asked[2]} if asked and asked[0] == path else {}
+
+
+def project_folder(path: Path | str) -> Path:
+    """The generated project that a user means by `path`: itself, or hardware/ in it where `build` and `demo` put it.
+    A link is no such folder."""
+    path = Path(path)
+    inner = path / "hardware"
+    try:
+        if not os.path.lexists(path / "manifest.json") and stat.S_ISDIR(inner.lstat().st_mode) \
+                and stat.S_ISREG((inner / "manifest.json").lstat().st_mode):
+            return inner
+    except (OSError, ValueError):
+        pass  # whoever opens the folder says what is wrong with it
+    return path
 
 
 def check_ours(path: Path | str, holds: str | None = None) -> None:

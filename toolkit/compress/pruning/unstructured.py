@@ -82,5 +82,5 @@ def _checked(graph: fx.GraphModule) -> fx.GraphModule:
         if isinstance(module, WEIGHTED) and not module.weight.detach().any():
             path = graph.meta["paths"].get(name, name)
             raise InputError(f"this pruning leaves nothing of the layer '{path}'; prune less, per layer, or exclude it "
-                             f"with --layer '{path}=keep'")
+                             f"with --layer-config '{path}=keep'")
     return graph
