@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_code import STRICT, differences, drawn, emitted, written
+from c_code import STRICT, differences, emitted, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import image_designs
-from strategies import designs
 
-from benchmarks.every_layer import every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import every_layer, mlp
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.design import (
     Add,
     ArgMax,
@@ -66,7 +64,7 @@ def random_weights(form: WeightFormat, shape: tuple[int, ...], seed: int = 0) ->
 
 @pytest.mark.parametrize("strategy", [designs(widest=10), image_designs()], ids=["vectors", "images"])
 def test_random_networks_equal_the_reference_and_do_nothing_undefined(tmp_path: Path, strategy):
-    differences(tmp_path, drawn(strategy, 40, 1))
+    differences(tmp_path, examples(strategy, 40, 1))
 
 
 @pytest.mark.parametrize("multiplier", [0, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
+from benchmarks.networks.strategies import designs
 
 from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Overflow, Requantise, Tensor, Weights
 from toolkit.hardware import Options, Plan, plan
@@ -71,17 +71,10 @@ def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
     return [words[o] for o in path.outputs]
 
 
-def samples(design: Design) -> np.ndarray:
-    form, rng = design.input.format, np.random.default_rng(0)
-    shape = (6, *design.input.shape)
-    return np.concatenate([rng.choice([form.min_code, form.max_code], shape),
-                           rng.integers(form.min_code, form.max_code, shape, endpoint=True)])
-
-
 @given(designs(widest=5, deepest=3), st.integers(1, 5))
 @settings(max_examples=60, deadline=None)
 def test_the_signals_of_every_layer_give_the_references_codes(design, depth):
-    trace = {n: v.reshape(len(v), -1).tolist() for n, v in design.trace(samples(design)).items()}
+    trace = {n: v.reshape(len(v), -1).tolist() for n, v in design.trace(corners(design, 12)).items()}
     for p in plan(design, Options(depth, 1)).layers:
         width = design.tensors[p.layer.name].format.width
         for i, expected in enumerate(trace[p.layer.name]):

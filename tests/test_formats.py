@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import formats, requantisations
+from benchmarks.networks.strategies import formats, requantisations
 
 from toolkit.design import FixedPoint, Overflow, Requantise, Rounding, union
 from toolkit.utils.errors import InputError

@@ -15,11 +15,9 @@ import pytest
 from hls_program import Program, target_hls
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from images import image_designs
-from strategies import designs
 
-from benchmarks.every_layer import every_image_layer, every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import corners, every_image_layer, every_layer, mlp
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.api import generate, simulate
 from toolkit.design import (
     Add,
@@ -49,37 +47,11 @@ NETWORKS = 24
 SANITISERS = ("-fsanitize=signed-integer-overflow,bounds,shift-exponent", "-fno-sanitize-recover=all")
 
 
-def extremes(design: Design, count: int = 60) -> np.ndarray:
-    """Random codes, half of them at the ends of the format."""
-    form, shape = design.input.format, (count, *design.input.shape)
-    rng = np.random.default_rng(1)
-    codes = rng.integers(form.min_code, form.max_code, shape, endpoint=True)
-    return np.where(rng.random(shape) < 0.5, rng.choice([form.min_code, form.max_code], shape), codes)
-
-
-def drawn(strategy: st.SearchStrategy[Design], count: int, part: int = 0) -> list[Design]:
-    """So many examples of a strategy, others for another `part`, the same in every run."""
-    found: list[Design] = []
-
-    @seed(part)
-    @given(strategy)
-    @settings(max_examples=4 * count, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
-    def draw(design: Design) -> None:
-        if len(found) < count:
-            found.append(design)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        draw()
-    return found
-
-
 def check(folder, networks: list[tuple[Design, Options]]) -> Program:
     """Compile all, run all, compare every word."""
     program = Program(folder, networks, SANITISERS)
     for i, (design, options) in enumerate(networks):
-        codes = extremes(design)
+        codes = corners(design, 60)
         assert np.array_equal(program.run(i, codes, design), design.reference(codes)), (design, options)
     assert program.warnings == ""
     return program
@@ -91,8 +63,8 @@ def test_every_layer_equals_the_reference(tmp_path, arch):
 
 
 def test_random_networks_equal_the_reference(tmp_path):
-    vectors = drawn(designs(widest=7, deepest=3), NETWORKS)
-    images = drawn(image_designs(deepest=4), NETWORKS)
+    vectors = examples(designs(widest=7, deepest=3), NETWORKS, 0)
+    images = examples(image_designs(deepest=4), NETWORKS, 0)
     arches = ["unrolled", "folded"] * NETWORKS
     networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=arch, max_lanes=1 + i % 5))
                 for i, (d, arch) in enumerate(zip([*vectors, *images], arches, strict=True))]
@@ -176,7 +148,7 @@ template <std::size_t W, std::size_t U, std::size_t I, std::size_t D> using ap_a
 """)
     design = every_layer()
     program = Program(tmp_path, [(design, Options())], ("-I", str(tmp_path)))
-    codes = extremes(design)
+    codes = corners(design, 60)
     assert np.array_equal(program.run(0, codes, design), design.reference(codes))
 
 
@@ -287,11 +259,11 @@ def test_a_damaged_entry_of_the_manifest_is_bad_input(project, tmp_path, key, va
 def test_a_hundred_random_networks_have_no_wrong_bit(tmp_path, part):
     count = 25
     networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=("unrolled", "folded")[i % 2], max_lanes=1 + i % 7))
-                for i, d in enumerate(drawn(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
+                for i, d in enumerate(examples(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
     program = Program(tmp_path, networks, SANITISERS)
     bits = 0
     for i, (design, options) in enumerate(networks):
-        codes = extremes(design, 2000)
+        codes = corners(design, 2000)
         assert np.array_equal(program.run(i, codes, design), design.reference(codes)), (design, options)
         bits += len(codes) * design.output.bits
     print(f"\nhls soak part {part + 1} of 4: {count} random networks, {bits:,} bits: 0 wrong")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import corners, image_designs, windows
-from strategies import formats, requantisations
+from benchmarks.networks import corners
+from benchmarks.networks.strategies import formats, image_designs, requantisations, windows
 from test_layers import requantised
 
 from toolkit.design import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, weights
+from benchmarks.networks.strategies import designs, weights
 from test_formats import limited, rounded
 
 from toolkit.design import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, requantisations, weights
+from benchmarks.networks.strategies import designs, requantisations, weights
 
 from toolkit.design import (
     Add,

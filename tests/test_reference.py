@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, formats, weights
+from benchmarks.networks.strategies import designs, formats, weights
 
 from toolkit.design import (
     Add,
@@ -45,12 +45,6 @@ def limited(code: int, form: FixedPoint, overflow: Overflow) -> int:
     return (code - form.min_code) % (1 << form.width) + form.min_code
 
 
-def drawn(design: Design, count: int, seed: int = 0) -> np.ndarray:
-    form = design.input.format
-    rng = np.random.default_rng(seed)
-    return rng.integers(form.min_code, form.max_code, (count, *design.input.shape), endpoint=True)
-
-
 def of(form: FixedPoint, shape: tuple[int, ...], *layers: Layer) -> Design:
     return Design("d", Tensor("x", shape, form), layers)
 
@@ -71,7 +65,7 @@ def test_a_dense_layer_equals_big_integers(rounding, overflow, w, bias, bias_fra
     design = of(form, (3,), layer)
     values, frac = w.integers()
     grid = max(form.frac + frac, bias_frac, 0)
-    codes = drawn(design, 4)
+    codes = corners(design, 4)
     for xs, ys in zip(codes.tolist(), design.reference(codes).tolist(), strict=True):
         for row, b, y in zip(values.tolist(), bias, ys, strict=True):
             acc = sum(v * x for v, x in zip(row, xs, strict=True)) << (grid - form.frac - frac)
@@ -135,14 +129,14 @@ def test_a_concat_joins_along_its_axis(axis):
 @given(designs(widest=4, deepest=3))
 @settings(max_examples=30, deadline=None)
 def test_each_sample_is_computed_alone(design):
-    codes = drawn(design, 7)
+    codes = corners(design, 7)
     together = design.reference(codes)
     assert [design.reference(codes[i:i + 1])[0].tolist() for i in range(7)] == together.tolist()
 
 
 def test_more_samples_than_one_chunk_give_the_same(monkeypatch):
     design = of(FixedPoint(True, 4, 0), (2,), integers([[3, -2]], [1], Requantise.to(FixedPoint(True, 8, 0))))
-    codes = drawn(design, 100)
+    codes = corners(design, 100)
     whole = design.reference(codes).tolist()
     monkeypatch.setattr(reference, "CACHE_BYTES", 1)
     assert design.reference(codes).tolist() == whole == [[3 * a - 2 * b + 1] for a, b in codes.tolist()]

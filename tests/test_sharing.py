@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
+from benchmarks.networks.strategies import designs
 
 from toolkit.design import Design, Interval
 from toolkit.hardware import Options, plan

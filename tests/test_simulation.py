@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from strategies import designs
+from benchmarks.networks.strategies import designs
 
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (

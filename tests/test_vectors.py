@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
+from benchmarks.networks.strategies import designs
 
 from toolkit.design import Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
 from toolkit.emit import vectors

@@ -66,7 +66,7 @@ def test_every_target_is_made_again_byte_by_byte(tmp_path: Path, case: str):
 def test_a_network_with_every_layer_and_strange_names_is_made_again(tmp_path: Path):
     from dataclasses import replace
 
-    from benchmarks.every_layer import every_layer
+    from benchmarks.networks import every_layer
 
     design = replace(every_layer(), name='na"me \u202e\u00e9\\')
     generate(design, tmp_path / "p", targets=("verilog", "c"), vectors=40)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from icarus import circuit, play
-from strategies import designs
+from benchmarks.networks.strategies import designs
 
 from toolkit.design import (
     Clamp,
