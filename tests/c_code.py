@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
-from benchmarks.networks import corners
 
+from benchmarks.networks import corners
 from toolkit.design import Design
 from toolkit.emit.c import emit
 from toolkit.emit.packing import small_type

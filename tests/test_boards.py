@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_simulation import path_without
+from small_projects import path_without
 
 from benchmarks.networks import every_layer, mlp
 from toolkit.api import generate, simulate

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_compress import blobs
-from test_simulation import path_without
+from command_line import TRAINING, refused, run
+from small_models import blobs
+from small_projects import path_without
 from torch import nn
 
 from toolkit.api import doctor
 from toolkit.commands.demo import save_pt2
-
-TRAINING = ["--epochs", "1", "--tuning", "1"]
-
-
-def run(*args: object, env: dict[str, str] | None = None, cwd: Path | None = None,
-        largest_file: int | None = None) -> subprocess.CompletedProcess:
-    """The command line in a process of its own; with `largest_file`, no file may grow beyond so many bytes."""
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    return subprocess.run([sys.executable, "-m", "toolkit.cli", *map(str, args)], capture_output=True, text=True,
-                          env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=limit)
-
-
-def refused(done: subprocess.CompletedProcess, code: int = 2) -> str:
-    """The one sentence on stderr of a command that failed."""
-    assert done.returncode == code, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,13 @@ import json
 import re
 import shutil
 import subprocess
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hls_program import Program, target_hls
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
-from benchmarks.networks import corners, every_image_layer, every_layer, mlp
+from benchmarks.networks import corners, dense, every_image_layer, every_layer, integers, mlp, network
 from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.api import generate, simulate
 from toolkit.design import (
@@ -24,10 +21,8 @@ from toolkit.design import (
     ArgMax,
     Clamp,
     Concat,
-    Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Leaky,
     Log2Format,
     Overflow,
@@ -71,17 +66,12 @@ def test_random_networks_equal_the_reference(tmp_path):
     check(tmp_path, networks)
 
 
-def dense(weights: Weights, source: FixedPoint, requantise: Requantise, name: str = "fc") -> Design:
-    inputs, outputs = weights.codes.shape[1], weights.codes.shape[0]
-    layer = Dense(name, ("x",), weights, np.zeros(outputs, np.int64), 0, requantise)
-    return Design("d", Tensor("x", (inputs,), source), (layer,))
-
-
 def test_words_of_62_bits_are_exact(tmp_path):
     form = Log2Format.of(8)
     wide = Weights(form, np.array([[1, 45, 130], [2, 0, 45]], np.uint8), np.array([0, 0]))
-    sums = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 62, 44), Rounding.FLOOR))
-    even = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 40, 3), Rounding.HALF_EVEN))
+    fine, even = (Requantise.to(FixedPoint(True, 62, 44), Rounding.FLOOR),
+                  Requantise.to(FixedPoint(True, 40, 3), Rounding.HALF_EVEN))
+    sums, halves = (network(FixedPoint(True, 13, 0), 3, dense(wide, requantise=r)) for r in (fine, even))
     x = Tensor("x", (3,), FixedPoint(False, 58, 50))
     moved = Design("d", x, (
         Clamp("small", ("x",), Requantise.to(FixedPoint(True, 12, 4))),
@@ -90,7 +80,7 @@ def test_words_of_62_bits_are_exact(tmp_path):
         Clamp("up", ("both",), Requantise.to(FixedPoint(True, 60, 22), Rounding.HALF_UP, Overflow.WRAP)),
         ArgMax("class", ("up",))))
     both = [dataclasses.replace(d, name=f"{name}{arch[0]}") for arch in ("unrolled", "folded")
-            for name, d in (("sums", sums), ("even", even), ("moved", moved))]
+            for name, d in (("sums", sums), ("even", halves), ("moved", moved))]
     check(tmp_path, [(d, Options(arch=arch)) for d, arch in zip(both, ["unrolled"] * 3 + ["folded"] * 3, strict=True)])
 
 
@@ -120,7 +110,7 @@ def test_names_of_keywords_macros_and_headers_compile(tmp_path):
 def test_an_accumulator_is_as_wide_as_its_range_and_no_wider(tmp_path):
     form = Log2Format.of(4)
     weights = Weights(form, np.array([[1, 1, 2], [9, 3, 0]], np.uint8), np.array([0, 1]))
-    design = dense(weights, FixedPoint(True, 5, 1), Requantise.to(FixedPoint(True, 16, 6)))
+    design = network(FixedPoint(True, 5, 1), 3, dense(weights, requantise=Requantise.to(FixedPoint(True, 16, 6))))
     text = emit(Job(design, Options())).files["hls/d_layers.h"].decode()
     declared = [int(w) for w in re.findall(r"const ap_int<(\d+)> s\d+ =", text)]
     assert declared == design.ranges["fc"].widths.tolist()
@@ -172,9 +162,8 @@ def test_the_rom_holds_the_bits_that_the_codes_need():
 
 
 def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_path):
-    whole = IntegerFormat(8)
-    weights = Weights(whole, whole.encode(np.array([[100, 3], [1, 0]])), np.array([0, 34]))
-    design = dense(weights, FixedPoint(True, 24, 0), Requantise.to(FixedPoint(True, 8, 0)), name="odd one")
+    weights = integers([[100, 3], [1, 0]], exponents=[0, 34])
+    design = network(FixedPoint(True, 24, 0), 2, dense(weights, name="odd one"))
     with pytest.raises(InputError, match=r"'odd one'.*unroll it"):
         generate(design, tmp_path / "p", targets=("hls",), options=Options(arch="folded"), vectors=20)
     assert not (tmp_path / "p").exists()
@@ -182,9 +171,8 @@ def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_pa
 
 
 def test_too_large_a_wiring_is_refused_by_name():
-    whole = IntegerFormat(8)
-    weights = Weights(whole, whole.encode(np.full((512, 512), 85)), np.zeros(512, np.int64))
-    design = dense(weights, FixedPoint(True, 4, 0), Requantise.to(FixedPoint(True, 8, 0)), name="huge")
+    weights = np.full((512, 512), 85)
+    design = network(FixedPoint(True, 4, 0), 512, dense(weights, name="huge"))
     with pytest.raises(InputError, match=r"'huge'.*fold it"):
         emit(Job(design, Options(arch="unrolled")))
 

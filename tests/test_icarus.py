@@ -13,7 +13,6 @@ import icarus
 import numpy as np
 import pytest
 from icarus import circuit, codes_of, play
-from benchmarks.networks.strategies import designs, examples
 
 from benchmarks.networks import (
     WIDE,
@@ -23,6 +22,7 @@ from benchmarks.networks import (
     random_dense,
     random_folded,
 )
+from benchmarks.networks.strategies import designs, examples
 from toolkit.design import Add, Design, FixedPoint, Requantise, Tensor
 from toolkit.hardware import Options
 
@@ -64,7 +64,8 @@ def test_random_unrolled_networks_are_right_in_icarus_too(tmp_path: Path):
 
 def small() -> Design:
     """Two dense layers and an addition that waits for the first of them."""
-    layers = (random_dense("one", "x", (6, 5)), random_dense("two", "one", (5, 5)), Add("sum", ("one", "two"), Requantise.to(WIDE)))
+    layers = (random_dense("one", "x", (6, 5)), random_dense("two", "one", (5, 5)),
+              Add("sum", ("one", "two"), Requantise.to(WIDE)))
     return Design("small", Tensor("x", (6,), FixedPoint(True, 6, 3)), layers)
 
 

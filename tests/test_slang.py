@@ -9,9 +9,9 @@ import pytest
 from ecp5 import cell_models
 from icarus import circuit
 from slang_check import said
-from benchmarks.networks.strategies import designs, examples
 
 from benchmarks.networks import every_folded_layer, every_image_layer, every_layer, random_folded
+from benchmarks.networks.strategies import designs, examples
 from benchmarks.slang import told
 from toolkit.design import Design
 from toolkit.hardware import Options

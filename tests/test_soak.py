@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from icarus import circuit, codes_of, play
 from slang_check import said
-from benchmarks.networks.strategies import designs, examples, image_designs
 
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.api import Options, generate, simulate
 from toolkit.hardware import plan
 

@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 from ecp5 import cell_models
-from benchmarks.networks import random_folded
 from icarus import circuit, codes_of, play
 from slang_check import said
 
+from benchmarks.networks import random_folded
 from toolkit.api import Options, generate, simulate
 
 NETWORKS = int(os.environ.get("SOAK_NETWORKS", "200"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from small_projects import c_project
-from test_cli import run
 
 from benchmarks.networks import mlp
 from toolkit.api import Options, generate, verify
@@ -188,8 +188,7 @@ def test_test_vectors_that_are_no_codes_are_refused(project: Path, codes, kind: 
 
 
 def test_test_vectors_beyond_the_format_are_refused(tmp_path: Path):
-    from test_verilog import tiny
-
+    from benchmarks.networks import tiny
     from toolkit.design import FixedPoint, Tensor
 
     design = Design("narrow", Tensor("x", (1,), FixedPoint(True, 3, 0)), tiny([[-1], [1]], [0, 0]).layers)
