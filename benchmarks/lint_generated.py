@@ -7,8 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.every_layer import every_folded_layer, every_image_layer, every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import every_folded_layer, every_image_layer, every_layer, mlp
 from benchmarks.slang import told as slang_told
 from toolkit.commands.generate import generate
 from toolkit.hardware import Options

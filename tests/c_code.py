@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
-from images import corners
 
+from benchmarks.networks import corners
 from toolkit.design import Design
 from toolkit.emit.c import emit
 from toolkit.emit.packing import small_type
@@ -73,16 +70,3 @@ def differences(folder: Path, designs: list[Design], samples: int = 64, flags: t
         assert np.array_equal(got, due), f"{base}: {(got != due).sum()} words differ\n{design.layers}"
 
 
-def drawn(strategy: SearchStrategy[Design], count: int, seed_value: int) -> list[Design]:
-    """`count` random designs of different names, the same for the same seed."""
-    found: list[Design] = []
-
-    @seed(seed_value)
-    @given(strategy)
-    @settings(max_examples=count, deadline=None, phases=[Phase.generate], database=None,
-              suppress_health_check=list(HealthCheck))
-    def collect(design: Design) -> None:
-        found.append(replace(design, name=f"net{len(found)}"))
-
-    collect()
-    return found

@@ -27,7 +27,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def made_project(tmp_path_factory) -> Path:
     """A project of a network with every layer, generated and its simulation built once."""
-    from benchmarks.every_layer import every_layer
+    from benchmarks.networks import every_layer
     from toolkit.api import Options, generate, simulate
 
     folder = tmp_path_factory.mktemp("made") / "project"

@@ -48,3 +48,15 @@ def fake(folder: Path, name: str, script: str) -> str:
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def path_without(tmp_path: Path, program: str) -> str:
+    """A PATH on which everything is but one program."""
+    shadow = tmp_path / "bin"
+    shadow.mkdir()
+    for place in os.environ["PATH"].split(os.pathsep):
+        for found in Path(place).glob("*") if Path(place).is_dir() else ():
+            link = shadow / found.name
+            if found.name != program and not link.exists():
+                link.symlink_to(found)
+    return str(shadow)

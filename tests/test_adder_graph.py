@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import weights
 
+from benchmarks.networks.strategies import weights
 from toolkit.design import Interval
 from toolkit.hardware.adder_graph import AdderGraph
 from toolkit.hardware.sharing import share

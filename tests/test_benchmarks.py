@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_compress import blobs
-from test_techniques import QUICK, plain
+from small_models import QUICK, blobs, plain
 
 from benchmarks.compression import Goal, tabled
 from benchmarks.reference import REPORTED, _beside

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_simulation import path_without
+from small_projects import path_without
 
-from benchmarks.every_layer import every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import every_layer, mlp
 from toolkit.api import generate, simulate
 from toolkit.design import (
     AvgPool,

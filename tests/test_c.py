@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_code import STRICT, differences, drawn, emitted, written
+from c_code import STRICT, differences, emitted, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import image_designs
-from strategies import designs
 
-from benchmarks.every_layer import every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import dense, every_layer, integers, mlp, random_weights
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.design import (
     Add,
     ArgMax,
@@ -48,25 +46,18 @@ from toolkit.emit.c.types import CType, literal, signed, smallest
 BYTE = FixedPoint(True, 8, 4)
 
 
-def dense(weights: Weights, r: Requantise, name: str = "fc", source: str = "x") -> Dense:
+def biased(weights: Weights, r: Requantise, name: str = "fc", source: str = "x") -> Dense:
     outputs = len(weights.codes)
-    return Dense(name, (source,), weights, np.arange(outputs) * 37 - 50, 6, r)
+    return dense(weights, np.arange(outputs) * 37 - 50, r, name=name, source=source, bias_frac=6)
 
 
-def random_weights(form: WeightFormat, shape: tuple[int, ...], seed: int = 0) -> Weights:
-    rng = np.random.default_rng(seed)
-    if isinstance(form, IntegerFormat):
-        codes = rng.integers(0, 2**form.bits, shape, dtype=np.uint8 if form.bits <= 8 else np.uint16)
-    elif isinstance(form, TwoTermFormat):
-        codes = form.encode(rng.choice(form.magnitudes, shape) * rng.choice([-1, 1], shape))
-    else:
-        codes = form.encode(rng.choice([-1, 1], shape), rng.integers(0, form.levels + 1, shape))
-    return Weights(form, codes, rng.integers(-4, 2, shape[0]))
+def drawn(form: WeightFormat, shape: tuple[int, ...], seed: int = 0) -> Weights:
+    return random_weights(form, shape, np.random.default_rng(seed), (-4, 1))
 
 
 @pytest.mark.parametrize("strategy", [designs(widest=10), image_designs()], ids=["vectors", "images"])
 def test_random_networks_equal_the_reference_and_do_nothing_undefined(tmp_path: Path, strategy):
-    differences(tmp_path, drawn(strategy, 40, 1))
+    differences(tmp_path, examples(strategy, 40, 1))
 
 
 @pytest.mark.parametrize("multiplier", [0, 1])
@@ -74,7 +65,7 @@ def test_every_weight_format_is_exact_with_and_without_a_multiplier(tmp_path: Pa
     forms = [*(Log2Format.of(bits, min(2 ** (bits - 1) - 1, 24)) for bits in range(2, 9)),
              *(IntegerFormat(bits) for bits in range(2, 17)), *(TwoTermFormat.of(bits) for bits in range(3, 9))]
     x = Tensor("x", (6,), BYTE)
-    many = [Design(f"{form.kind}{form.bits}", x, (dense(random_weights(form, (13, 6), form.bits), Requantise.to(
+    many = [Design(f"{form.kind}{form.bits}", x, (biased(drawn(form, (13, 6), form.bits), Requantise.to(
         FixedPoint(True, 24, 9))),)) for form in forms]
     differences(tmp_path, many, flags=("-O2", f"-DNET_MULTIPLY={multiplier}"))
 
@@ -108,7 +99,7 @@ def test_a_shift_beyond_the_type_leaves_the_sign(tmp_path: Path):
 
 def test_one_convolution_of_each_kind(tmp_path: Path):
     def conv(name: str, shape: tuple[int, ...], window: Window, out: int, groups: int = 1) -> Design:
-        flat = random_weights(Log2Format.of(4), (out, *window.kernel, shape[-1] // groups))
+        flat = drawn(Log2Format.of(4), (out, *window.kernel, shape[-1] // groups))
         return Design(name, Tensor("x", shape, BYTE), (Conv("conv", ("x",), flat, np.arange(out) * 9 - 20, 5, window,
                                                             groups, Requantise.to(FixedPoint(False, 8, 3))),))
 
@@ -143,7 +134,7 @@ def test_names_that_c_has_taken_stay_apart(tmp_path: Path):
     x = Tensor("input", (3,), BYTE)
     layers, latest = [], "input"
     for name in names:
-        layers.append(dense(random_weights(Log2Format.of(4), (3, 3)), Requantise.to(BYTE), name, latest))
+        layers.append(biased(drawn(Log2Format.of(4), (3, 3)), Requantise.to(BYTE), name, latest))
         latest = name
     many = [Design(name, x, tuple(layers)) for name in ("stdint", "float", "string.h", "3 nets", "MEMORY", "main")]
     differences(tmp_path, many, samples=16, flags=("-O0",))
@@ -252,7 +243,7 @@ def test_a_chain_of_layers_takes_no_more_memory_than_its_widest_pair():
 
 
 def test_weights_that_have_no_code_are_refused_by_name():
-    layer = dense(Weights(IntegerFormat(8), np.array([[1]], np.uint8), np.array([0])), Requantise.to(BYTE), "odd one")
+    layer = biased(integers([[1]]), Requantise.to(BYTE), "odd one")
     assert emitted(Design("fine", Tensor("x", (1,), BYTE), (layer,)))
     with pytest.raises(Exception, match="weights of 18 bits"):
         codebook(np.array([[1, 0x15555]]), True)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import Of, in_eval_mode
 from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture
 from toolkit.utils.errors import InputError
-
-
-def in_eval_mode(model: nn.Module) -> nn.Module:
-    """In eval mode, with BatchNorm statistics that are not the trivial ones."""
-    torch.manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2.0)
-            nn.init.uniform_(module.weight, 0.5, 2.0)
-            nn.init.normal_(module.bias)
-    return model.eval()
 
 
 def captured(model: nn.Module, shape: tuple[int, ...], tolerance: float = 1e-9) -> list[str]:
@@ -30,17 +19,6 @@ def captured(model: nn.Module, shape: tuple[int, ...], tolerance: float = 1e-9) 
     with torch.no_grad():
         assert torch.allclose(graph.double()(x), model.double()(x), rtol=0, atol=tolerance)
     return [type(m).__name__ for m in graph.children()]
-
-
-class Of(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function, *layers: nn.Module) -> None:
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, x):
-        return self.function(x, *self.layers)
 
 
 @pytest.mark.parametrize("layer", [

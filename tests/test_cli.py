@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import TRAINING, refused, run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_compress import blobs
-from test_simulation import path_without
+from small_models import blobs
+from small_projects import path_without
 from torch import nn
 
-from benchmarks.every_layer import every_layer
+from benchmarks.networks import every_layer
 from toolkit import __version__
 from toolkit.api import Scheme, doctor
 from toolkit.commands.demo import save_pt2
@@ -29,28 +28,6 @@ from toolkit.utils import config
 from toolkit.utils.errors import InputError
 from toolkit.utils.old_options import RENAMED, renamed
 from toolkit.utils.output_folder import project_folder
-
-TRAINING = ["--qat-epochs", "1", "--finetune-epochs", "1"]
-PROGRESS = re.compile(r".+, \d+:\d\d")
-
-
-def run(*args: object, env: dict[str, str] | None = None, cwd: Path | None = None,
-        largest_file: int | None = None) -> subprocess.CompletedProcess:
-    """The command line in a process of its own; with `largest_file`, no file may grow beyond so many bytes."""
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    return subprocess.run([sys.executable, "-m", "toolkit.cli", *map(str, args)], capture_output=True, text=True,
-                          env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=limit)
-
-
-def refused(done: subprocess.CompletedProcess, code: int = 2) -> str:
-    """The one sentence on stderr of a command that failed."""
-    assert done.returncode == code, done.stdout + done.stderr
-    told = [line for line in done.stderr.splitlines(keepends=True) if not PROGRESS.fullmatch(line.rstrip())]
-    assert len(told) == 1 and told[0].startswith("error: "), done.stderr
-    return told[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import Branches, blobs, made
 from torch import nn
 
 from toolkit.capture import capture
@@ -26,37 +27,6 @@ from toolkit.compress.steps import Quantise
 from toolkit.compress.training.loop import evaluate, train, whole_loss
 from toolkit.design import Add, ArgMax, Clamp, Concat, Dense, FixedPoint, IntegerFormat, Log2Format, TwoTermFormat
 from toolkit.utils.errors import InputError
-
-
-class Branches(nn.Module):
-    """A residual, a concatenation, clips with bounds of their own, a Linear that two layers read, an argmax."""
-
-    def __init__(self, argmax: bool = False) -> None:
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(16, 4)
-        self.argmax = argmax
-
-    def forward(self, x):
-        h = torch.clamp(self.a(x), -0.5, 0.75)
-        s = self.b(h) + h
-        y = self.c(torch.cat([torch.relu(s), s], 1))
-        return torch.argmax(y, 1) if self.argmax else y
-
-
-def made(kind=Branches, seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return kind().eval()
-
-
-def blobs(classes: int = 4, features: int = 6, count: int = 600, seed: int = 0) -> Data:
-    """Gaussian clouds, one a class."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(0, 1.5, (classes, features))
-    y = rng.integers(0, classes, count)
-    x = (centres[y] + rng.normal(0, 0.7, (count, features))).astype(np.float32)
-    half = count // 2
-    return Data.of(x[:half], y[:half], x[half:], y[half:])
-
 
 weight_formats = st.one_of(st.integers(2, 8).map(IntegerFormat), st.integers(2, 6).map(Log2Format.of),
                            st.integers(3, 8).map(TwoTermFormat.of),

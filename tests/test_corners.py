@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_verilog import tiny
 
+from benchmarks.networks import tiny
 from toolkit.design import (
     Clamp,
     Dense,

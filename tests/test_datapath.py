@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
 
-from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Overflow, Requantise, Tensor, Weights
+from benchmarks.networks import corners, dense
+from benchmarks.networks.strategies import designs
+from toolkit.design import Add, Clamp, Design, FixedPoint, Overflow, Requantise, Tensor
 from toolkit.hardware import Options, Plan, plan
 from toolkit.hardware.datapath import (
     Constant,
@@ -71,17 +71,10 @@ def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
     return [words[o] for o in path.outputs]
 
 
-def samples(design: Design) -> np.ndarray:
-    form, rng = design.input.format, np.random.default_rng(0)
-    shape = (6, *design.input.shape)
-    return np.concatenate([rng.choice([form.min_code, form.max_code], shape),
-                           rng.integers(form.min_code, form.max_code, shape, endpoint=True)])
-
-
 @given(designs(widest=5, deepest=3), st.integers(1, 5))
 @settings(max_examples=60, deadline=None)
 def test_the_signals_of_every_layer_give_the_references_codes(design, depth):
-    trace = {n: v.reshape(len(v), -1).tolist() for n, v in design.trace(samples(design)).items()}
+    trace = {n: v.reshape(len(v), -1).tolist() for n, v in design.trace(corners(design, 12)).items()}
     for p in plan(design, Options(depth, 1)).layers:
         width = design.tensors[p.layer.name].format.width
         for i, expected in enumerate(trace[p.layer.name]):
@@ -125,15 +118,9 @@ def test_the_latency_is_the_longest_path_of_stages(design, depth):
     assert made.latency == longest(made, design.layers[-1].name)
 
 
-def dense(name: str, source: str, matrix: list[list[int]]) -> Dense:
-    form = IntegerFormat(8)
-    w = Weights(form, form.encode(np.array(matrix)), np.zeros(len(matrix), int))
-    return Dense(name, (source,), w, np.zeros(len(matrix), np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
-
-
 def residual() -> Design:
     """x + fc2(fc1(x))."""
-    layers = (dense("fc1", "x", [[3, 5], [7, -3]]), dense("fc2", "fc1", [[5, 1], [1, 9]]),
+    layers = (dense([[3, 5], [7, -3]], name="fc1"), dense([[5, 1], [1, 9]], name="fc2", source="fc1"),
               Add("sum", ("x", "fc2"), Requantise.to(FixedPoint(True, 8, 0))))
     return Design("res", Tensor("x", (2,), FixedPoint(True, 6, 0)), layers)
 
@@ -150,7 +137,7 @@ def test_the_short_way_of_a_residual_is_held_until_the_long_one_is_there(depth):
 
 def test_a_chain_holds_nothing():
     x = Tensor("x", (2,), FixedPoint(True, 6, 0))
-    made = plan(Design("chain", x, (dense("a", "x", [[3, 5], [7, 1]]), dense("b", "a", [[5, 1]]))))
+    made = plan(Design("chain", x, (dense([[3, 5], [7, 1]], name="a"), dense([[5, 1]], name="b", source="a"))))
     assert made.holds == {} and made.hold_bits == 0
 
 

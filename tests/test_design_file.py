@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import designs
 
+from benchmarks.networks.strategies import designs
 from toolkit.design import Design
 from toolkit.utils.errors import InputError
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.networks import dense, integers
 from toolkit.design import (
     ArgMax,
     Clamp,
     Conv,
-    Dense,
     Design,
     FixedPoint,
     IntegerFormat,
@@ -33,17 +33,11 @@ from toolkit.design.reference import number_type
 from toolkit.utils.errors import InputError
 
 BYTE = FixedPoint(True, 8, 0)
+WIDEST = Requantise.to(FixedPoint(True, 62, 0))
 
 
 def single(layer, size: int = 1, form: FixedPoint = BYTE, name: str = "d", source: str = "x") -> Design:
     return Design(name, Tensor(source, (size,), form), (layer,))
-
-
-def dense(values: list[list[int]], bias: list[int], bias_frac: int = 0, r: Requantise | None = None,
-          exponents: list[int] | None = None, bits: int = 16) -> Dense:
-    form = IntegerFormat(bits)
-    return Dense("fc", ("x",), Weights(form, form.encode(np.array(values)), np.array(exponents or [0] * len(values))),
-                 np.array(bias, np.int64), bias_frac, r or Requantise.to(FixedPoint(True, 62, 0)))
 
 
 def test_the_words_of_the_file_format_do_not_change():
@@ -141,7 +135,7 @@ def test_weights_of_one_layer_span_fifty_powers_of_two_and_no_more():
                                                    (2**61, 0, False), (-(2**61), 0, False), (2**50, 10, False)])
 def test_weights_and_bias_share_a_grid_of_61_bits(bias, bias_frac, fine):
     """A weight of 16384 is 2**14: with bias_frac more fractional bits it takes 15 + bias_frac bits."""
-    layer = dense([[16384]], [bias], bias_frac, Requantise(FixedPoint(True, 62, 0), -1, 1))
+    layer = dense(integers([[16384]], 16), [bias], Requantise(FixedPoint(True, 62, 0), -1, 1), bias_frac=bias_frac)
     x = Tensor("x", (1,), FixedPoint(False, 1, 0))
     if fine:
         values, offset, frac = layer.matrix(x)
@@ -156,24 +150,23 @@ def test_weights_and_bias_share_a_grid_of_61_bits(bias, bias_frac, fine):
 
 
 def test_the_bound_of_partial_sums_is_that_of_the_row_with_the_largest():
-    layer = dense([[0, 0], [300, -300], [1, 1]], [7, -9, 2], r=Requantise(FixedPoint(False, 1, 0), 0, 1))
+    layer = dense(integers([[0, 0], [300, -300], [1, 1]], 16), [7, -9, 2], Requantise(FixedPoint(False, 1, 0), 0, 1))
     assert single(layer, 2).ranges["fc"].bound >= 600 * 128 + 9
 
 
 def test_the_grid_of_a_layers_sums_is_the_finer_of_products_and_bias():
     x = Tensor("x", (2,), FixedPoint(True, 8, 3))
     for bias_frac, wanted in ((2, 5), (9, 9)):
-        layer = dense([[1, 3]], [1], bias_frac, exponents=[-2])
+        layer = dense(integers([[1, 3]], 16, [-2]), [1], WIDEST, bias_frac=bias_frac)
         assert layer.acc_frac(x) == wanted == layer.matrix(x)[2]
-        conv = Conv("c", ("x",), Weights(IntegerFormat(4), IntegerFormat(4).encode(np.ones((1, 2, 1), int)),
-                                         np.array([-2])), np.array([1]), bias_frac, Window.of((2,)), 1,
-                    Requantise.to(FixedPoint(True, 40, 0)))
+        conv = Conv("c", ("x",), integers(np.ones((1, 2, 1), int), 4, [-2]), np.array([1]), bias_frac,
+                    Window.of((2,)), 1, Requantise.to(FixedPoint(True, 40, 0)))
         image = Tensor("x", (4, 1), FixedPoint(True, 8, 3))
         assert conv.acc_frac(image) == wanted == conv.matrix(image)[2]
 
 
 def test_a_layer_with_two_inputs_where_it_takes_one_is_named():
-    for layer in (dense([[1]], [0]), ArgMax("fc", ("x",)), Reshape("fc", ("x",), (1,))):
+    for layer in (dense(integers([[1]], 16), [0], WIDEST), ArgMax("fc", ("x",)), Reshape("fc", ("x",), (1,))):
         twice = type(layer)(**{**vars(layer), "inputs": ("x", "x")})
         with pytest.raises(InputError, match=r"'fc'.*takes one input, not 2"):
             single(twice)

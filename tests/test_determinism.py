@@ -45,8 +45,7 @@ assert torch.get_num_threads() == (count or int(__import__("os").environ["OMP_NU
 GENERATE = """
 import sys
 from pathlib import Path
-from benchmarks.every_layer import every_image_layer, every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import every_image_layer, every_layer, mlp
 from toolkit.api import Options, generate
 
 out = Path(sys.argv[1])

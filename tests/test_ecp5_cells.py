@@ -11,8 +11,8 @@ import pytest
 from ecp5 import CELLS, cell_models
 from icarus import Circuit, circuit, codes_of, play
 
-from benchmarks.every_layer import SMALL, WIDE, conv, every_folded_layer
-from toolkit.design import Dense, Design, FixedPoint, IntegerFormat, Log2Format, Requantise, Tensor, Weights, Window
+from benchmarks.networks import SMALL, WIDE, dense, every_folded_layer, integers, random_conv, random_weights
+from toolkit.design import Design, FixedPoint, Log2Format, Requantise, Tensor, Window
 from toolkit.hardware import Options
 
 pytestmark = pytest.mark.needs("iverilog")
@@ -22,9 +22,8 @@ def lanes(outputs: int, levels: int, width: int = 7, signed: bool = True) -> tup
     """One dense layer of five inputs with a lane for each output, its weights log2 with so many levels."""
     rng = np.random.default_rng(outputs * 100 + levels)
     form = Log2Format.of(5, levels)
-    codes = form.encode(rng.choice([-1, 1], (outputs, 5)), rng.integers(0, levels + 1, (outputs, 5)))
-    layer = Dense("fc", ("x",), Weights(form, codes, rng.integers(-3, 1, outputs)), rng.integers(-99, 99, outputs), 6,
-                  Requantise.to(FixedPoint(True, 12, 4)))
+    layer = dense(random_weights(form, (outputs, 5), rng, (-3, 0)), rng.integers(-99, 99, outputs),
+                  Requantise.to(FixedPoint(True, 12, 4)), bias_frac=6)
     design = Design("lanes", Tensor("x", (5,), FixedPoint(signed, width, 3)), (layer,))
     return design, Options(arch="folded", lanes=(("fc", outputs),))
 
@@ -32,15 +31,13 @@ def lanes(outputs: int, levels: int, width: int = 7, signed: bool = True) -> tup
 def whole() -> tuple[Design, Options]:
     """Nine lanes of integers: multiplexers of cells, sums of plain adders."""
     rng = np.random.default_rng(5)
-    form = IntegerFormat(4)
-    layer = Dense("fc", ("x",), Weights(form, form.encode(rng.integers(-8, 8, (9, 5))), np.zeros(9, int)),
-                  rng.integers(-99, 99, 9), 3, Requantise.to(WIDE))
+    layer = dense(integers(rng.integers(-8, 8, (9, 5)), 4), rng.integers(-99, 99, 9), Requantise.to(WIDE), bias_frac=3)
     return Design("whole", Tensor("x", (5,), SMALL), (layer,)), Options(arch="folded", lanes=(("fc", 9),))
 
 
 def grouped() -> tuple[Design, Options]:
     """A convolution of two groups, eight lanes, that takes its outputs in two folds of which the last is not full."""
-    layer = conv("c", "x", (4, 22), Window.of((3,), (1,), ((1, 1),)), groups=2)
+    layer = random_conv("c", "x", (4, 22), Window.of((3,), (1,), ((1, 1),)), groups=2)
     return Design("grouped", Tensor("x", (5, 4), WIDE), (layer,)), Options(arch="folded", lanes=(("c", 8),))
 
 

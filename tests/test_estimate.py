@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.networks import dense, random_weights
+from benchmarks.networks import network as one_input
 from toolkit.cli import app
 from toolkit.commands.generate import generate
-from toolkit.design import Dense, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
+from toolkit.design import Design, FixedPoint, Log2Format, Requantise
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.estimate import estimate
@@ -32,11 +34,9 @@ REPORT = json.dumps({
 def network(weights: int = 12) -> Design:
     rng = np.random.default_rng(3)
     form = Log2Format.of(4)
-    shape = (weights, 16)
-    codes = form.encode(rng.choice([-1, 1], shape), rng.integers(0, form.levels + 1, shape))
-    layer = Dense("fc", ("x",), Weights(form, codes, np.zeros(weights, np.int64)), np.zeros(weights, np.int64), 6,
-                  Requantise.to(FixedPoint(True, 12, 4)))
-    return Design("net", Tensor("x", (16,), FixedPoint(True, 8, 4)), (layer,))
+    layer = dense(random_weights(form, (weights, 16), rng, (0, 0)), requantise=Requantise.to(FixedPoint(True, 12, 4)),
+                  bias_frac=6)
+    return one_input(FixedPoint(True, 8, 4), 16, layer, name="net")
 
 
 @pytest.fixture(scope="module")

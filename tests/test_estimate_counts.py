@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
+from benchmarks.networks import dense
+from toolkit.design import Add, Clamp, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.adder_bits import SHARING, adder_bits, signed_digits
@@ -30,7 +31,7 @@ def small() -> Design:
     """Three weights of four bits by two outputs, one of them zero; biases of -9 and 3."""
     form = Log2Format.of(4)
     codes = np.array([[1, 2, 0], [9, 3, 1]], np.uint8)
-    fc = Dense("fc", ("x",), Weights(form, codes, np.zeros(2, int)), np.array([-9, 3]), 0, Requantise.to(BYTE))
+    fc = dense(Weights(form, codes, np.zeros(2, int)), [-9, 3])
     return Design("net", Tensor("x", (3,), BYTE), (fc, Add("sum", ("fc", "fc"), Requantise.to(BYTE))))
 
 

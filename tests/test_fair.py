@@ -10,8 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from test_compress import blobs
-from test_techniques import plain
+from small_models import blobs, plain
 
 from toolkit.api import Limits, compress_all, run_search
 from toolkit.compress import Baselines, Data, Settings, baseline, compress

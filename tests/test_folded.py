@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folded_networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.every_layer import SMALL, WIDE, conv, dense, every_folded_layer
+from benchmarks.networks import SMALL, WIDE, every_folded_layer, network, random_conv, random_dense, random_folded
 from toolkit.api import generate, simulate
 from toolkit.design import (
     ArgMax,
@@ -41,7 +40,7 @@ def planned(design: Design, options: Options) -> FoldedPlan:
 @settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_a_reader_reads_what_the_window_covers(seed: int):
-    design, options = network(seed)
+    design, options = random_folded(seed)
     for node in planned(design, options).nodes:
         if node.kind in ("mac", "pool") and node.line_buffer and isinstance(node.layer, Conv | MaxPool | AvgPool):
             x = node.inputs[0]
@@ -53,7 +52,7 @@ def test_a_reader_reads_what_the_window_covers(seed: int):
 @settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_a_buffer_never_loses_an_element_that_is_still_read(seed: int):
-    design, options = network(seed)
+    design, options = random_folded(seed)
     for node in planned(design, options).nodes:
         if node.line_buffer:
             taps, limits = node.line_buffer.taps, node.line_buffer.limits
@@ -66,7 +65,7 @@ def test_a_buffer_never_loses_an_element_that_is_still_read(seed: int):
 @settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_the_rom_holds_the_weights(seed: int):
-    design, options = network(seed)
+    design, options = random_folded(seed)
     for node in planned(design, options).nodes:
         lanes = node.lanes
         if lanes is None:
@@ -88,25 +87,25 @@ def test_the_rom_holds_the_weights(seed: int):
 @settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_the_same_design_gives_the_same_files(seed: int):
-    design, options = network(seed)
+    design, options = random_folded(seed)
     assert verilog_folded(planned(design, options)).files == verilog_folded(planned(design, options)).files
 
 
 def test_a_dense_layer_with_a_lane_for_each_output_keeps_no_input():
-    design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)), dense("two", "one", (5, 4))))
+    design = network(WIDE, 9, random_dense("one", "x", (9, 5)), random_dense("two", "one", (5, 4)))
     first, second = planned(design, Options(arch="folded", lanes=(("one", 5), ("two", 2)))).nodes
     assert first.buffer_bits == 0 and second.buffer_bits == 2 * 5 * 12
 
 
 def test_lanes_that_do_not_divide_the_outputs_take_one_more_fold():
-    design = Design("d", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
+    design = network(WIDE, 9, random_dense("one", "x", (9, 5)))
     plan = planned(design, Options(arch="folded", lanes=(("one", 2),)))
     assert plan.nodes[0].lanes is not None and plan.nodes[0].lanes.folds == 3
     assert plan.architecture.cycles("one") == 3 * (9 + 1) == plan.initiation_interval
 
 
 def test_lanes_are_as_few_as_the_interval_allows():
-    design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
+    design = network(WIDE, 16, random_dense("wide", "x", (16, 64)), random_dense("narrow", "wide", (64, 4)))
     for ii in (70, 140, 300, 1200):
         found = choose(design, Options(ii=ii))
         assert all(found.cycles(name) <= ii for name in found.lanes)
@@ -115,14 +114,14 @@ def test_lanes_are_as_few_as_the_interval_allows():
 
 
 def test_without_an_interval_other_layers_keep_up_with_the_widest():
-    design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 64)), dense("small", "big", (64, 8))))
+    design = network(WIDE, 64, random_dense("big", "x", (64, 64)), random_dense("small", "big", (64, 8)))
     found = choose(design, Options(arch="folded", max_lanes=16))
     assert found.lanes == {"big": 16, "small": 2} and found.busiest == "big"
 
 
 def test_auto_folds_what_is_too_much_to_unroll():
-    small = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
-    large = Design("l", Tensor("x", (256,), WIDE), (dense("one", "x", (256, 256)),))
+    small = network(WIDE, 9, random_dense("one", "x", (9, 5)), name="s")
+    large = network(WIDE, 256, random_dense("one", "x", (256, 256)), name="l")
     assert choose(small, Options()).unrolled and not choose(large, Options()).unrolled
 
 
@@ -134,13 +133,13 @@ def test_lanes_that_make_no_sense_are_refused(texts: list[str], word: str):
 
 
 def test_a_pattern_that_matches_no_layer_is_refused():
-    design = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)),))
+    design = network(WIDE, 9, random_dense("one", "x", (9, 5)), name="s")
     with pytest.raises(InputError, match="no layer matches 'two'; the layers are one"):
         choose(design, Options(lanes=(("two", 4),)))
 
 
 def test_more_lanes_than_a_layer_has_work_for_are_refused_with_what_is_possible():
-    design = Design("s", Tensor("x", (9,), WIDE), (dense("one", "x", (9, 5)), dense("two", "one", (5, 3))))
+    design = network(WIDE, 9, random_dense("one", "x", (9, 5)), random_dense("two", "one", (5, 3)), name="s")
     with pytest.raises(InputError, match="'one' asks for 6 lanes, and layer 'one' has work for 5 at the most"):
         choose(design, Options(lanes=(("one", 6),)))
     assert choose(design, Options(lanes=(("*", 5),))).lanes == {"one": 5, "two": 3}
@@ -149,7 +148,7 @@ def test_more_lanes_than_a_layer_has_work_for_are_refused_with_what_is_possible(
 
 
 def test_an_interval_that_cannot_be_met_is_refused_with_the_nearest_that_can():
-    design = Design("d", Tensor("x", (16,), WIDE), (dense("wide", "x", (16, 64)), dense("narrow", "wide", (64, 4))))
+    design = network(WIDE, 16, random_dense("wide", "x", (16, 64)), random_dense("narrow", "wide", (64, 4)))
     with pytest.raises(InputError, match=r"layer 'narrow' takes 65 cycles .* 4 lanes .*--ii 65 can"):
         choose(design, Options(ii=64))
     assert choose(design, Options(ii=65)).lanes["narrow"] == 4
@@ -202,7 +201,7 @@ def test_a_flipped_bit_in_a_rom_names_its_layer(folded: Path):
 def test_argmax_and_a_line_of_pixels_fold_too(tmp_path: Path):
     line = Window((3,), (2,), ((1, 1),), (2,))
     design = Design("line", Tensor("x", (11, 2), SMALL), (
-        conv("c", "x", (2, 4), line), MaxPool("m", ("c",), Window.of((2,), (1,))), Reshape("f", ("m",), (16,)),
+        random_conv("c", "x", (2, 4), line), MaxPool("m", ("c",), Window.of((2,), (1,))), Reshape("f", ("m",), (16,)),
         ArgMax("a", ("f",))))
     generate(design, tmp_path / "p", options=Options(arch="folded", lanes=(("c", 3),)), vectors=200)
     found = simulate(tmp_path / "p", axi_samples=20)
@@ -210,8 +209,8 @@ def test_argmax_and_a_line_of_pixels_fold_too(tmp_path: Path):
 
 
 def test_padding_does_not_wait_for_elements_that_the_frame_before_did_not_need(tmp_path: Path):
-    only = conv("first", "x", (8, 2), Window.of((4,), (8,), ((3, 0),)))
-    design = Design("d", Tensor("x", (7, 8), WIDE), (only,))
+    only = random_conv("first", "x", (8, 2), Window.of((4,), (8,), ((3, 0),)))
+    design = network(WIDE, (7, 8), only)
     made = generate(design, tmp_path / "p", options=Options(arch="folded", lanes=(("first", 2),)), vectors=40)
     assert made.entries["verilog"]["initiation_interval"] == 56
     found = simulate(tmp_path / "p", bench="player")
@@ -219,8 +218,8 @@ def test_padding_does_not_wait_for_elements_that_the_frame_before_did_not_need(t
 
 
 def test_a_window_that_sees_nothing_but_padding_gives_one_frame_for_each_that_comes(tmp_path: Path):
-    all_padding = conv("all_padding", "x", (3, 2), Window.of((2,), (1,), ((1, 1),), (2,)))
-    design = Design("d", Tensor("x", (1, 3), WIDE), (all_padding, conv("next", "all_padding", (2, 2), Window.of((1,)))))
+    all_padding = random_conv("all_padding", "x", (3, 2), Window.of((2,), (1,), ((1, 1),), (2,)))
+    design = network(WIDE, (1, 3), all_padding, random_conv("next", "all_padding", (2, 2), Window.of((1,))))
     generate(design, tmp_path / "p", options=Options(arch="folded"), vectors=40)
     found = simulate(tmp_path / "p", stalls=True, axi_samples=20)
     assert found.ok, found.failures
@@ -228,7 +227,7 @@ def test_a_window_that_sees_nothing_but_padding_gives_one_frame_for_each_that_co
 
 
 def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
-    design = Design("d", Tensor("x", (64,), WIDE), (dense("big", "x", (64, 256)), dense("small", "big", (256, 8))))
+    design = network(WIDE, 64, random_dense("big", "x", (64, 256)), random_dense("small", "big", (256, 8)))
     large, small = (choose(design, Options(arch="folded", device=name)) for name in ("ecp5-85f", "ice40-up5k"))
     assert sum(large.lanes.values()) > sum(small.lanes.values()) and "ice40-up5k" in small.bound
     with pytest.raises(InputError, match=r"takes about .* LUTs, and ice40-up5k has 5,280; .* cycles would fit"):
@@ -236,6 +235,6 @@ def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
 
 
 def test_memories_that_a_device_does_not_have_are_refused_by_name():
-    design = Design("d", Tensor("x", (600,), WIDE), (dense("big", "x", (600, 300)),))
+    design = network(WIDE, 600, random_dense("big", "x", (600, 300)))
     with pytest.raises(InputError, match="the weights of 'big'"):
         planned(design, Options(arch="folded", device="ice40-up5k"))

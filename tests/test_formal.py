@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from formal import STREAM, prove, with_properties
 from icarus import circuit
-from test_verilog import tiny
 
+from benchmarks.networks import tiny
 from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal

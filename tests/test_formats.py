@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import floor
 
 import numpy as np
 import pytest
+from exact_formats import limited, rounded
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import formats, requantisations
 
+from benchmarks.networks.strategies import formats, requantisations
 from toolkit.design import FixedPoint, Overflow, Requantise, Rounding, union
 from toolkit.utils.errors import InputError
 
 reals = st.floats(-1e6, 1e6, allow_nan=False).map(float)
-
-
-def rounded(value: Fraction, rounding: Rounding) -> int:
-    """The definition of each rounding, on exact fractions."""
-    if rounding is Rounding.FLOOR:
-        return floor(value)
-    if rounding is Rounding.HALF_UP:
-        return floor(value + Fraction(1, 2))
-    return round(value)  # Python rounds halves of a Fraction to even
-
-
-def limited(code: int, form: FixedPoint, overflow: Overflow) -> int:
-    if overflow is Overflow.SATURATE:
-        return min(max(code, form.min_code), form.max_code)
-    code %= 1 << form.width
-    return code - (1 << form.width) if code > form.max_code else code
 
 
 @given(formats(16), reals, st.sampled_from(list(Rounding)), st.sampled_from(list(Overflow)))

@@ -7,29 +7,22 @@ import json
 import re
 import shutil
 import subprocess
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hls_program import Program, target_hls
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
-from images import image_designs
-from strategies import designs
 
-from benchmarks.every_layer import every_image_layer, every_layer
-from benchmarks.networks import mlp
+from benchmarks.networks import corners, dense, every_image_layer, every_layer, integers, mlp, network
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.api import generate, simulate
 from toolkit.design import (
     Add,
     ArgMax,
     Clamp,
     Concat,
-    Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Leaky,
     Log2Format,
     Overflow,
@@ -49,37 +42,11 @@ NETWORKS = 24
 SANITISERS = ("-fsanitize=signed-integer-overflow,bounds,shift-exponent", "-fno-sanitize-recover=all")
 
 
-def extremes(design: Design, count: int = 60) -> np.ndarray:
-    """Random codes, half of them at the ends of the format."""
-    form, shape = design.input.format, (count, *design.input.shape)
-    rng = np.random.default_rng(1)
-    codes = rng.integers(form.min_code, form.max_code, shape, endpoint=True)
-    return np.where(rng.random(shape) < 0.5, rng.choice([form.min_code, form.max_code], shape), codes)
-
-
-def drawn(strategy: st.SearchStrategy[Design], count: int, part: int = 0) -> list[Design]:
-    """So many examples of a strategy, others for another `part`, the same in every run."""
-    found: list[Design] = []
-
-    @seed(part)
-    @given(strategy)
-    @settings(max_examples=4 * count, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
-    def draw(design: Design) -> None:
-        if len(found) < count:
-            found.append(design)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        draw()
-    return found
-
-
 def check(folder, networks: list[tuple[Design, Options]]) -> Program:
     """Compile all, run all, compare every word."""
     program = Program(folder, networks, SANITISERS)
     for i, (design, options) in enumerate(networks):
-        codes = extremes(design)
+        codes = corners(design, 60)
         assert np.array_equal(program.run(i, codes, design), design.reference(codes)), (design, options)
     assert program.warnings == ""
     return program
@@ -91,25 +58,20 @@ def test_every_layer_equals_the_reference(tmp_path, arch):
 
 
 def test_random_networks_equal_the_reference(tmp_path):
-    vectors = drawn(designs(widest=7, deepest=3), NETWORKS)
-    images = drawn(image_designs(deepest=4), NETWORKS)
+    vectors = examples(designs(widest=7, deepest=3), NETWORKS, 0)
+    images = examples(image_designs(deepest=4), NETWORKS, 0)
     arches = ["unrolled", "folded"] * NETWORKS
     networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=arch, max_lanes=1 + i % 5))
                 for i, (d, arch) in enumerate(zip([*vectors, *images], arches, strict=True))]
     check(tmp_path, networks)
 
 
-def dense(weights: Weights, source: FixedPoint, requantise: Requantise, name: str = "fc") -> Design:
-    inputs, outputs = weights.codes.shape[1], weights.codes.shape[0]
-    layer = Dense(name, ("x",), weights, np.zeros(outputs, np.int64), 0, requantise)
-    return Design("d", Tensor("x", (inputs,), source), (layer,))
-
-
 def test_words_of_62_bits_are_exact(tmp_path):
     form = Log2Format.of(8)
     wide = Weights(form, np.array([[1, 45, 130], [2, 0, 45]], np.uint8), np.array([0, 0]))
-    sums = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 62, 44), Rounding.FLOOR))
-    even = dense(wide, FixedPoint(True, 13, 0), Requantise.to(FixedPoint(True, 40, 3), Rounding.HALF_EVEN))
+    fine, even = (Requantise.to(FixedPoint(True, 62, 44), Rounding.FLOOR),
+                  Requantise.to(FixedPoint(True, 40, 3), Rounding.HALF_EVEN))
+    sums, halves = (network(FixedPoint(True, 13, 0), 3, dense(wide, requantise=r)) for r in (fine, even))
     x = Tensor("x", (3,), FixedPoint(False, 58, 50))
     moved = Design("d", x, (
         Clamp("small", ("x",), Requantise.to(FixedPoint(True, 12, 4))),
@@ -118,7 +80,7 @@ def test_words_of_62_bits_are_exact(tmp_path):
         Clamp("up", ("both",), Requantise.to(FixedPoint(True, 60, 22), Rounding.HALF_UP, Overflow.WRAP)),
         ArgMax("class", ("up",))))
     both = [dataclasses.replace(d, name=f"{name}{arch[0]}") for arch in ("unrolled", "folded")
-            for name, d in (("sums", sums), ("even", even), ("moved", moved))]
+            for name, d in (("sums", sums), ("even", halves), ("moved", moved))]
     check(tmp_path, [(d, Options(arch=arch)) for d, arch in zip(both, ["unrolled"] * 3 + ["folded"] * 3, strict=True)])
 
 
@@ -148,7 +110,7 @@ def test_names_of_keywords_macros_and_headers_compile(tmp_path):
 def test_an_accumulator_is_as_wide_as_its_range_and_no_wider(tmp_path):
     form = Log2Format.of(4)
     weights = Weights(form, np.array([[1, 1, 2], [9, 3, 0]], np.uint8), np.array([0, 1]))
-    design = dense(weights, FixedPoint(True, 5, 1), Requantise.to(FixedPoint(True, 16, 6)))
+    design = network(FixedPoint(True, 5, 1), 3, dense(weights, requantise=Requantise.to(FixedPoint(True, 16, 6))))
     text = emit(Job(design, Options())).files["hls/d_layers.h"].decode()
     declared = [int(w) for w in re.findall(r"const ap_int<(\d+)> s\d+ =", text)]
     assert declared == design.ranges["fc"].widths.tolist()
@@ -176,7 +138,7 @@ template <std::size_t W, std::size_t U, std::size_t I, std::size_t D> using ap_a
 """)
     design = every_layer()
     program = Program(tmp_path, [(design, Options())], ("-I", str(tmp_path)))
-    codes = extremes(design)
+    codes = corners(design, 60)
     assert np.array_equal(program.run(0, codes, design), design.reference(codes))
 
 
@@ -200,9 +162,8 @@ def test_the_rom_holds_the_bits_that_the_codes_need():
 
 
 def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_path):
-    whole = IntegerFormat(8)
-    weights = Weights(whole, whole.encode(np.array([[100, 3], [1, 0]])), np.array([0, 34]))
-    design = dense(weights, FixedPoint(True, 24, 0), Requantise.to(FixedPoint(True, 8, 0)), name="odd one")
+    weights = integers([[100, 3], [1, 0]], exponents=[0, 34])
+    design = network(FixedPoint(True, 24, 0), 2, dense(weights, name="odd one"))
     with pytest.raises(InputError, match=r"'odd one'.*unroll it"):
         generate(design, tmp_path / "p", targets=("hls",), options=Options(arch="folded"), vectors=20)
     assert not (tmp_path / "p").exists()
@@ -210,9 +171,8 @@ def test_terms_that_do_not_fit_a_word_are_refused_by_name_before_any_file(tmp_pa
 
 
 def test_too_large_a_wiring_is_refused_by_name():
-    whole = IntegerFormat(8)
-    weights = Weights(whole, whole.encode(np.full((512, 512), 85)), np.zeros(512, np.int64))
-    design = dense(weights, FixedPoint(True, 4, 0), Requantise.to(FixedPoint(True, 8, 0)), name="huge")
+    weights = np.full((512, 512), 85)
+    design = network(FixedPoint(True, 4, 0), 512, dense(weights, name="huge"))
     with pytest.raises(InputError, match=r"'huge'.*fold it"):
         emit(Job(design, Options(arch="unrolled")))
 
@@ -287,11 +247,11 @@ def test_a_damaged_entry_of_the_manifest_is_bad_input(project, tmp_path, key, va
 def test_a_hundred_random_networks_have_no_wrong_bit(tmp_path, part):
     count = 25
     networks = [(dataclasses.replace(d, name=f"n{i}"), Options(arch=("unrolled", "folded")[i % 2], max_lanes=1 + i % 7))
-                for i, d in enumerate(drawn(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
+                for i, d in enumerate(examples(image_designs(deepest=6) if part % 2 else designs(14, 5), count, part))]
     program = Program(tmp_path, networks, SANITISERS)
     bits = 0
     for i, (design, options) in enumerate(networks):
-        codes = extremes(design, 2000)
+        codes = corners(design, 2000)
         assert np.array_equal(program.run(i, codes, design), design.reference(codes)), (design, options)
         bits += len(codes) * design.output.bits
     print(f"\nhls soak part {part + 1} of 4: {count} random networks, {bits:,} bits: 0 wrong")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from strategies import designs, formats, requantisations
 
-from benchmarks.every_layer import every_layer
+from benchmarks.networks import every_layer
+from benchmarks.networks.strategies import designs, formats, requantisations
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
     LAYERS,

@@ -12,12 +12,17 @@ from pathlib import Path
 import icarus
 import numpy as np
 import pytest
-from c_code import drawn
-from folded_networks import network
 from icarus import circuit, codes_of, play
-from strategies import designs
 
-from benchmarks.every_layer import WIDE, dense, every_folded_layer, every_image_layer, every_layer
+from benchmarks.networks import (
+    WIDE,
+    every_folded_layer,
+    every_image_layer,
+    every_layer,
+    random_dense,
+    random_folded,
+)
+from benchmarks.networks.strategies import designs, examples
 from toolkit.design import Add, Design, FixedPoint, Requantise, Tensor
 from toolkit.hardware import Options
 
@@ -39,7 +44,7 @@ def test_every_kind_of_layer_is_right_in_icarus_too(name: str, patient_sink: boo
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_folded_networks_are_right_in_icarus_too(seed: int, tmp_path: Path):
-    design, options = network(seed)
+    design, options = random_folded(seed)
     made = circuit(design, options)
     assert made is not None
     told = play(made, tmp_path, codes_of(design, 8, seed), seed=seed + 1, pause=(0, 40, 150, 220)[seed])
@@ -48,7 +53,7 @@ def test_random_folded_networks_are_right_in_icarus_too(seed: int, tmp_path: Pat
 
 def test_random_unrolled_networks_are_right_in_icarus_too(tmp_path: Path):
     found = 0
-    for i, design in enumerate(drawn(designs(widest=8, deepest=4), 12, 7)):
+    for i, design in enumerate(examples(designs(widest=8, deepest=4), 12, 7)):
         made = circuit(design, Options(1 + i % 5, 2))
         if made is not None:
             told = play(made, tmp_path / str(i), codes_of(design, 60, i), seed=i + 1, pause=(0, 40, 150, 220)[i % 4])
@@ -59,7 +64,8 @@ def test_random_unrolled_networks_are_right_in_icarus_too(tmp_path: Path):
 
 def small() -> Design:
     """Two dense layers and an addition that waits for the first of them."""
-    layers = (dense("one", "x", (6, 5)), dense("two", "one", (5, 5)), Add("sum", ("one", "two"), Requantise.to(WIDE)))
+    layers = (random_dense("one", "x", (6, 5)), random_dense("two", "one", (5, 5)),
+              Add("sum", ("one", "two"), Requantise.to(WIDE)))
     return Design("small", Tensor("x", (6,), FixedPoint(True, 6, 3)), layers)
 
 

@@ -9,12 +9,12 @@ from math import prod
 
 import numpy as np
 import pytest
+from exact_formats import requantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import corners, image_designs, windows
-from strategies import formats, requantisations
-from test_layers import requantised
 
+from benchmarks.networks import corners, dense, network, random_weights
+from benchmarks.networks.strategies import formats, image_designs, requantisations, windows
 from toolkit.design import (
     Add,
     ArgMax,
@@ -176,10 +176,6 @@ def test_a_design_of_images_is_the_same_after_it_was_saved(tmp_path_factory, des
     assert (again.reference(codes) == design.reference(codes)).all()
 
 
-def tiny(shape: tuple[int, ...], layer: Layer, form: FixedPoint) -> Design:
-    return Design("d", Tensor("x", shape, form), (layer,))
-
-
 def every(design: Design) -> np.ndarray:
     form = design.input.format
     every_code = range(form.min_code, form.max_code + 1)
@@ -204,25 +200,24 @@ def saturating(r: Requantise) -> Requantise:
 @settings(max_examples=60, deadline=None)
 def test_the_range_of_a_convolution_is_met_by_some_image(form, r, window, seed):
     rng = np.random.default_rng(seed)
-    four = IntegerFormat(4)
-    weights = Weights(four, four.encode(rng.integers(-8, 8, (2, *window.kernel, 1))), rng.integers(-2, 2, 2))
-    met(tiny((2, 2, 1), Conv("c", ("x",), weights, rng.integers(-9, 9, 2), 1, window, 1, saturating(r)), form))
+    weights = random_weights(IntegerFormat(4), (2, *window.kernel, 1), rng, (-2, 1))
+    met(network(form, (2, 2, 1), Conv("c", ("x",), weights, rng.integers(-9, 9, 2), 1, window, 1, saturating(r))))
 
 
 @given(SMALL, requantisations(6), windows((2, 2, 1)).filter(bool))
 @settings(max_examples=60, deadline=None)
 def test_the_range_of_each_pool_is_met_by_some_image(form, r, window):
-    met(tiny((2, 2, 1), MaxPool("m", ("x",), window), form))
-    met(tiny((2, 2, 1), AvgPool("a", ("x",), window, *AvgPool.constant(window.positions), saturating(r)), form))
+    met(network(form, (2, 2, 1), MaxPool("m", ("x",), window)))
+    met(network(form, (2, 2, 1), AvgPool("a", ("x",), window, *AvgPool.constant(window.positions), saturating(r))))
 
 
 @given(st.builds(FixedPoint, st.booleans(), st.integers(1, 5), st.integers(-2, 4)), requantisations(6),
        st.integers(0, 6), st.integers(0, 2**16))
 @settings(max_examples=60, deadline=None)
 def test_the_range_of_a_leaky_step_and_of_a_monotone_table_is_met(form, r, slope, seed):
-    met(tiny((1,), Leaky("l", ("x",), slope, saturating(r)), form))
+    met(network(form, 1, Leaky("l", ("x",), slope, saturating(r))))
     table = np.random.default_rng(seed).integers(-8, 8, 1 << form.width)
-    met(tiny((1,), Lookup("t", ("x",), table, FixedPoint(True, 4, 0)), form))
+    met(network(form, 1, Lookup("t", ("x",), table, FixedPoint(True, 4, 0))))
 
 
 def test_a_table_behind_a_clamp_has_the_range_of_the_entries_that_can_be_read():
@@ -260,7 +255,7 @@ def test_a_mean_of_three_is_the_nearest_of_sixteen_bits_not_the_one_below():
 @pytest.mark.parametrize("overflow", Overflow)
 def test_a_mean_rounds_halves_as_it_is_told(rounding, overflow):
     r = Requantise.to(FixedPoint(True, 4, 0), rounding, overflow)
-    design = tiny((4, 1), AvgPool("a", ("x",), Window.of((4,)), 1, 2, r), FixedPoint(True, 4, 0))
+    design = network(FixedPoint(True, 4, 0), (4, 1), AvgPool("a", ("x",), Window.of((4,)), 1, 2, r))
     for codes in ([1, 1, 0, 0], [3, 1, 1, 1], [-1, -1, 0, 0], [-3, -1, -1, -1], [7, 7, 7, 7], [-8, -8, -8, -8]):
         wanted = requantised(Fraction(sum(codes), 4), r)
         assert design.reference(np.array(codes).reshape(1, 4, 1)).reshape(-1).tolist() == [wanted]
@@ -304,7 +299,7 @@ def test_a_window_is_one_pixel_a_step_without_padding_unless_it_is_told_otherwis
 def test_a_window_that_does_not_fit_says_why(window, shape, word):
     assert word in (window.problem(shape) or "")
     with pytest.raises(InputError, match=f"'m'.*{word}"):
-        tiny(shape, MaxPool("m", ("x",), window), BYTE)
+        network(BYTE, shape, MaxPool("m", ("x",), window))
 
 
 @pytest.mark.parametrize("window, shape", [
@@ -350,7 +345,7 @@ def conv(weights: tuple[int, ...], bias: np.ndarray, groups: int = 1, form: Inte
     (Clamp("c", ("x", "x"), WIDE), (4,), "one input, not 2")])
 def test_a_layer_that_does_not_fit_is_refused_by_its_name(layer, shape, word):
     with pytest.raises(InputError, match=f"layer 'c' \\({layer.kind}\\): .*{word}"):
-        tiny(shape, layer, BYTE)
+        network(BYTE, shape, layer)
 
 
 @pytest.mark.parametrize("layer, shape", [
@@ -360,13 +355,13 @@ def test_a_layer_that_does_not_fit_is_refused_by_its_name(layer, shape, word):
     (Lookup("c", ("x",), np.arange(-128, 128), BYTE), (4,)), (Reorder("c", ("x",), np.array([3, 0, 3]), (3, 1)), (4,)),
     (conv((4, 2, 1), np.zeros(4, np.int64), 2), (4, 2))])
 def test_a_layer_at_the_end_of_what_is_supported_is_taken(layer, shape):
-    assert tiny(shape, layer, BYTE).output.size
+    assert network(BYTE, shape, layer).output.size
 
 
 def test_a_table_reads_sixteen_bits_and_no_more():
-    assert tiny((1,), Lookup("t", ("x",), np.zeros(1 << 16, np.int64), BYTE), FixedPoint(True, 16, 0)).output.size == 1
+    assert network(FixedPoint(True, 16, 0), 1, Lookup("t", ("x",), np.zeros(1 << 16, np.int64), BYTE)).output.size == 1
     with pytest.raises(InputError, match="17 bits; 16 is"):
-        tiny((1,), Lookup("t", ("x",), np.zeros(1 << 17, np.int64), BYTE), FixedPoint(True, 17, 0))
+        network(FixedPoint(True, 17, 0), 1, Lookup("t", ("x",), np.zeros(1 << 17, np.int64), BYTE))
 
 
 def test_a_table_of_a_function_holds_the_nearest_code_of_every_input():
@@ -381,7 +376,7 @@ def test_a_transpose_moves_every_element_to_its_place(axes):
     shape = (2, 3, 4)
     layer = Reorder.transposed("t", "x", shape, axes, tuple(shape[a] for a in axes))
     codes = np.arange(prod(shape)).reshape(1, *shape)
-    found = tiny(shape, layer, BYTE).reference(codes)[0]
+    found = network(BYTE, shape, layer).reference(codes)[0]
     for at in itertools.product(*(range(n) for n in shape)):
         assert found[tuple(at[a] for a in axes)] == codes[(0, *at)]
 
@@ -389,7 +384,7 @@ def test_a_transpose_moves_every_element_to_its_place(axes):
 @given(formats(8), st.integers(1, 9))
 @settings(max_examples=40, deadline=None)
 def test_an_argmax_counts_its_elements_in_as_few_bits_as_that_takes(form, size):
-    output = tiny((size,), ArgMax("a", ("x",)), form).output
+    output = network(form, size, ArgMax("a", ("x",))).output
     assert output.shape == (1,) and output.format == FixedPoint.holding(0, max(size - 1, 1), 0)
 
 
@@ -404,12 +399,10 @@ def test_an_argmax_whose_later_element_is_as_good_as_the_first_never_names_it():
 @pytest.mark.parametrize("inputs", [4000, 70_000])
 def test_a_sum_of_thousands_of_inputs_is_exact(inputs):
     """Whole sums of codes of 8 bits and weights of 8 bits pass 2**24, what float32 counts exactly."""
-    form = IntegerFormat(8)
     rng = np.random.default_rng(0)
     weights = np.where(np.arange(inputs) < inputs // 2, 127, -127)[None]
-    layer = Dense("fc", ("x",), Weights(form, form.encode(weights), np.zeros(1, int)), np.array([1]), 0,
-                  Requantise.to(FixedPoint(True, 40, 0)))
-    design = tiny((inputs,), layer, BYTE)
+    layer = dense(weights, [1], Requantise.to(FixedPoint(True, 40, 0)))
+    design = network(BYTE, inputs, layer)
     codes = np.concatenate([np.full((1, inputs), 127), rng.integers(-128, 128, (3, inputs)),
                             127 - np.arange(inputs)[None] % 2])
     wanted = [sum(w * x for w, x in zip(weights[0].tolist(), row, strict=True)) + 1 for row in codes.tolist()]
@@ -418,12 +411,10 @@ def test_a_sum_of_thousands_of_inputs_is_exact(inputs):
 
 def test_partial_sums_that_cancel_count_in_the_bound():
     """Output clipped to 0..1 and a total of 0: only the bound of the partial sums forbids float32."""
-    form = IntegerFormat(8)
     half = 1000
     weights = np.concatenate([np.full(half, 127), np.full(half, -127)])[None]
-    layer = Dense("fc", ("x",), Weights(form, form.encode(weights), np.zeros(1, int)), np.array([0]), 0,
-                  Requantise(FixedPoint(False, 1, 0), 0, 1))
-    bound = tiny((2 * half,), layer, FixedPoint(False, 8, 0)).ranges["fc"].bound
+    layer = dense(weights, [0], Requantise(FixedPoint(False, 1, 0), 0, 1))
+    bound = network(FixedPoint(False, 8, 0), 2 * half, layer).ranges["fc"].bound
     assert bound >= 2 * half * 127 * 255 > 1 << 24
 
 
@@ -431,13 +422,13 @@ def test_partial_sums_of_a_convolution_and_of_a_mean_count_in_their_bounds():
     plain = conv((1, 2, 3), np.array([5]))
     layer = replace(plain, requantise=Requantise(FixedPoint(False, 1, 0), 0, 1), weights=replace(
         plain.weights, codes=plain.weights.format.encode(np.array([[[1, -1, 1], [-1, 1, -1]]]))))
-    assert tiny((4, 3), layer, BYTE).ranges["c"].bound >= 6 * 128 + 5
+    assert network(BYTE, (4, 3), layer).ranges["c"].bound >= 6 * 128 + 5
     clipped = AvgPool("a", ("x",), Window.of((2,)), 43691, 17, Requantise(FixedPoint(False, 1, 0), 0, 1))
-    assert tiny((4, 3), clipped, BYTE).ranges["a"].bound >= 2 * 128 * 43691
+    assert network(BYTE, (4, 3), clipped).ranges["a"].bound >= 2 * 128 * 43691
     leaky = Leaky("l", ("x",), 7, Requantise(FixedPoint(False, 1, 0), 0, 1))
-    assert tiny((4,), leaky, BYTE).ranges["l"].bound >= 128 << 7
+    assert network(BYTE, 4, leaky).ranges["l"].bound >= 128 << 7
     added = Add("s", ("x", "x"), Requantise(FixedPoint(False, 1, 0), 0, 1))
-    assert tiny((4,), added, BYTE).ranges["s"].bound >= 256
+    assert network(BYTE, 4, added).ranges["s"].bound >= 256
 
 
 def test_sums_that_a_later_input_takes_back_count_in_the_bound_of_an_add():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from small_models import Of
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,17 +23,6 @@ from toolkit.compress.steps import Quantise
 from toolkit.compress.training.loop import train
 from toolkit.design import Design, Log2Format
 from toolkit.utils.errors import InputError
-
-
-class Of(nn.Module):
-    """A function over layers as a module."""
-
-    def __init__(self, function, *layers: nn.Module) -> None:
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, x):
-        return self.function(x, *self.layers)
 
 
 def chain(*layers: nn.Module) -> nn.Module:

@@ -7,11 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from exact_formats import requantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, weights
-from test_formats import limited, rounded
 
+from benchmarks.networks import dense, network
+from benchmarks.networks.strategies import designs, weights
 from toolkit.design import (
     Add,
     ArgMax,
@@ -22,7 +23,6 @@ from toolkit.design import (
     Design,
     FixedPoint,
     Log2Format,
-    Overflow,
     Requantise,
     Reshape,
     Rounding,
@@ -30,13 +30,6 @@ from toolkit.design import (
     Weights,
 )
 from toolkit.utils.errors import InputError
-
-
-def requantised(value: Fraction, r: Requantise) -> int:
-    code = rounded(value * Fraction(2) ** r.format.frac, r.rounding)
-    if r.overflow is Overflow.WRAP:
-        return limited(code, r.format, r.overflow)
-    return min(max(code, r.low), r.high)
 
 
 def exact(design: Design, codes: list[int]) -> dict[str, tuple[list[int], FixedPoint]]:
@@ -119,15 +112,13 @@ def test_a_reshape_keeps_the_order():
 def test_sums_beyond_float64_are_still_exact():
     form = Log2Format.of(8)
     w = Weights(form, np.array([[1, 45]], np.uint8), np.array([0]))
-    layer = Dense("fc", ("x",), w, np.zeros(1, np.int64), 0, Requantise.to(FixedPoint(True, 60, 44), Rounding.FLOOR))
-    design = Design("d", Tensor("x", (2,), FixedPoint(True, 12, 0)), (layer,))
+    layer = dense(w, requantise=Requantise.to(FixedPoint(True, 60, 44), Rounding.FLOOR))
+    design = network(FixedPoint(True, 12, 0), 2, layer)
     assert design.reference(np.array([[2047, 1]])).item() == (2047 << 44) + 1
 
 
 def test_a_layer_that_does_not_fit_its_input_is_named():
-    form = Log2Format.of(4)
-    layer = Dense("odd one", ("x",), Weights(form, np.zeros((2, 3), np.uint8), np.zeros(2, int)),
-                  np.zeros(2, np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
+    layer = dense([[0] * 3] * 2, name="odd one")
     with pytest.raises(InputError, match="odd one"):
         Design("d", Tensor("x", (4,), FixedPoint(True, 8, 0)), (layer,))
 

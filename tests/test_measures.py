@@ -7,8 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from test_compress import blobs
-from test_techniques import plain
+from small_models import blobs, plain
 from torch import nn
 
 from toolkit.capture import capture

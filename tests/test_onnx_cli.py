@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+from command_line import refused, run
 from onnx_files import floats, model, node, saved
-from test_cli import refused, run
 from torch import nn
 
 HERE = Path(__file__).parent

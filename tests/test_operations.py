@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from test_capture_images import in_eval_mode
+from small_models import in_eval_mode
 from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune, weight_norm

@@ -8,24 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, requantisations, weights
 
+from benchmarks.networks import dense, network
+from benchmarks.networks.strategies import designs, requantisations, weights
 from toolkit.design import (
     Add,
     ArgMax,
     Clamp,
     Concat,
-    Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Interval,
-    Layer,
     Overflow,
     Requantise,
     Reshape,
     Rounding,
-    Tensor,
     Weights,
 )
 from toolkit.utils.errors import InputError
@@ -38,15 +35,6 @@ def every_input(design: Design) -> np.ndarray:
     return np.array(list(itertools.product(range(form.min_code, form.max_code + 1), repeat=design.input.size)))
 
 
-def dense(w: Weights, bias: list[int], r: Requantise, form: FixedPoint, bias_frac: int = 1) -> Design:
-    layer = Dense("fc", ("x",), w, np.array(bias, np.int64), bias_frac, r)
-    return Design("d", Tensor("x", w.codes.shape[1:], form), (layer,))
-
-
-def single(form: FixedPoint, size: int, *layers: Layer) -> Design:
-    return Design("d", Tensor("x", (size,), form), layers)
-
-
 def signed_values(w: Weights) -> list[list[int]]:
     return [[int(v) for v in row] for row in w.integers()[0]]
 
@@ -54,7 +42,7 @@ def signed_values(w: Weights) -> list[list[int]]:
 @given(weights(2, 3), st.lists(st.integers(-99, 99), min_size=2, max_size=2), requantisations(), TINY)
 @settings(max_examples=80, deadline=None)
 def test_the_accumulator_range_is_met_exactly_by_some_input(w, bias, r, form):
-    design = dense(w, bias, r, form)
+    design = network(form, w.codes.shape[1:], dense(w, bias, r, bias_frac=1))
     claimed = design.ranges["fc"]
     frac = form.frac + w.integers()[1]
     half = r.half(claimed.acc_frac)
@@ -67,7 +55,8 @@ def test_the_accumulator_range_is_met_exactly_by_some_input(w, bias, r, form):
 @given(weights(2, 2), st.lists(st.integers(-99, 99), min_size=2, max_size=2), requantisations(), TINY)
 @settings(max_examples=80, deadline=None)
 def test_a_saturating_output_range_is_met_exactly_by_some_input(w, bias, r, form):
-    design = dense(w, bias, Requantise(r.format, r.low, r.high, r.rounding), form)
+    saturating = Requantise(r.format, r.low, r.high, r.rounding)
+    design = network(form, w.codes.shape[1:], dense(w, bias, saturating, bias_frac=1))
     claimed, found = design.ranges["fc"].output, design.reference(every_input(design))
     assert claimed.low.tolist() == found.min(axis=0).tolist()
     assert claimed.high.tolist() == found.max(axis=0).tolist()
@@ -76,7 +65,7 @@ def test_a_saturating_output_range_is_met_exactly_by_some_input(w, bias, r, form
 @given(TINY, requantisations(6))
 @settings(max_examples=100, deadline=None)
 def test_a_clamps_output_range_holds_every_code_and_a_saturating_one_is_met(form, r):
-    design = single(form, 1, Clamp("c", ("x",), r))
+    design = network(form, 1, Clamp("c", ("x",), r))
     claimed, found = design.ranges["c"].output, design.reference(every_input(design)).ravel()
     assert claimed.low[0] <= found.min() and found.max() <= claimed.high[0]
     if r.overflow is Overflow.SATURATE:
@@ -104,40 +93,37 @@ def test_every_output_range_lies_inside_the_outputs_format(design):
 def test_an_add_of_independent_elements_has_the_sum_of_their_ranges():
     wide = Requantise.to(FixedPoint(True, 12, 0))
     halves = [Reshape(n, ("x",), (2,)) for n in "ab"]
-    design = single(FixedPoint(True, 3, 0), 2, *halves, Add("sum", ("a", "b"), wide))
+    design = network(FixedPoint(True, 3, 0), 2, *halves, Add("sum", ("a", "b"), wide))
     assert design.ranges["sum"].output.low.tolist() == [-8, -8]
     assert design.ranges["sum"].output.high.tolist() == [6, 6]
 
 
 def test_a_concat_keeps_each_elements_own_range():
     clip = Clamp("c", ("x",), Requantise(FixedPoint(True, 4, 0), 0, 5))
-    design = single(FixedPoint(True, 4, 0), 1, clip, Concat("both", ("x", "c")))
+    design = network(FixedPoint(True, 4, 0), 1, clip, Concat("both", ("x", "c")))
     assert design.ranges["both"].output.low.tolist() == [-8, 0]
     assert design.ranges["both"].output.high.tolist() == [7, 5]
 
 
 def test_an_argmax_never_names_an_element_that_cannot_win():
-    form = IntegerFormat(4)
-    w = Weights(form, form.encode(np.zeros((3, 1), int)), np.zeros(3, int))
-    fc = Dense("fc", ("x",), w, np.array([0, 9, 3], np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
-    claimed = single(FixedPoint(True, 3, 0), 1, fc, ArgMax("a", ("fc",))).ranges["a"].output
+    claimed = network(FixedPoint(True, 3, 0), 1, dense([[0]] * 3, [0, 9, 3]), ArgMax("a", ("fc",))).ranges["a"].output
     assert (claimed.low.tolist(), claimed.high.tolist()) == ([1], [1])
 
 
 def test_a_wrap_that_no_value_reaches_keeps_the_range():
     r = Requantise.to(FixedPoint(True, 8, 0), overflow=Overflow.WRAP)
-    claimed = single(FixedPoint(True, 3, 0), 1, Clamp("c", ("x",), r)).ranges["c"].output
+    claimed = network(FixedPoint(True, 3, 0), 1, Clamp("c", ("x",), r)).ranges["c"].output
     assert (claimed.low.tolist(), claimed.high.tolist()) == ([-4], [3])
 
 
 def test_a_wrap_that_is_crossed_can_come_out_anywhere():
     r = Requantise.to(FixedPoint(True, 2, 0), overflow=Overflow.WRAP)
-    claimed = single(FixedPoint(True, 3, 0), 1, Clamp("c", ("x",), r)).ranges["c"].output
+    claimed = network(FixedPoint(True, 3, 0), 1, Clamp("c", ("x",), r)).ranges["c"].output
     assert (claimed.low.tolist(), claimed.high.tolist()) == ([-2], [1])
 
 
 def test_the_added_half_belongs_to_the_accumulator():
-    found = single(FixedPoint(True, 4, 3), 1,
+    found = network(FixedPoint(True, 4, 3), 1,
                    Clamp("c", ("x",), Requantise.to(FixedPoint(True, 4, 1), Rounding.HALF_UP))).ranges["c"]
     assert (found.accumulator.low.tolist(), found.accumulator.high.tolist()) == ([-8 + 2], [7 + 2])
 
@@ -161,4 +147,4 @@ def test_a_width_is_the_fewest_bits_that_hold_the_interval(low, span):
 def test_a_sum_beyond_62_bits_is_refused_by_name():
     far = Clamp("far", ("x",), Requantise.to(FixedPoint(True, 40, 50)))
     with pytest.raises(InputError, match="'far'"):
-        _ = single(FixedPoint(True, 20, 0), 1, far).ranges
+        _ = network(FixedPoint(True, 20, 0), 1, far).ranges

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from exact_formats import limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs, formats, weights
 
+from benchmarks.networks import corners, dense, network
+from benchmarks.networks.strategies import designs, formats, weights
 from toolkit.design import (
     Add,
     Clamp,
     Concat,
     Dense,
-    Design,
     FixedPoint,
-    IntegerFormat,
-    Layer,
     Overflow,
     Requantise,
     Reshape,
     Rounding,
-    Tensor,
-    Weights,
     reference,
 )
 from toolkit.utils.errors import InputError
@@ -39,28 +36,6 @@ def shifted(acc: int, shift: int, rounding: Rounding) -> int:
     return floor + up
 
 
-def limited(code: int, form: FixedPoint, overflow: Overflow) -> int:
-    if overflow is Overflow.SATURATE:
-        return max(form.min_code, min(form.max_code, code))
-    return (code - form.min_code) % (1 << form.width) + form.min_code
-
-
-def drawn(design: Design, count: int, seed: int = 0) -> np.ndarray:
-    form = design.input.format
-    rng = np.random.default_rng(seed)
-    return rng.integers(form.min_code, form.max_code, (count, *design.input.shape), endpoint=True)
-
-
-def of(form: FixedPoint, shape: tuple[int, ...], *layers: Layer) -> Design:
-    return Design("d", Tensor("x", shape, form), layers)
-
-
-def integers(matrix: list[list[int]], bias: list[int], r: Requantise, bias_frac: int = 0) -> Dense:
-    form = IntegerFormat(8)
-    w = Weights(form, form.encode(np.array(matrix)), np.zeros(len(matrix), int))
-    return Dense("fc", ("x",), w, np.array(bias, np.int64), bias_frac, r)
-
-
 @pytest.mark.parametrize("overflow", Overflow)
 @pytest.mark.parametrize("rounding", Rounding)
 @given(w=weights(2, 3), bias=st.lists(st.integers(-999, 999), min_size=2, max_size=2), bias_frac=st.integers(-3, 12),
@@ -68,10 +43,10 @@ def integers(matrix: list[list[int]], bias: list[int], r: Requantise, bias_frac:
 @settings(max_examples=40, deadline=None)
 def test_a_dense_layer_equals_big_integers(rounding, overflow, w, bias, bias_frac, form, out):
     layer = Dense("fc", ("x",), w, np.array(bias, np.int64), bias_frac, Requantise.to(out, rounding, overflow))
-    design = of(form, (3,), layer)
+    design = network(form, 3, layer)
     values, frac = w.integers()
     grid = max(form.frac + frac, bias_frac, 0)
-    codes = drawn(design, 4)
+    codes = corners(design, 4)
     for xs, ys in zip(codes.tolist(), design.reference(codes).tolist(), strict=True):
         for row, b, y in zip(values.tolist(), bias, ys, strict=True):
             acc = sum(v * x for v, x in zip(row, xs, strict=True)) << (grid - form.frac - frac)
@@ -85,48 +60,48 @@ def test_a_dense_layer_equals_big_integers(rounding, overflow, w, bias, bias_fra
     (Rounding.HALF_EVEN, [-2, -2, -1, 0, 0, 0, 1, 2]),
 ])
 def test_halves_round_as_the_rounding_says(rounding, expected):
-    design = of(FixedPoint(True, 4, 1), (1,), Clamp("c", ("x",), Requantise.to(FixedPoint(True, 4, 0), rounding)))
+    design = network(FixedPoint(True, 4, 1), 1, Clamp("c", ("x",), Requantise.to(FixedPoint(True, 4, 0), rounding)))
     assert design.reference(np.arange(-4, 4)[:, None]).ravel().tolist() == expected
 
 
 def test_a_saturating_layer_stops_at_its_bounds():
-    design = of(FixedPoint(True, 4, 0), (1,), integers([[3]], [0], Requantise(FixedPoint(True, 6, 0), -5, 9)))
+    design = network(FixedPoint(True, 4, 0), 1, dense([[3]], [0], Requantise(FixedPoint(True, 6, 0), -5, 9)))
     assert design.reference(np.array([[-8], [-1], [1], [7]])).ravel().tolist() == [-5, -3, 3, 9]
 
 
 def test_a_wrapping_layer_keeps_the_low_bits():
     r = Requantise.to(FixedPoint(True, 4, 0), overflow=Overflow.WRAP)
-    design = of(FixedPoint(True, 4, 0), (1,), integers([[3]], [0], r))
+    design = network(FixedPoint(True, 4, 0), 1, dense([[3]], [0], r))
     assert design.reference(np.array([[3], [-4], [7]])).ravel().tolist() == [-7, 4, 5]
 
 
 def test_an_add_aligns_its_inputs_to_the_finest():
     coarse = Clamp("coarse", ("x",), Requantise.to(FixedPoint(True, 8, 0), Rounding.FLOOR))
-    design = of(FixedPoint(True, 8, 3), (1,), coarse,
-                Add("sum", ("x", "coarse"), Requantise.to(FixedPoint(True, 12, 3))))
+    design = network(FixedPoint(True, 8, 3), 1, coarse,
+                     Add("sum", ("x", "coarse"), Requantise.to(FixedPoint(True, 12, 3))))
     assert design.reference(np.array([[13], [-13]])).ravel().tolist() == [13 + 8, -13 - 16]
 
 
 def test_an_add_of_a_tensor_and_itself_is_twice_it():
-    design = of(FixedPoint(True, 4, 0), (2,), Add("sum", ("x", "x"), Requantise.to(FixedPoint(True, 6, 0))))
+    design = network(FixedPoint(True, 4, 0), 2, Add("sum", ("x", "x"), Requantise.to(FixedPoint(True, 6, 0))))
     assert design.reference(np.array([[-8, 7]])).tolist() == [[-16, 14]]
 
 
 def test_an_add_takes_more_than_two():
-    design = of(FixedPoint(True, 4, 0), (1,), Add("sum", ("x", "x", "x"), Requantise.to(FixedPoint(True, 6, 0))))
+    design = network(FixedPoint(True, 4, 0), 1, Add("sum", ("x", "x", "x"), Requantise.to(FixedPoint(True, 6, 0))))
     assert design.reference(np.array([[-8]])).tolist() == [[-24]]
 
 
 def test_a_concat_brings_every_part_to_the_common_format():
     coarse = Clamp("coarse", ("x",), Requantise.to(FixedPoint(True, 6, 0), Rounding.FLOOR))
-    design = of(FixedPoint(True, 6, 2), (1,), coarse, Concat("both", ("x", "coarse")))
+    design = network(FixedPoint(True, 6, 2), 1, coarse, Concat("both", ("x", "coarse")))
     assert design.output.format == FixedPoint(True, 8, 2)
     assert design.reference(np.array([[-7]])).tolist() == [[-7, -8]]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_concat_joins_along_its_axis(axis):
-    design = of(FixedPoint(True, 8, 0), (2, 3), Concat("both", ("x", "x"), axis))
+    design = network(FixedPoint(True, 8, 0), (2, 3), Concat("both", ("x", "x"), axis))
     codes = np.arange(6).reshape(1, 2, 3)
     one = codes[0].tolist()
     assert design.reference(codes)[0].tolist() == (one + one if axis == 0 else [row + row for row in one])
@@ -135,26 +110,26 @@ def test_a_concat_joins_along_its_axis(axis):
 @given(designs(widest=4, deepest=3))
 @settings(max_examples=30, deadline=None)
 def test_each_sample_is_computed_alone(design):
-    codes = drawn(design, 7)
+    codes = corners(design, 7)
     together = design.reference(codes)
     assert [design.reference(codes[i:i + 1])[0].tolist() for i in range(7)] == together.tolist()
 
 
 def test_more_samples_than_one_chunk_give_the_same(monkeypatch):
-    design = of(FixedPoint(True, 4, 0), (2,), integers([[3, -2]], [1], Requantise.to(FixedPoint(True, 8, 0))))
-    codes = drawn(design, 100)
+    design = network(FixedPoint(True, 4, 0), 2, dense([[3, -2]], [1], Requantise.to(FixedPoint(True, 8, 0))))
+    codes = corners(design, 100)
     whole = design.reference(codes).tolist()
     monkeypatch.setattr(reference, "CACHE_BYTES", 1)
     assert design.reference(codes).tolist() == whole == [[3 * a - 2 * b + 1] for a, b in codes.tolist()]
 
 
 def test_no_samples_give_no_outputs():
-    design = of(FixedPoint(True, 4, 0), (2, 3), Reshape("r", ("x",), (6,)))
+    design = network(FixedPoint(True, 4, 0), (2, 3), Reshape("r", ("x",), (6,)))
     assert design.reference(np.zeros((0, 2, 3), int)).shape == (0, 6)
 
 
 def test_the_callers_codes_are_left_alone():
-    design = of(FixedPoint(True, 4, 1), (2,), Clamp("c", ("x",), Requantise(FixedPoint(True, 4, 0), 0, 1)))
+    design = network(FixedPoint(True, 4, 1), 2, Clamp("c", ("x",), Requantise(FixedPoint(True, 4, 0), 0, 1)))
     codes = np.array([[-8, 7]])
     design.reference(codes)
     assert codes.tolist() == [[-8, 7]]
@@ -162,7 +137,7 @@ def test_the_callers_codes_are_left_alone():
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8])
 def test_codes_of_any_integer_type_give_the_same(dtype):
-    design = of(FixedPoint(False, 7, 0), (1,), integers([[-127]], [5], Requantise.to(FixedPoint(True, 20, 0))))
+    design = network(FixedPoint(False, 7, 0), 1, dense([[-127]], [5], Requantise.to(FixedPoint(True, 20, 0))))
     assert design.reference(np.array([[127]], dtype)).tolist() == [[-127 * 127 + 5]]
 
 
@@ -171,7 +146,7 @@ def test_codes_of_any_integer_type_give_the_same(dtype):
     (np.array([[0, 8]]), "outside"), (np.array([[-9, 0]]), "outside"),
 ])
 def test_codes_that_are_no_input_are_refused(codes, word):
-    design = of(FixedPoint(True, 4, 0), (2,), integers([[1, 1]], [0], Requantise.to(FixedPoint(True, 8, 0))))
+    design = network(FixedPoint(True, 4, 0), 2, dense([[1, 1]], [0], Requantise.to(FixedPoint(True, 8, 0))))
     with pytest.raises(InputError, match=word):
         design.reference(codes)
 
@@ -184,7 +159,7 @@ def test_the_number_type_tells_the_bound_from_the_code_below_it(bound):
 
 @pytest.mark.parametrize("form", [FixedPoint(True, 24, 0), FixedPoint(True, 25, 0), FixedPoint(True, 53, 0)])
 def test_codes_at_the_edge_of_a_float_pass_unchanged(form):
-    design = of(form, (1,), Clamp("c", ("x",), Requantise.to(form)))
+    design = network(form, 1, Clamp("c", ("x",), Requantise.to(form)))
     codes = np.array([form.min_code, form.min_code + 1, -1, form.max_code - 1, form.max_code])[:, None]
     assert design.reference(codes).tolist() == codes.tolist()
 
@@ -197,7 +172,7 @@ def test_sums_that_pass_a_floats_integers_on_their_way_are_exact(count, weight, 
     top = form.max_code
     bias = -weight * count * top // 2
     fits = Requantise(FixedPoint(True, abs(bias).bit_length() + 1, 0), bias, -bias)
-    design = of(form, (count,), integers([[weight] * count], [bias], fits))
+    design = network(form, count, dense([[weight] * count], [bias], fits))
     codes = np.random.default_rng(0).integers(top - 56, top, (20, count), endpoint=True)
     codes[:, 0] = top - (codes[:, 1:].sum(axis=1) + top + 1) % 2
     assert all(sum(row) % 2 for row in codes.tolist())

@@ -17,8 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_compress import blobs
-from test_techniques import plain
+from small_models import blobs, plain
 
 from toolkit.api import Data, Limits, Settings, build_trial, run_search
 from toolkit.commands.demo import save_pt2

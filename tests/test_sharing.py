@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
 
+from benchmarks.networks.strategies import designs
 from toolkit.design import Design, Interval
 from toolkit.hardware import Options, plan
 from toolkit.hardware.adder_graph import AdderGraph
@@ -87,7 +87,7 @@ def test_all_inputs_of_a_layer_are_there_when_it_starts(design: Design):
 
 
 def test_a_constant_output_costs_no_adder():
-    from test_verilog import tiny
+    from benchmarks.networks import tiny
 
     design = tiny([[1, 2], [0, 0]], bias=[0, 5])
     signals = plan(design).layers[0].datapath.signals

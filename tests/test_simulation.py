@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from strategies import designs
+from small_projects import path_without
 
+from benchmarks.networks import random_weights
+from benchmarks.networks.strategies import designs
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
     Clamp,
@@ -28,7 +30,6 @@ from toolkit.design import (
     Requantise,
     Rounding,
     Tensor,
-    Weights,
 )
 from toolkit.hardware import plan
 from toolkit.utils.errors import InputError, ToolMissing
@@ -187,18 +188,6 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path):
         simulate(tmp_path)
 
 
-def path_without(tmp_path: Path, program: str) -> str:
-    """A PATH on which everything is but one program."""
-    shadow = tmp_path / "bin"
-    shadow.mkdir()
-    for place in os.environ["PATH"].split(os.pathsep):
-        for found in Path(place).glob("*") if Path(place).is_dir() else ():
-            link = shadow / found.name
-            if found.name != program and not link.exists():
-                link.symlink_to(found)
-    return str(shadow)
-
-
 @pytest.mark.parametrize("program", ["g++", "make", "perl"])
 def test_a_missing_tool_is_named_with_what_installs_it(project: Path, tmp_path: Path, monkeypatch, program):
     monkeypatch.setenv("PATH", path_without(tmp_path, program))
@@ -265,8 +254,7 @@ def crowd(seed: int) -> Design:
     layers: list[Layer] = []
     for i in range(50):
         form = Log2Format.of(int(rng.integers(2, 5)))
-        codes = form.encode(rng.choice([-1, 1], (3, 5)), rng.integers(0, form.levels + 1, (3, 5)))
-        weights = Weights(form, codes, rng.integers(-6, 2, 3))
+        weights = random_weights(form, (3, 5), rng, (-6, 1))
         layers.append(Dense(f"dense{i}", ("x",), weights, rng.integers(-40, 40, 3), int(rng.integers(0, 9)),
                             requantisation()))
         layers.append(Clamp(f"clamp{i}", ("x",), requantisation()))
@@ -291,7 +279,7 @@ def test_a_shift_beyond_the_accumulator_leaves_its_sign(tmp_path: Path):
 
 def test_a_sum_of_one_bit_is_legal_verilog(tmp_path: Path):
     """Found by the soak: a select of bit 0 of a wire that has no range."""
-    from test_verilog import tiny
+    from benchmarks.networks import tiny
 
     layer = tiny([[-1], [1]], [0, 0]).layers[0]
     generate(Design("narrow", Tensor("x", (1,), FixedPoint(False, 1, 0)), (layer,)), tmp_path / "p", vectors=20)

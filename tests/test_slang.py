@@ -6,14 +6,12 @@ import itertools
 from pathlib import Path
 
 import pytest
-from c_code import drawn
 from ecp5 import cell_models
-from folded_networks import network
 from icarus import circuit
 from slang_check import said
-from strategies import designs
 
-from benchmarks.every_layer import every_folded_layer, every_image_layer, every_layer
+from benchmarks.networks import every_folded_layer, every_image_layer, every_layer, random_folded
+from benchmarks.networks.strategies import designs, examples
 from benchmarks.slang import told
 from toolkit.design import Design
 from toolkit.hardware import Options
@@ -37,7 +35,7 @@ def test_slang_finds_nothing_in_every_kind_of_layer(design, options, tmp_path: P
 
 def test_slang_finds_nothing_in_random_unrolled_networks(tmp_path: Path):
     checked = 0
-    for i, design in enumerate(drawn(designs(widest=14, deepest=5), 2 * NETWORKS, 11)):
+    for i, design in enumerate(examples(designs(widest=14, deepest=5), 2 * NETWORKS, 11)):
         made = circuit(design, Options(1 + i % 5, 2)) if checked < NETWORKS else None
         if made is not None:
             assert said(made, tmp_path / str(i)) == "", i
@@ -48,7 +46,7 @@ def test_slang_finds_nothing_in_random_unrolled_networks(tmp_path: Path):
 def test_slang_finds_nothing_in_random_folded_networks(tmp_path: Path):
     kinds: set[str] = set()
     # Of small networks: their schedules are short.
-    small = (made for seed in itertools.count(20_000) if tensors(made := network(seed)) <= 50)
+    small = (made for seed in itertools.count(20_000) if tensors(made := random_folded(seed)) <= 50)
     for i, (design, options) in enumerate(itertools.islice(small, NETWORKS)):
         made = circuit(design, options)
         assert made is not None

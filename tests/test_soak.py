@@ -6,14 +6,13 @@ import os
 import shutil
 
 import pytest
-from c_code import differences, drawn
+from c_code import differences
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from icarus import circuit, codes_of, play
-from images import image_designs
 from slang_check import said
-from strategies import designs
 
+from benchmarks.networks.strategies import designs, examples, image_designs
 from toolkit.api import Options, generate, simulate
 from toolkit.hardware import plan
 
@@ -54,7 +53,7 @@ def test_random_networks_have_no_wrong_bit_and_no_hang(tmp_path_factory, part):
 def test_random_networks_in_c_equal_the_reference_and_do_nothing_undefined(tmp_path_factory, part):
     count = -(-NETWORKS // PARTS)
     for strategy in (designs(widest=14, deepest=5), image_designs(deepest=7)):
-        differences(tmp_path_factory.mktemp("c"), drawn(strategy, count, 1000 + part), samples=500)
+        differences(tmp_path_factory.mktemp("c"), examples(strategy, count, 1000 + part), samples=500)
     print(f"\nsoak of c, part {part + 1} of {PARTS}: {2 * count} random networks, 500 vectors each: 0 wrong")
 
 
@@ -63,7 +62,7 @@ def test_random_networks_in_c_equal_the_reference_and_do_nothing_undefined(tmp_p
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):
     networks = beats = 0
-    for i, design in enumerate(drawn(designs(widest=14, deepest=5), -(-2 * NETWORKS // PARTS), 3000 + part)):
+    for i, design in enumerate(examples(designs(widest=14, deepest=5), -(-2 * NETWORKS // PARTS), 3000 + part)):
         made = circuit(design, Options(1 + i % 6, 2)) if networks < NETWORKS // PARTS else None
         if made is None:
             continue

@@ -340,7 +340,7 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     from toolkit.examples.models import resnet
 
     save_pt2(resnet(8), (1, 8, 8), folder / "resnet.pt2")
-    from benchmarks.every_layer import every_layer
+    from benchmarks.networks import every_layer
 
     every_layer().save(folder / "every.swd")
     return {

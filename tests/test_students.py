@@ -10,8 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_compress import Branches, blobs
-from test_techniques import plain
+from small_models import Branches, blobs, plain
 from torch import nn
 
 from toolkit.capture import capture

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import TRAINING, refused, run
-from test_compress import blobs
-from test_techniques import QUICK, linears, plain
+from command_line import TRAINING, refused, run
+from small_models import QUICK, blobs, linears, plain
 from torch import nn
 
 from toolkit.api import compress_all

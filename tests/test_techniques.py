@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_compress import Branches, blobs, made
+from small_models import QUICK, Branches, blobs, linears, made, plain
 from torch import nn
 
 from toolkit.api import compress_all
@@ -28,20 +27,6 @@ from toolkit.compress.steps import Structured
 from toolkit.compress.sweep import COMBINATIONS, DEFAULT, REFERENCE, category, sweep
 from toolkit.report import sweep as report
 from toolkit.utils.errors import InputError
-
-QUICK = Settings(qat_epochs=1, finetune_epochs=1)
-
-
-def plain(*sizes: int, seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def linears(graph) -> list[nn.Linear]:
-    return [m for m in graph.modules() if isinstance(m, nn.Linear)]
 
 
 @given(st.floats(0.05, 0.7), st.integers(0, 1000))

@@ -8,25 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import designs
 
-from toolkit.design import Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
+from benchmarks.networks import dense
+from benchmarks.networks.strategies import designs
+from toolkit.design import Clamp, Design, FixedPoint, Requantise, Tensor
 from toolkit.emit import vectors
 from toolkit.utils.errors import InputError
-
-
-def dense(name: str, source: str, matrix: list[list[int]], bias: list[int], r: Requantise) -> Dense:
-    form = IntegerFormat(8)
-    w = Weights(form, form.encode(np.array(matrix)), np.zeros(len(matrix), int))
-    return Dense(name, (source,), w, np.array(bias, np.int64), 0, r)
 
 
 def saturating() -> Design:
     """Two layers of random weights; each neuron of the first saturates at both ends for some input."""
     rng = np.random.default_rng(3)
     narrow, wide = Requantise.to(FixedPoint(True, 8, -1)), Requantise.to(FixedPoint(True, 24, 0))
-    first = dense("fc1", "x", rng.integers(-60, 60, (5, 8)).tolist(), [0] * 5, narrow)
-    second = dense("fc2", "fc1", rng.integers(-60, 60, (3, 5)).tolist(), [7, 0, -7], wide)
+    first = dense(rng.integers(-60, 60, (5, 8)), [0] * 5, narrow, name="fc1")
+    second = dense(rng.integers(-60, 60, (3, 5)), [7, 0, -7], wide, name="fc2", source="fc1")
     return Design("net", Tensor("x", (8,), FixedPoint(True, 6, 2)), (first, second))
 
 
@@ -43,7 +38,7 @@ def test_boundary_vectors_take_every_first_sum_to_its_exact_extremes():
     wide = Requantise.to(FixedPoint(True, 24, 0))
     rng = np.random.default_rng(4)
     matrix = rng.integers(-60, 60, (4, 80)).tolist()
-    design = Design("net", Tensor("x", (80,), FixedPoint(True, 5, 0)), (dense("fc", "x", matrix, [1, 2, 3, 4], wide),))
+    design = Design("net", Tensor("x", (80,), FixedPoint(True, 5, 0)), (dense(matrix, [1, 2, 3, 4], wide),))
     found, claimed = design.reference(boundary(design)), design.ranges["fc"].accumulator
     assert found.min(axis=0).tolist() == claimed.low.tolist()
     assert found.max(axis=0).tolist() == claimed.high.tolist()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from small_projects import c_project
-from test_cli import run
 
 from benchmarks.networks import mlp
 from toolkit.api import Options, generate, verify
@@ -66,7 +66,7 @@ def test_every_target_is_made_again_byte_by_byte(tmp_path: Path, case: str):
 def test_a_network_with_every_layer_and_strange_names_is_made_again(tmp_path: Path):
     from dataclasses import replace
 
-    from benchmarks.every_layer import every_layer
+    from benchmarks.networks import every_layer
 
     design = replace(every_layer(), name='na"me \u202e\u00e9\\')
     generate(design, tmp_path / "p", targets=("verilog", "c"), vectors=40)
@@ -188,8 +188,7 @@ def test_test_vectors_that_are_no_codes_are_refused(project: Path, codes, kind: 
 
 
 def test_test_vectors_beyond_the_format_are_refused(tmp_path: Path):
-    from test_verilog import tiny
-
+    from benchmarks.networks import tiny
     from toolkit.design import FixedPoint, Tensor
 
     design = Design("narrow", Tensor("x", (1,), FixedPoint(True, 3, 0)), tiny([[-1], [1]], [0, 0]).layers)

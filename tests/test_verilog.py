@@ -9,33 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from icarus import circuit, play
-from strategies import designs
 
+from benchmarks.networks import tiny
+from benchmarks.networks.strategies import designs
 from toolkit.design import (
     Clamp,
-    Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Requantise,
     Reshape,
     Rounding,
     Tensor,
-    Weights,
 )
 from toolkit.emit.verilog import verilog
 from toolkit.hardware import Options, plan
 from toolkit.hardware.memory import memory
 from toolkit.utils.errors import InputError
 from toolkit.utils.identifiers import RESERVED, identifiers
-
-
-def tiny(matrix: list[list[int]], bias: list[int], name: str = "fc", design: str = "net", source: str = "x") -> Design:
-    """One Dense layer of small integers."""
-    form = IntegerFormat(8)
-    weights = Weights(form, form.encode(np.array(matrix)), np.zeros(len(matrix), int))
-    layer = Dense(name, (source,), weights, np.array(bias, np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
-    return Design(design, Tensor(source, (len(matrix[0]),), FixedPoint(True, 4, 0)), (layer,))
 
 
 def code(text: str) -> str:

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import weights
 
+from benchmarks.networks.strategies import weights
 from toolkit.design import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
 from toolkit.estimate.adder_bits import signed_digits
 from toolkit.utils.errors import InputError

@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.mutation.tree import ROOT
+
 HEAVY = ("numpy", "torch", "torch.fx", "torch.export", "torch._dynamo", "torch._functorch.aot_autograd",
          "torch.export._trace", "alkaid", "onnx", "onnxruntime", "optuna", "sqlalchemy",
          "sklearn.datasets", "jinja2", "hypothesis", "hypothesis.extra.numpy", "pytest", "typer", "rich.console",
          "ml_dtypes", "cocotb", "qonnx.core.modelwrapper", "coverage")
-OURS = ("toolkit", "hw_sim", "benchmarks", "tests", "strategies", "conftest")
+OURS = ("toolkit", "hw_sim", "benchmarks", "tests", *(path.stem for path in (ROOT / "tests").glob("*.py")))
+"""Packages and modules of the project, by their names in Python; the tests' own modules have no package."""
 MEMORY = 4 << 30
 """Bytes that one process of tests may hold; looked at from outside, because a limit of the kernel's would bind the
 sanitizers that some tests compile with, which map far more than they use."""

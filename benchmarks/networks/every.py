@@ -1,4 +1,4 @@
-"""Networks in which every layer stands: unrolled, over images, and folded."""
+"""Networks in which every layer stands: unrolled, over images, and folded; the same on every machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from math import prod
 
 import numpy as np
 
-from benchmarks.networks import INPUT, log2_weights
+from benchmarks.networks.by_hand import WIDE, integers, random_conv, random_dense
+from benchmarks.networks.measured import INPUT, log2_weights
 from toolkit.design import (
     Add,
     ArgMax,
@@ -17,7 +18,6 @@ from toolkit.design import (
     Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Layer,
     Leaky,
     Log2Format,
@@ -35,7 +35,7 @@ from toolkit.design import (
     Window,
 )
 
-SMALL, WIDE = FixedPoint(False, 7, 4), FixedPoint(True, 8, 4)
+SMALL = FixedPoint(False, 7, 4)
 
 
 def every_layer() -> Design:
@@ -46,8 +46,7 @@ def every_layer() -> Design:
     codes = drawn.codes.copy()
     codes[3], codes[:, 5] = 0, 0
     sparse = Weights(form, codes, drawn.exponents)
-    whole = IntegerFormat(5)
-    integers = Weights(whole, whole.encode(rng.integers(-16, 16, (8, 8))), np.full(8, -4))
+    whole = integers(rng.integers(-16, 16, (8, 8)), 5, [-4] * 8)
     double = TwoTermFormat.of(5)
     sums = rng.choice(np.concatenate([-double.magnitudes, double.magnitudes]), (5, 16))
     wide = FixedPoint(True, 9, 5)
@@ -55,7 +54,7 @@ def every_layer() -> Design:
         Reshape("flat", ("x",), (12,)),
         Dense("a", ("flat",), sparse, rng.integers(-99, 99, 8), 10,
               Requantise.to(FixedPoint(False, 6, 4))),
-        Dense("b", ("a",), integers, rng.integers(-99, 99, 8), 6,
+        Dense("b", ("a",), whole, rng.integers(-99, 99, 8), 6,
               Requantise.to(wide, Rounding.HALF_EVEN, Overflow.WRAP)),
         Add("sum", ("a", "b"), Requantise(FixedPoint(True, 7, 4), -40, 50)),
         Clamp("clip", ("sum",), Requantise(FixedPoint(False, 5, 3), 0, 20, Rounding.FLOOR)),
@@ -77,15 +76,14 @@ def every_image_layer(form: FixedPoint | None = None) -> Design:
         flat = log2_weights(rng.normal(0, 0.5, (outputs, prod(rest))), four)
         return Weights(four, flat.codes.reshape(outputs, *rest), flat.exponents)
 
-    whole = IntegerFormat(6)
-    integers = Weights(whole, whole.encode(rng.integers(-32, 32, (4, 1, 2, 2))), np.array([-4, -5, -4, -3]))
+    whole = integers(rng.integers(-32, 32, (4, 1, 2, 2)), 6, [-4, -5, -4, -3])
     square = Window.of((3, 3), padding=((1, 1), (1, 1)))
     pool = Window.of((2, 2), (1, 2), ((1, 0), (0, 1)))
     mid = FixedPoint(True, 8, 5)
     found: list[Layer] = [
         Conv("conv", ("x",), drawn(4, 3, 3, 2), rng.integers(-50, 50, 4), 8, square, 1, Requantise.to(mid)),
         Leaky("leaky", ("conv",), 3, Requantise.to(mid, Rounding.HALF_EVEN)),
-        Conv("grouped", ("leaky",), integers, rng.integers(-50, 50, 4), 7,
+        Conv("grouped", ("leaky",), whole, rng.integers(-50, 50, 4), 7,
              Window.of((1, 2), (1, 1), ((0, 0), (2, 0)), (1, 2)), 2, Requantise.to(mid, Rounding.FLOOR, Overflow.WRAP)),
         Add("skip", ("grouped", "leaky"), Requantise.to(FixedPoint(True, 7, 3))),
         MaxPool("most", ("skip",), pool),
@@ -104,39 +102,20 @@ def every_image_layer(form: FixedPoint | None = None) -> Design:
     return Design("every image layer", x, tuple(found))
 
 
-def conv(name: str, source: str, channels: tuple[int, int], window: Window, *, groups: int = 1,
-         form: FixedPoint = WIDE, integers: bool = False) -> Conv:
-    """A convolution with drawn weights."""
-    rng = np.random.default_rng(len(name) + channels[1])
-    shape = (channels[1], *window.kernel, channels[0] // groups)
-    weights = IntegerFormat(5) if integers else Log2Format.of(4)
-    codes = weights.encode(rng.integers(-16, 16, shape)) if isinstance(weights, IntegerFormat) else \
-        weights.encode(rng.choice([-1, 1], shape), rng.integers(0, 8, shape))
-    return Conv(name, (source,), Weights(weights, codes, rng.integers(-3, 0, channels[1])),
-                rng.integers(-400, 400, channels[1]), 9, window, groups, Requantise.to(form))
-
-
-def dense(name: str, source: str, size: tuple[int, int]) -> Dense:
-    rng = np.random.default_rng(size[1])
-    form = Log2Format.of(4)
-    codes = form.encode(rng.choice([-1, 1], size[::-1]), rng.integers(0, 8, size[::-1]))
-    return Dense(name, (source,), Weights(form, codes, rng.integers(-3, 0, size[1])), rng.integers(-99, 99, size[1]), 9,
-                 Requantise.to(FixedPoint(True, 12, 5)))
-
-
 def every_folded_layer() -> Design:
     """A network in which every kind of folded layer stands, with branches, padding, strides and groups."""
     third, half = Window.of((3, 3), padding=((1, 1), (1, 1))), Window.of((2, 2), (2, 2), ((0, 1), (0, 0)))
     layers: list[Layer] = [
-        conv("first", "x", (3, 5), third, form=SMALL), MaxPool("max", ("first",), half),
-        conv("depthwise", "max", (5, 5), third, groups=5),
+        random_conv("first", "x", (3, 5), third, form=SMALL), MaxPool("max", ("first",), half),
+        random_conv("depthwise", "max", (5, 5), third, groups=5),
         Add("sum", ("max", "depthwise"), Requantise.to(WIDE)), Leaky("leaky", ("sum",), 2, Requantise.to(WIDE)),
-        conv("point", "leaky", (5, 3), Window.of((1, 1)), integers=True),
-        conv("odd", "leaky", (5, 4), Window.of((3, 2), padding=((1, 1), (0, 1))), form=SMALL),
+        random_conv("point", "leaky", (5, 3), Window.of((1, 1)), whole=True),
+        random_conv("odd", "leaky", (5, 4), Window.of((3, 2), padding=((1, 1), (0, 1))), form=SMALL),
         Concat("join", ("point", "odd"), 2), Upsample("up", ("join",), (2, 2)),
         AvgPool("mean", ("up",), Window.of((3, 3), (2, 2), ((1, 1), (1, 1))), *AvgPool.constant(9),
                 Requantise.to(FixedPoint(True, 9, 5))),
         Lookup.of("curve", ("mean",), np.tanh, "tanh", FixedPoint(True, 9, 5), FixedPoint(True, 8, 7)),
-        Reshape("flat", ("curve",), (84,)), dense("hidden", "flat", (84, 9)), dense("last", "hidden", (9, 6)),
+        Reshape("flat", ("curve",), (84,)),
+        random_dense("hidden", "flat", (84, 9)), random_dense("last", "hidden", (9, 6)),
     ]
     return Design("every_folded_layer", Tensor("x", (7, 6, 3), WIDE), tuple(layers))

@@ -1,0 +1,144 @@
+"""Random networks of every layer that has folded hardware; the same network for the same seed, for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.networks.by_hand import random_weights
+from benchmarks.networks.layers import (
+    Draws,
+    Limits,
+    Network,
+    add,
+    argmax,
+    clamp,
+    concat,
+    conv,
+    dense,
+    flat,
+    leaky,
+    lookup,
+    pool,
+    reorder,
+    upsample,
+)
+from toolkit.design import (
+    Conv,
+    Dense,
+    Design,
+    FixedPoint,
+    IntegerFormat,
+    Log2Format,
+    Lookup,
+    Overflow,
+    Reorder,
+    Requantise,
+    Rounding,
+    Tensor,
+    Weights,
+    Window,
+)
+from toolkit.hardware import Options
+from toolkit.hardware.workload import work
+
+LARGEST_UPSAMPLED = 100
+"""Fewer elements has a tensor that is upsampled."""
+
+
+class BySeed(Draws):
+    """Numbers by a seed: formats, windows and tables that folded hardware takes."""
+
+    limits = Limits(bias_frac=(7, 7), slope=(1, 3), scale=(1, 2), mean_bits=(8, 8))
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high, endpoint=True))
+
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def requantise(self) -> Requantise:
+        form = FixedPoint(bool(self.integer(0, 1)), self.integer(2, 10), self.integer(1, 5))
+        rounding = (Rounding.HALF_UP, Rounding.HALF_UP, Rounding.FLOOR, Rounding.HALF_EVEN)[self.integer(0, 3)]
+        return Requantise.to(form, rounding, Overflow.WRAP if self.chance(0.15) else Overflow.SATURATE)
+
+    def weight_format(self) -> IntegerFormat | Log2Format:
+        if self.chance(0.2):
+            return IntegerFormat(self.integer(2, 6) if self.chance(0.7) else self.integer(7, 16))
+        bits = self.integer(2, 5)
+        return Log2Format.of(bits, self.integer(1, (1 << bits - 1) - 1))
+
+    def weights(self, *shape: int) -> Weights:
+        return random_weights(self.weight_format(), shape, self.rng, (-3, 0))
+
+    def lookup(self, name: str, x: Tensor) -> Lookup:
+        return Lookup.of(name, (x.name,), np.tanh, "tanh", x.format, FixedPoint(True, 6, 5))
+
+    def reorder(self, name: str, x: Tensor) -> Reorder:
+        """Some of the elements in any order."""
+        kept = self.integer(1, x.size)
+        return Reorder(name, (x.name,), self.rng.permutation(x.size)[:kept].astype(np.int64), (kept,))
+
+    def most_padding(self, kernel: int) -> int:
+        return kernel - 1
+
+    def pool_window(self, x: Tensor) -> Window:
+        rank = len(x.shape) - 1
+        kernel, stride = self.each(rank, 1, 3), self.each(rank, 1, 3)
+        return Window.of(kernel, stride, self.padding(kernel))
+
+
+def _branch(draws: BySeed, net: Network) -> None:
+    """A residual addition or a concatenation of two ways."""
+    x = net.last
+    way = net.put(conv(draws, net.name, x, same=True))
+    other = net.put(conv(draws, net.name, x, same=True)) if draws.chance(0.5) else x
+    net.put(add(draws, net.name, way, other) if draws.chance(0.5) else concat(draws, net.name, other, way))
+
+
+def _image_layer(draws: BySeed, net: Network) -> None:
+    kind = draws.rng.choice(["conv", "pool", "element", "branch", "upsample"], p=[0.35, 0.2, 0.15, 0.2, 0.1])
+    if kind == "branch":
+        _branch(draws, net)
+    elif kind == "element":
+        net.put((clamp, leaky, lookup)[draws.integer(0, 2)](draws, net.name, net.last))
+    elif kind == "upsample":
+        net.put(upsample(draws, net.name, net.last) if net.last.size < LARGEST_UPSAMPLED else None)
+    else:
+        net.put((conv if kind == "conv" else pool)(draws, net.name, net.last))
+
+
+def _drawn(draws: BySeed, name: str) -> Design:
+    rank = draws.integer(0, 2)
+    shape = (*draws.each(rank, 3, 7), draws.integer(1, 3)) if rank else (draws.integer(2, 11),)
+    net = Network(Tensor("x", shape, FixedPoint(bool(draws.integer(0, 1)), draws.integer(2, 9), 4)))
+    if rank:
+        for _ in range(draws.integer(1, 4)):
+            _image_layer(draws, net)
+        net.put(reorder(draws, net.name, net.last) if draws.chance(0.3) else flat(net.name, net.last))
+    for _ in range(draws.integer(1, 3)):
+        net.put(dense(draws, net.name, net.last))
+    if draws.chance(0.3) and net.last.size > 1:
+        net.put(argmax(net.name, net.last))
+    return net.design(name)
+
+
+def _lanes(draws: BySeed, design: Design) -> tuple[tuple[str, int], ...]:
+    """Lanes of each layer that multiplies, some layers left unrolled (0), one at least not."""
+    most = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]).most_lanes
+            for layer in design.layers}
+    lanes = [(layer.name, min(draws.integer(1, 6), most[layer.name])) for layer in design.layers
+             if isinstance(layer, Dense | Conv)]
+    lanes += [(layer.name, 0) for layer in design.layers if isinstance(layer, Dense) and draws.chance(0.3)]
+    if not any(dict(lanes).values()):
+        lanes.append((next(layer.name for layer in design.layers if isinstance(layer, Dense)), 1))
+    return tuple(lanes)
+
+
+def random_folded(seed: int) -> tuple[Design, Options]:
+    """A random small network and a random way to fold it."""
+    draws = BySeed(seed)
+    design = _drawn(draws, f"random_{seed}")
+    return design, Options(arch="folded", lanes=_lanes(draws, design))
