@@ -95,7 +95,7 @@ def load(folder: Path) -> Manifest:
     try:
         text = safe_files.read(path, MAX_TEXT).decode("utf-8")
         data = json.loads(text, parse_constant=_number, parse_float=_number)
-        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate is no character, and cannot be printed
+        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate is not a character, and cannot be printed
         if not isinstance(data, dict):
             raise BadFolder(f"'{path}' holds no JSON object")
         if data.get("schema") != SCHEMA:
@@ -157,14 +157,14 @@ def count(value: Any, what: str, most: int, least: int = 1) -> int:
 def identifier(value: Any) -> str:
     """A name of an entry that goes into commands or code."""
     if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
-        raise BadFolder(f"the manifest names {ascii(value)[:60]}, which is no identifier")
+        raise BadFolder(f"the manifest names {ascii(value)[:60]}, which is not an identifier")
     return value
 
 
 def _inside(folder: Path, name: Any) -> Path:
     """A path of the manifest: relative, of plain characters, inside the folder, no link on the way."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,1000}", name):
-        raise BadFolder(f"the manifest names the file {ascii(name)[:60]}, which is no plain relative path")
+        raise BadFolder(f"the manifest names the file {ascii(name)[:60]}, which is not a plain relative path")
     if ".." in name.split("/"):
         raise BadFolder(f"the manifest names the file '{name[:60]}', which lies outside the folder")
     safe_files.check(folder, folder / name)

@@ -120,7 +120,7 @@ def compare(bench: str, one: Vectors, answer: bytes, output: Port, seconds: floa
     strange = ((got < low) | (got > high)).any(axis=1)
     if strange.any():
         first = int(np.flatnonzero(strange)[0])
-        told = (f"{int(strange.sum())} samples hold words that are no codes of {output.format}; the first is sample "
+        told = (f"{int(strange.sum())} samples hold words that are not codes of {output.format}; the first is sample "
                 f"{first} of '{one.name}'")
         faults = (*faults, told)
     mask = np.array((1 << output.width) - 1, f"<u{due.dtype.itemsize}")

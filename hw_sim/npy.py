@@ -24,7 +24,7 @@ def read(path: Path, kind: np.dtype, samples: int, elements: int) -> np.ndarray:
     length = int.from_bytes(data[len(MAGIC):PREFIX], "little")
     header = HEADER.fullmatch(data[PREFIX:PREFIX + length]) if data.startswith(MAGIC) and length < MAX_HEADER else None
     if header is None:
-        raise BadFolder(f"'{path}' is no .npy file of integers (samples, elements), or a damaged one")
+        raise BadFolder(f"'{path}' is not a .npy file of integers (samples, elements), or a damaged one")
     found, shape = np.dtype(header[1].decode()), (int(header[2]), int(header[3]))
     if found != kind or shape != (samples, elements):
         raise BadFolder(f"'{path}' holds {found} of shape {shape}; {kind} of {(samples, elements)} was expected")

@@ -27,7 +27,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Check:
-    """What one bench found for one set of vectors. `faults` are failures that are no bits: hangs, lost beats.
+    """What one bench found for one set of vectors. `faults` are failures that are not bits: hangs, lost beats.
     `rate`: samples a second inside the simulation, the start of its processes not counted; `seconds`: all of it."""
 
     bench: str

@@ -60,7 +60,7 @@ def read(path: Path, most: int = MAX_FILE) -> bytes:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)  # of a folder no file can be made
-        raise BadFolder(f"'{path}' cannot be read: it is no plain file")
+        raise BadFolder(f"'{path}' cannot be read: it is not a plain file")
     with os.fdopen(handle, "rb") as file:
         if found.st_size > most:
             raise BadFolder(f"'{path}' holds {found.st_size:,} bytes; {most:,} is the most supported")

@@ -151,7 +151,7 @@ def _open(folder: Path) -> int:
     path = folder / LOCK
     safe_files.check(folder.parent, path)
     if folder.exists() and not folder.is_dir():
-        raise BadFolder(f"'{folder}' is no folder; move it away")
+        raise BadFolder(f"'{folder}' is not a folder; move it away")
     try:
         folder.mkdir(exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)

@@ -67,7 +67,7 @@ def test_files_that_changed_or_are_gone_are_named(tmp_path: Path):
     ({"layers": [{"name": "x"}]}, "is damaged: KeyError at 'elements'"), ({"files": 3}, "is damaged: AttributeError"),
     ({"trace_samples": 0}, r"trace_samples is 0, outside 1..67108864"), ({"trace_samples": True}, "is True"),
     ({"trace_samples": 2.0}, "is 2.0"), ({"trace_samples": (1 << 26) + 1}, "is 67108865"),
-    ({"files": {"a b": ""}}, "the file 'a b', which is no plain relative path"),
+    ({"files": {"a b": ""}}, "the file 'a b', which is not a plain relative path"),
     ({"files": {"/etc/passwd": ""}}, "no plain relative path"), ({"files": {"-x": ""}}, "no plain relative path"),
     ({"files": {"a/../../b": ""}}, "'a/../../b', which lies outside the folder"),
     ({"files": {"a" * 1002: ""}}, "no plain relative path"), ({"name": "\ud800"}, "cannot be read"),
@@ -85,7 +85,7 @@ def test_the_largest_figures_and_the_longest_names_are_taken(tmp_path: Path):
         manifest.count(0, "n", 5)
     assert manifest.identifier("a" * 200) == "a" * 200
     for wrong in ("a" * 201, "1a", "a-b", "", "_a", 3, None):
-        with refused("which is no identifier"):
+        with refused("which is not an identifier"):
             manifest.identifier(wrong)
 
 
@@ -153,10 +153,10 @@ def test_a_file_is_read_whole_or_refused(tmp_path: Path):
         safe_files.read(tmp_path / "link")
     with refused("none' cannot be read: No such file"):
         safe_files.read(tmp_path / "none")
-    with refused("cannot be read: it is no plain file"):
+    with refused("cannot be read: it is not a plain file"):
         safe_files.read(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with refused("cannot be read: it is no plain file"):
+    with refused("cannot be read: it is not a plain file"):
         safe_files.read(tmp_path / "pipe")
     assert safe_files.MAX_FILE == 16 << 30
 
@@ -177,9 +177,9 @@ def test_an_npy_file_is_read_by_what_is_due(tmp_path: Path):
             read_npy(path, np.dtype(kind), *shape)
     whole = path.read_bytes()
     for damaged, said in ((whole[:-1], "holds 11 bytes; .2, 3. of int16 take 12"), (whole + b"x", "holds 13 bytes"),
-                          (whole.replace(b"\x01\x00", b"\x02\x00", 1), "is no .npy file of integers"),
-                          (whole.replace(b"False", b"True "), "is no .npy file"), (b"", "is no .npy file"),
-                          (whole.replace(b"<i2", b">i2"), "is no .npy file")):
+                          (whole.replace(b"\x01\x00", b"\x02\x00", 1), "is not a .npy file of integers"),
+                          (whole.replace(b"False", b"True "), "is not a .npy file"), (b"", "is not a .npy file"),
+                          (whole.replace(b"<i2", b">i2"), "is not a .npy file")):
         path.write_bytes(damaged)
         with refused(said):
             read_npy(path, np.dtype("<i2"), 2, 3)
@@ -193,7 +193,7 @@ def test_a_header_may_be_just_so_long(tmp_path: Path, length, fine):
     if fine:
         assert read_npy(tmp_path / "a.npy", np.dtype("u1"), 1, 1).tolist() == [[7]]
     else:
-        with refused("is no .npy file"):
+        with refused("is not a .npy file"):
             read_npy(tmp_path / "a.npy", np.dtype("u1"), 1, 1)
 
 
@@ -241,8 +241,8 @@ SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "warm_up_
     ({"m_axis": {"elements": 2, "beats": 2, "tdata_bits": 16}}, "stream of 'y': 3 words of 3 bits do not"),
     ({"top": "a b"}, "no identifier"),
     ({"layers": [{"name": "none", "module": "m", "net": "n"}]}, "KeyError at 'none'"),
-    ({"layers": [{"name": "mid", "module": "m;", "net": "n"}]}, "'m;', which is no identifier"),
-    ({"layers": [{"name": "mid", "module": "m", "net": "n;"}]}, "'n;', which is no identifier"),
+    ({"layers": [{"name": "mid", "module": "m;", "net": "n"}]}, "'m;', which is not an identifier"),
+    ({"layers": [{"name": "mid", "module": "m", "net": "n;"}]}, "'n;', which is not an identifier"),
 ])
 def test_an_entry_of_the_rtl_that_is_wrong_says_where(tmp_path: Path, change, match):
     with refused(match):
@@ -501,7 +501,7 @@ def test_a_program_that_says_too_little_or_too_much_is_told():
 
 def test_words_that_are_no_codes_are_told():
     found = answered(bytes([1, 255, 16, 0, 240, 239]))  # 16 and -17
-    assert found.faults == ("2 samples hold words that are no codes of fixed<5,1>; the first is sample 1 of 'edges'",)
+    assert found.faults == ("2 samples hold words that are not codes of fixed<5,1>; the first is sample 1 of 'edges'",)
     assert (found.bit_errors, found.bits) == (4, 30)  # 10000 for 00111: four bits; of -17 the lowest five are 15's
 
 

@@ -293,7 +293,7 @@ def test_links_in_it_are_refused(tmp_path: Path):
         pass
     build.unlink()
     build.write_text("a file")
-    with pytest.raises(BadFolder, match="is no folder; move it away"), opened(tmp_path, LATER, print):
+    with pytest.raises(BadFolder, match="is not a folder; move it away"), opened(tmp_path, LATER, print):
         pass
 
 
@@ -426,7 +426,7 @@ SIZE = "   text\t   data\t    bss\t    dec\t    hex\tfilename\n   1000\t     20\
 def test_the_parts_of_a_size_are_flash_and_ram():
     found = emulated.size(SIZE)
     assert found == emulated.Size(1000, 20, 300) and (found.flash, found.ram) == (1020, 320)
-    with pytest.raises(SimulationError, match="'size' printed what is no table: 'nothing'"):
+    with pytest.raises(SimulationError, match="'size' printed what is not a table: 'nothing'"):
         emulated.size("nothing")
 
 

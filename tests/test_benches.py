@@ -147,7 +147,7 @@ def test_every_bit_of_a_program_counts_once_and_what_is_no_code_is_a_fault(signe
     inverse = compared(~due.astype(np.int64) if signed else 31 - due.astype(np.int64))
     assert inverse.ber == 1.0 and not inverse.faults
     beyond = compared(due.astype(np.int64) ^ 0x60)
-    assert beyond.bit_errors == 0 and "40 samples hold words that are no codes of fixed<5,1>" in beyond.faults[0]
+    assert beyond.bit_errors == 0 and "40 samples hold words that are not codes of fixed<5,1>" in beyond.faults[0]
 
 
 COUNTS = {**dict.fromkeys(rules.COUNTERS, 0), "in_flight": 3, "after_valid": 128, "gapped": 63, "longest": 70,

@@ -297,7 +297,7 @@ def test_a_constant_beyond_a_float64_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(("weights", "why"), [
     (Weights(IntegerFormat(4), IntegerFormat(4).encode(np.full((2, 4), 3)), np.zeros(2, int)),
-     "8 of its weights are no powers of two"),
+     "8 of its weights are not powers of two"),
     (Weights(Log2Format.of(4), np.array([[0, 1, 2, 3]] * 2, np.uint8), np.zeros(2, int)),
      "2 of its weights are zero, which hls4ml's exponents cannot say for inputs that can be negative")])
 def test_weights_that_are_no_exponents_are_refused(weights: Weights, why: str, tmp_path: Path):

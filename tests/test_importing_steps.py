@@ -555,7 +555,7 @@ def test_weights_that_are_no_few_bits_need_leave_and_are_then_the_nearest_of_eig
     b.quant(0.25, -8, 7)
     b.linear([[0.3, -0.7], [1 / 3, 0]])
     b.quant(0.125, -40, 40)
-    with pytest.raises(InputError, match=r"'v1' \(Linear\): its weights are no whole numbers of up to 16 bits"):
+    with pytest.raises(InputError, match=r"'v1' \(Linear\): its weights are not whole numbers of up to 16 bits"):
         b.imported()
     found = b.imported(requantise=True)
     assert any("approximated by int:8" in note for note in found.notes)

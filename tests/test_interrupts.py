@@ -330,6 +330,6 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch):
 
 def test_a_project_that_cannot_be_written_is_one_sentence(project: Path):
     (project / "build").write_text("mine")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         simulate(project, targets=("c",))
     assert (project / "build").read_text() == "mine"

@@ -393,7 +393,7 @@ def _range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"the input range '{text[:40]}' is no LOW,HIGH; write it as --input-range=-1,1") from None
+        raise InputError(f"the input range '{text[:40]}' is not LOW,HIGH; write it as --input-range=-1,1") from None
     return low, high
 
 

@@ -213,7 +213,7 @@ def size(text: str) -> Size:
     """What `size` prints, in its Berkeley format, for one file."""
     match = re.search(r"^\s*text\s+data\s+bss\s.*\n\s*(\d+)\s+(\d+)\s+(\d+)\s", text, re.M)
     if match is None:
-        raise SimulationError(f"'size' printed what is no table: {text[:80]!r}")
+        raise SimulationError(f"'size' printed what is not a table: {text[:80]!r}")
     return Size(*map(int, match.groups()))
 
 

@@ -51,12 +51,12 @@ def load_pt2(path: Path | str) -> Program:
 def _read(archive: Archive) -> Program:
     tops = {name.split("/", 1)[0] for name in archive.members}
     if len(tops) != 1:
-        raise archive.fail(f"is no .pt2 file: it holds {len(tops)} top folders instead of one")
+        raise archive.fail(f"is not a .pt2 file: it holds {len(tops)} top folders instead of one")
     top = tops.pop()
     names = [name[len(top) + 1:] for name in archive.members]
     models = [match[1] for name in names if (match := MODEL.fullmatch(name))]
     if len(models) != 1:
-        raise archive.fail(f"is no .pt2 file of one model: it holds {len(models)}; write it with torch.export.save")
+        raise archive.fail(f"is not a .pt2 file of one model: it holds {len(models)}; write it with torch.export.save")
     tables = {f"data/{kind}/{models[0]}_{kind}_config.json": f"{top}/data/{kind}/" for kind in ("weights", "constants")}
     for name in names:
         folder, _, file = name.rpartition("/")

@@ -31,7 +31,7 @@ def capture(model: Source, sample_shape: tuple[int, ...]) -> fx.GraphModule:
         raise InputError(f"'{model.file.path}' is quantised already (QONNX) and takes no scheme; `shiftwright build` "
                          "makes hardware of it as it is")
     if not isinstance(model, Source):
-        raise InputError(f"{type(model).__name__} is no model; give an nn.Module or a .pt2 file")
+        raise InputError(f"{type(model).__name__} is not a model; give an nn.Module or a .pt2 file")
     if isinstance(model, fx.GraphModule) and "paths" in model.meta:
         return copy.deepcopy(model)
     notes: tuple[str, ...] = ()

@@ -164,7 +164,7 @@ CONSTANT = frozenset((
     "full_like"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
 WHY_NOT = {
-    "prelu": "its learned slopes are no powers of two; use nn.LeakyReLU with a slope such as 0.125",
+    "prelu": "its learned slopes are not powers of two; use nn.LeakyReLU with a slope such as 0.125",
     "conv3d": "volumes are not supported; Conv1d and Conv2d are",
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
                     "use a nearest nn.Upsample and a Conv instead"),

@@ -41,7 +41,7 @@ def _activation(kind: Callable[[], nn.Module]) -> Callable[[Builder, fx.Node, st
 
 
 def _leaky(b: Builder, node: fx.Node, name: str) -> None:
-    """A slope that is no power of two goes to the nearest one, and a note says so."""
+    """A slope that is not a power of two goes to the nearest one, and a note says so."""
     slope = float(argument(node, 1, "negative_slope", 0.01))
     if slope != 0 and not LEAST_SLOPE <= slope <= 1:
         raise b.refuse(node, f"a slope of {slope:g} is outside 2**-16..1; use one such as 0.125")

@@ -171,7 +171,7 @@ class _Reader:
         match = TARGET.fullmatch(entry["target"])
         target: Any = _operator(match) if match else None
         if target is None:
-            raise InputError(f"calls '{str(entry['target'])[:60]}', which is no plain tensor operation")
+            raise InputError(f"calls '{str(entry['target'])[:60]}', which is not a plain tensor operation")
         args, kwargs = self._arguments(target, entry["inputs"])
         path = _path(entry.get("metadata", {}).get("nn_module_stack"))
         outputs = entry["outputs"]
@@ -184,7 +184,7 @@ class _Reader:
             elif kind == "as_none":
                 node.meta.update(val=None, nn_module_stack={"": (path, "")})
             else:
-                raise InputError(f"makes '{kind[:40]}', which is no tensor")
+                raise InputError(f"makes '{kind[:40]}', which is not a tensor")
             return
         node.meta.update(val=value, nn_module_stack={"": (path, "")})
         several = outputs[0]["as_tensors"] if len(outputs) == 1 else [_one(o, "as_tensor") for o in outputs]
@@ -330,7 +330,7 @@ def _one(entry: dict[str, Any], kind: str) -> Any:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InputError(f"names a value '{str(name)[:60]}', which is no identifier")
+        raise InputError(f"names a value '{str(name)[:60]}', which is not an identifier")
     return name
 
 
@@ -342,5 +342,5 @@ def _of(kind: Any, value: Any) -> Any:
 
 def _number(value: Any) -> int:
     if type(value) is not int or not -1 << 63 <= value < 1 << 63:
-        raise ValueError(f"{str(value)[:40]} is no number of 64 bits")
+        raise ValueError(f"{str(value)[:40]} is not a number of 64 bits")
     return value

@@ -27,7 +27,7 @@ def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str
 
     `test`: codes (n, *input.shape) that become the vector set of that name; `vectors`: how many random and boundary
     vectors are added (100,000 by default, or as many as a slow network can be simulated on in minutes). The same
-    arguments give the same bytes. Raises InputError for a file that is no design, an unknown target, a layer that a
+    arguments give the same bytes. Raises InputError for a file that is not a design, an unknown target, a layer that a
     target cannot express, and a folder that is not ours.
     """
     check_targets(targets)

@@ -99,7 +99,8 @@ def text(found: Verified) -> list[str]:
 
 
 def _files(folder: Path) -> set[str]:
-    """The files of a project by their paths in it, those of build/ left out; InputError for what is no plain file."""
+    """The files of a project by their paths in it, those of build/ left out; InputError for what is not a plain
+    file."""
     if not folder.is_dir():
         raise InputError(f"'{folder}' is not a folder; give the folder that shiftwright generated")
     root, found = folder.resolve(), set[str]()
@@ -114,7 +115,7 @@ def _files(folder: Path) -> set[str]:
             path = Path(here, name)
             kind = path.lstat().st_mode
             if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-                raise InputError(f"{_shown(str(path))} is no plain file; a project holds no links, pipes or devices")
+                raise InputError(f"{_shown(str(path))} is not a plain file; a project holds no links, pipes or devices")
             if stat.S_ISREG(kind):
                 found.add(str(path.relative_to(root)))
         if len(found) > MAX_FILES:
@@ -165,7 +166,7 @@ def _test(folder: Path, tensor: Tensor) -> np.ndarray:
 
 
 def _compared(folder: Path, present: set[str], manifest: dict[str, Any], again: Path) -> Verified:
-    """Every byte of every file. Of the manifest all but the versions of tools, which are no part of what was made."""
+    """Every byte of every file. Of the manifest all but the versions of tools, which are not part of what was made."""
     ours = _files(again)
     known = json.loads((again / MANIFEST).read_bytes())
     tools = manifest.get("tools")
@@ -241,7 +242,7 @@ def _opened(path: Path) -> Any:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise InputError(f"'{path}' is no plain file")
+        raise InputError(f"'{path}' is not a plain file")
     return file
 
 

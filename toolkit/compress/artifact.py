@@ -80,10 +80,10 @@ def load(path: Path | str) -> Artifact:
     try:
         manifest = read_json(path)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-            raise InputError(f"'{path}' is no artifact of schema {SCHEMA}")
+            raise InputError(f"'{path}' is not an artifact of schema {SCHEMA}")
         file = str(manifest.get("design") or manifest.get("arrays"))
         if not re.fullmatch(r"[A-Za-z0-9_.+-]+", file) or file.startswith("."):
-            raise InputError(f"'{path}' names the file '{file[:60]}', which is no plain name")
+            raise InputError(f"'{path}' names the file '{file[:60]}', which is not a plain name")
         if "design" in manifest:
             return Artifact(manifest, Design.load(path.parent / file), None)
         with Archive(path.parent / file, "the weights", SPARE, PER_BYTE) as archive:
@@ -92,4 +92,4 @@ def load(path: Path | str) -> Artifact:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, EOFError) as problem:
-        raise InputError(f"'{path}' is no artifact, or a damaged one: {str(problem)[:200]}") from problem
+        raise InputError(f"'{path}' is not an artifact, or a damaged one: {str(problem)[:200]}") from problem

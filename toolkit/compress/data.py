@@ -266,7 +266,7 @@ def _labels(name: str, values: np.ndarray | None, task: str) -> np.ndarray | Non
         raise InputError(f"{name} holds fractions, which are no {task}; say --task values")
     if task == "bits":
         if not np.isin(values, (0, 1)).all():
-            raise InputError(f"{name} holds {values.max():g}, which is no bit; bits are 0 or 1")
+            raise InputError(f"{name} holds {values.max():g}, which is not a bit; bits are 0 or 1")
         return values.astype(np.uint8)
     if values.shape[1] == 1:
         return values.reshape(-1).astype(np.int64)

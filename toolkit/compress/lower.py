@@ -130,7 +130,7 @@ class _Lowering:
         elif isinstance(inner, nn.LeakyReLU):
             slope = -math.log2(inner.negative_slope)
             if slope != int(slope):
-                raise InputError(f"the slope {inner.negative_slope:g} of '{source.target}' is no power of two")
+                raise InputError(f"the slope {inner.negative_slope:g} of '{source.target}' is not a power of two")
             layer = Leaky(self._label(source), (self.tensors[before],), int(slope), requantise)
             self._append(node, layer, before)
         elif adds(source):

@@ -92,7 +92,7 @@ class Overrides(PerLayer):
         for text in texts:
             pattern, equals, value = text.partition("=")
             if not equals or not pattern or not value:
-                raise InputError(f"'{text[:80]}' is no setting of a layer; write PATTERN=log2:6 or PATTERN=keep")
+                raise InputError(f"'{text[:80]}' is not a setting of a layer; write PATTERN=log2:6 or PATTERN=keep")
             rules.append((pattern, value))
         return cls(tuple(rules))
 
@@ -148,7 +148,7 @@ def _step(text: str) -> Step:
     name, _, value = head.partition(":")
     if name not in PARSERS:
         near = get_close_matches(name, PARSERS, 1)
-        raise InputError(f"'{name[:40]}' is no step of a scheme{f' (did you mean {near[0]}?)' if near else ''}")
+        raise InputError(f"'{name[:40]}' is not a step of a scheme{f' (did you mean {near[0]}?)' if near else ''}")
     if not value:
         raise InputError(f"'{name}' lacks its value, as in {STEPS[name]}")
     options = {}
@@ -232,15 +232,15 @@ def _number(value: str) -> float:
     try:
         found = float(value)
     except ValueError:
-        raise InputError(f"'{value[:20]}' is no number") from None
+        raise InputError(f"'{value[:20]}' is not a number") from None
     if not math.isfinite(found):
-        raise InputError(f"'{value[:20]}' is no number")
+        raise InputError(f"'{value[:20]}' is not a number")
     return found
 
 
 def _count(what: str, value: str, low: int, high: int) -> int:
     if not re.fullmatch(r"\d{1,6}", value):
-        raise InputError(f"'{value[:20]}' is no whole number ({what})")
+        raise InputError(f"'{value[:20]}' is not a whole number ({what})")
     if not low <= int(value) <= high:
         raise InputError(f"{what}: {value} is outside {low}..{high}")
     return int(value)

@@ -78,7 +78,7 @@ def rebuilt(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.Graph
     for entry in manifest["graph"]:
         name, op = str(entry["name"]), str(entry["op"])
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise InputError(f"a node is named '{name[:40]}', which is no identifier")
+            raise InputError(f"a node is named '{name[:40]}', which is not an identifier")
         sources = [env[n] for n in entry["inputs"]]
         if op == "input":
             env[name] = graph.placeholder("x")

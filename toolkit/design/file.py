@@ -75,11 +75,11 @@ def _read(archive: Archive, make: Maker[Made]) -> Made:
     for name in archive.members:
         match = MEMBER.fullmatch(name)
         if not match:
-            raise archive.fail(f"holds '{name[:60]}', which is no part of a design; a path that leaves it is none")
+            raise archive.fail(f"holds '{name[:60]}', which is not part of a design; a path that leaves it is none")
         arrays.setdefault(match[1] or "", []).append(match[2] or "")
     try:
         if "design.json" not in archive.members:
-            raise archive.fail("is no design file: 'design.json' is missing")
+            raise archive.fail("is not a design file: 'design.json' is missing")
         document = archive.json("design.json")
         if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, SCALED):
             found = document.get("schema") if isinstance(document, dict) else None
@@ -99,7 +99,7 @@ def _read(archive: Archive, make: Maker[Made]) -> Made:
         raise error if told.startswith("the design '") else archive.fail(f"cannot be used: {told}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         what = f"'{str(error.args[0])[:60]}' is missing" if isinstance(error, KeyError) else str(error)
-        raise archive.fail(f"is no design file, or a damaged one: {what[:200]}") from error
+        raise archive.fail(f"is not a design file, or a damaged one: {what[:200]}") from error
 
 
 def _exponents(head: dict[str, Any]) -> tuple[int, ...]:

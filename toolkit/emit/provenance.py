@@ -73,13 +73,13 @@ def _plain(value: Any, usual: Any) -> Any:
 
 def _whole(value: Any, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError(f"{value!r} is no whole number from 0 to {most}")
+        raise ValueError(f"{value!r} is not a whole number from 0 to {most}")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise ValueError(f"{str(value)[:40]!r} is no text, or a long one")
+        raise ValueError(f"{str(value)[:40]!r} is not text, or a long one")
     return value
 
 

@@ -46,7 +46,7 @@ def load(folder: Path) -> Project:
                            and not (folder / f).is_symlink() for f in files):
         raise InputError(f"'{path}' names a top module or an RTL file that is not there, or is none of ours")
     if not all(type(n) is int and n >= 0 for n in counts.values()):
-        raise InputError(f"'{path}' counts bits that are no whole numbers")
+        raise InputError(f"'{path}' counts bits that are not whole numbers")
     memory, registers = counts["rom_bits"] + counts["buffer_bits"], counts["register_bits"]
     # What is held back waits in registers of unrolled layers, in the FIFOs of folded ones.
     if unrolled:

@@ -89,6 +89,6 @@ class Options:
         for text in texts:
             pattern, equals, count = text.rpartition("=")
             if not equals or not pattern or not count.isdigit() or len(count) > 6:
-                raise InputError(f"'{text[:80]}' is no number of lanes; write PATTERN=8, or PATTERN=0 to unroll")
+                raise InputError(f"'{text[:80]}' is not a number of lanes; write PATTERN=8, or PATTERN=0 to unroll")
             found.append((pattern, int(count)))
         return tuple(found)

@@ -82,7 +82,7 @@ class _Builder:
                 term = buffers[op.addr[0]]
                 buffers.append(term and term.moved(0, negate=True))
             else:
-                raise AssertionError(f"the solver used operation {op.opcode}, which is no adder")
+                raise AssertionError(f"the solver used operation {op.opcode}, which is not an adder")
         outputs: list[Term | None] = []
         for index, shift, negative in zip(stage.out_idxs, stage.out_shifts, stage.out_negs, strict=True):
             term = buffers[index] if index >= 0 else None

@@ -131,7 +131,7 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
 
 def _approximate(low: Lowering, step: Step, weight: np.ndarray) -> Weights:
     if not low.requantise:
-        raise step.fail("its weights are no whole numbers of up to 16 bits times a power of two for each channel; "
+        raise step.fail("its weights are not whole numbers of up to 16 bits times a power of two for each channel; "
                         "quantise them (a Quant node with a power-of-two scale), or approximate them with --requantise")
     codes, error = approximated(weight)
     low.notes.append(f"'{step.label}': its weights are approximated by {codes.format}, by up to {100 * error:.2g} % of "
@@ -194,7 +194,7 @@ def truncate(low: Lowering, step: Truncate) -> None:
     """Low bits dropped. Of version 1 the codes keep their scale, so that the value shrinks with them."""
     for scale in (step.scale, step.output_scale):
         if math.frexp(scale)[0] != 0.5:
-            raise step.fail(f"a Trunc of the scale {scale:.6g}, which is no power of two, is not supported")
+            raise step.fail(f"a Trunc of the scale {scale:.6g}, which is not a power of two, is not supported")
     sums = low.open(step.inputs[0], step)
     frac = -exponent(step.scale)
     if sums.frac + sums.power > frac:
@@ -227,7 +227,7 @@ def pool(low: Lowering, step: Pool) -> None:
     factor, places = AvgPool.constant(window.positions)
     if factor != 1:
         if not low.requantise:
-            raise step.fail(f"a mean of {window.positions} elements is no shift; pool a power of two of them, or "
+            raise step.fail(f"a mean of {window.positions} elements is not a shift; pool a power of two of them, or "
                             "approximate it with --requantise")
         low.notes.append(f"'{step.label}': 1 / {window.positions} is approximated by {factor} / 2**{places}")
     low.sums(step, lambda r, power: AvgPool(label, (x.tensor,), window, factor, places + power, r), step.shape,

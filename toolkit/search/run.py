@@ -206,7 +206,7 @@ def _claim(out: Path) -> None:
                     and not (path.name == CONFIG and (out / RESULT).is_file()):
                 foreign.append(path.name)
         if foreign:
-            raise InputError(f"the folder '{out}' also holds {foreign[0]!a}, which is no part of a search; name a new "
+            raise InputError(f"the folder '{out}' also holds {foreign[0]!a}, which is not part of a search; name a new "
                              "one with -o")
         with tempfile.TemporaryFile(dir=out):
             pass

@@ -201,7 +201,7 @@ def _running(study: optuna.Study) -> int:
 
 
 def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectives: tuple[str, ...]) -> str:
-    """A digest of all that makes two studies one. The test samples are no part of it: nothing here depends on them."""
+    """A digest of all that makes two studies one. The test samples are not part of it: nothing here depends on them."""
     own = [getattr(f, "__qualname__", None) for f in (settings.metric, settings.loss, settings.trainer)]
     digest = hashlib.sha256(json.dumps([settings.qat_epochs, settings.finetune_epochs, settings.lr, settings.rounding,
                                         vars(settings.widths),

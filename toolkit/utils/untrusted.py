@@ -74,13 +74,13 @@ class Archive:
     def _checked(self, methods: tuple[int, ...]) -> dict[str, zipfile.ZipInfo]:
         try:
             if self._file.read(4) not in (b"PK\3\4", b"PK\5\6"):
-                raise self.fail("is no archive, or has bytes before its first entry")
+                raise self.fail("is not an archive, or has bytes before its first entry")
             self._zip = zipfile.ZipFile(self._file)
             found = self._zip.infolist()
         except OSError as error:
             raise self.fail(f"cannot be read: {error.strerror or error}") from error
         except BROKEN as error:
-            raise self.fail("is no archive, or a damaged or truncated one") from error
+            raise self.fail("is not an archive, or a damaged or truncated one") from error
         if len(found) > MAX_MEMBERS:
             raise self.fail(f"has {len(found):,} members; {MAX_MEMBERS:,} is the most supported")
         members: dict[str, zipfile.ZipInfo] = {}
@@ -133,7 +133,7 @@ class Archive:
         try:
             return parse_json(data)
         except ValueError as error:
-            raise self.fail(f"is damaged: its '{name[:60]}' is no JSON of numbers and text ({error})") from error
+            raise self.fail(f"is damaged: its '{name[:60]}' is not JSON of numbers and text ({error})") from error
 
     def array(self, name: str, kinds: str) -> np.ndarray:
         """The .npy array of a member, of a dtype of one of `kinds` (numpy's letters) and at most 8 bytes."""
@@ -168,7 +168,7 @@ def read_header(stream: Any, size: int, kinds: str) -> tuple[tuple[int, ...], bo
     `stream`. Raises ValueError for an array that is damaged, of another kind, or of another size than it declares."""
     start = stream.read(12)
     if start[:6] != b"\x93NUMPY" or len(start) < 12 or start[6] not in (1, 2) or start[7] != 0:
-        raise ValueError("it is no .npy array of version 1 or 2")
+        raise ValueError("it is not a .npy array of version 1 or 2")
     length = struct.unpack_from("<H" if start[6] == 1 else "<I", start, 8)[0]
     before = 10 if start[6] == 1 else 12
     if length > MAX_HEADER:
@@ -186,7 +186,7 @@ def read_header(stream: Any, size: int, kinds: str) -> tuple[tuple[int, ...], bo
     if any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32:
         raise ValueError(f"its shape {str(shape)[:80]} is none")
     if dtype.hasobject or dtype.kind not in kinds or dtype.itemsize > 8:
-        raise ValueError(f"it holds {str(dtype)[:60]}, which is no number that is supported here")
+        raise ValueError(f"it holds {str(dtype)[:60]}, which is not a number that is supported here")
     if prod(shape) * dtype.itemsize != size - before - length:
         raise ValueError(f"it declares the shape {str(shape)[:80]}, but holds {max(size - before - length, 0):,} bytes")
     return shape, fortran, dtype
@@ -227,13 +227,13 @@ def read_json(path: Path) -> Any:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise ValueError(f"{text[:40]} is not a finite number")
     return number
 
 

@@ -22,7 +22,7 @@ class QuantisedModel:
     """A QONNX file: the network is integers already. `toolkit.importing.design_of` makes a design of it.
 
     `sample_shape` is one sample's, channels first; its axis i is axis `sample_axes[i]` of a sample of the file.
-    `requantise`: what is no power of two may be approximated.
+    `requantise`: what is not a power of two may be approximated.
     """
 
     file: File

@@ -105,7 +105,7 @@ def read(path: Path | str) -> File:
     try:
         model.ParseFromString(path.read_bytes())
     except (DecodeError, RuntimeError, ValueError) as error:
-        raise InputError(f"'{path}' is no .onnx file, or a truncated one") from error
+        raise InputError(f"'{path}' is not an .onnx file, or a truncated one") from error
     except OSError as error:
         raise InputError(f"the model '{path}' cannot be read: {error.strerror or error}") from error
     try:
@@ -117,7 +117,7 @@ def read(path: Path | str) -> File:
 def _vetted(path: Path, model: onnx.ModelProto) -> File:
     graph = model.graph
     if not graph.node:
-        raise InputError("holds no graph; it is no .onnx file, or a truncated one")
+        raise InputError("holds no graph; it is not an .onnx file, or a truncated one")
     if len(graph.node) > MAX_NODES:
         raise InputError(f"has {len(graph.node):,} nodes; {MAX_NODES:,} is the most supported")
     domains = {o.domain: o.version for o in model.opset_import}

@@ -85,7 +85,7 @@ def trunc(t: Translator, node: Node) -> None:
         t.set(node, t.like(node, Truncate, t.value(node, 0), scale=scale, bits=before - after, output_scale=scale,
                            low=None, high=None, rounding=rounding))
     else:
-        raise node.fail(f"has {len(node.inputs)} inputs, from {before} to {after} bits, which is no truncation")
+        raise node.fail(f"has {len(node.inputs)} inputs, from {before} to {after} bits, which is not a truncation")
 
 
 def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
         raise node.fail("its scale is not positive")
     odd = scale.reshape(-1)[np.frexp(scale.reshape(-1))[0] != 0.5]
     if odd.size and not t.requantise:
-        raise node.fail(f"its scale {odd[0]:.9g} is no power of two, so that its numbers are not exact in shifts; "
+        raise node.fail(f"its scale {odd[0]:.9g} is not a power of two, so that its numbers are not exact in shifts; "
                         "train with power-of-two scales, or approximate it with --requantise")
     return scale
 
@@ -110,7 +110,7 @@ def _one(node: Node, array: np.ndarray, what: str) -> float:
 def _whole(node: Node, array: np.ndarray, what: str) -> np.ndarray:
     array = np.asarray(array)
     if not array.size or (array != np.rint(array)).any() or np.abs(array).max() > 1 << 31:
-        raise node.fail(f"its {what} is no whole number")
+        raise node.fail(f"its {what} is not a whole number")
     return array
 
 

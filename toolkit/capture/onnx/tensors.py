@@ -22,7 +22,7 @@ TYPES: dict[int, int] = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8, 
 """Element types of constants that are read, and the bytes of one element."""
 FIELDS: dict[int, str] = dict.fromkeys(TYPES, "int32_data") | {
     onnx.TensorProto.FLOAT: "float_data", onnx.TensorProto.DOUBLE: "double_data", onnx.TensorProto.INT64: "int64_data"}
-"""Where the values of a type stand, where they are no raw bytes."""
+"""Where the values of a type stand, where they are not raw bytes."""
 
 
 def type_name(code: int) -> str:

@@ -62,7 +62,7 @@ def _translated(file: File, requantise: bool) -> Network:
         if not all(np.isfinite(v).all() for v in [*numbers, getattr(step, "alpha", 0.0)]):
             raise step.fail("its weights or attributes are not finite")
     if any(isinstance(s, Function) and s.function == "erf" for s in steps):
-        raise InputError("holds an Erf that is no part of a GELU, which is not supported")
+        raise InputError("holds an Erf that is not part of a GELU, which is not supported")
     return Network(file.input, shape, axes, steps, end.name, tuple(t.notes))
 
 

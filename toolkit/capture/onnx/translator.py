@@ -19,7 +19,7 @@ from toolkit.utils.limits import MAX_AXES, MAX_STEPS, MAX_VALUE, SPARE, Budget
 
 class Translator:
     """Collects steps. `values` maps each name of the file to a constant or an activation; shapes are inferred here as
-    the steps are made, from the operators' own rules. `requantise`: scales that are no powers of two may be used."""
+    the steps are made, from the operators' own rules. `requantise`: scales that are not powers of two may be used."""
 
     def __init__(self, file: File, requantise: bool = False) -> None:
         self.file, self.requantise = file, requantise

@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 def wilson(right: int, count: int) -> Interval:
     """The interval of a share, of which `right` out of `count` were seen."""
     if not 0 <= right <= count or count < 1:
-        raise ValueError(f"{right} of {count} is no share")
+        raise ValueError(f"{right} of {count} is not a share")
     share, square = right / count, Z * Z
     middle = share + square / (2 * count)
     reach = Z * math.sqrt(share * (1 - share) / count + square / (4 * count * count))

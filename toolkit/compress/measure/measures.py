@@ -313,7 +313,7 @@ def accuracy(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> float
 
 
 def task_ber(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> float | None:
-    """The share of bit errors among those decided, against those sent; None where labels are no bits."""
+    """The share of bit errors among those decided, against those sent; None where labels are not bits."""
     if labels is None or task != "bits":
         return None
     return float(((outputs > 0) != labels).mean())

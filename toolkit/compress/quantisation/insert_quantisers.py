@@ -50,7 +50,7 @@ def entry(graph: fx.GraphModule) -> fx.Node:
 
 
 def clamped(module: nn.Module | None) -> tuple[float, float] | None:
-    """What an activation clamps to; None for a module that is no clamp."""
+    """What an activation clamps to; None for a module that is not a clamp."""
     if isinstance(module, nn.ReLU6):
         return 0.0, 6.0
     if isinstance(module, nn.Hardtanh):

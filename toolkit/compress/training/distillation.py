@@ -62,7 +62,7 @@ def train_to_plateau(network: nn.Module, once: Callable[[int], None], judged: Ca
     for number in range(ROUNDS):
         once(number)
         now = judged()
-        if not now < best:  # a loss that is no number is no better either
+        if not now < best:  # a loss that is not a number is no better either
             network.load_state_dict(state)
             return number + 1
         best, state = now, copy.deepcopy(network.state_dict())

@@ -56,7 +56,7 @@ class AvgPool(Layer):
         if problem:
             raise self.fail(problem)
         if not (0 < self.factor < 1 << 30 and 0 <= self.factor_frac <= 60):
-            raise self.fail(f"a factor of {self.factor} / 2**{self.factor_frac} is no mean")
+            raise self.fail(f"a factor of {self.factor} / 2**{self.factor_frac} is not a mean")
         return Tensor(self.name, (*self.window.output(x.shape), x.shape[-1]), self.requantise.format)
 
     def products(self, inputs: list[Tensor], made: Tensor) -> int:

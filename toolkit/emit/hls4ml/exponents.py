@@ -40,7 +40,7 @@ def exponents(layer: Layer, values: np.ndarray, frac: int, x: FixedPoint) -> Exp
     magnitudes = np.abs(values)
     used = magnitudes[magnitudes > 0]
     if np.any(used & (used - 1)):
-        raise layer.fail(f"{int(np.count_nonzero(used & (used - 1)))} of its weights are no powers of two, so they are "
+        raise layer.fail(f"{int(np.count_nonzero(used & (used - 1)))} of its weights are not powers of two, so they are "
                          "no exponents; --hls4ml fixed works")
     zeros = values.size - used.size
     if zeros and x.signed:
