@@ -14,7 +14,7 @@ from small_models import blobs, plain
 
 from toolkit.api import Limits, compress_all, run_search
 from toolkit.compress import Baselines, Data, Settings, baseline, compress
-from toolkit.compress.training.loop import evaluate, plain_loss, train, whole_loss
+from toolkit.compress.training.loop import default_loss, evaluate, train, whole_loss
 from toolkit.search.search import search
 from toolkit.search.storage import STUDY
 from toolkit.utils.errors import InputError
@@ -246,8 +246,8 @@ def test_training_keeps_the_best_state_not_the_last():
 
     def watched(outputs, targets, taught):
         if len(outputs) == len(inputs):
-            seen.append(float(plain_loss(outputs, targets, taught)))
-        return plain_loss(outputs, targets, taught)
+            seen.append(float(default_loss(outputs, targets, taught)))
+        return default_loss(outputs, targets, taught)
 
     train(model, data, epochs=4, lr=3.0, seed=0, what="much too fast", loss=watched)
     after = whole_loss(model, inputs, labels, inputs)

@@ -13,7 +13,7 @@ from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.compress import hardware_order, prove
 from toolkit.compress.lower import lower
-from toolkit.compress.matmul import Product
+from toolkit.compress.matmul import Matmul
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.layers import Quantised, Table
@@ -170,7 +170,7 @@ def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
     conv = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2).double()
     mixing = torch.randn(4, 4, dtype=torch.float64)
     x = torch.einsum("oc,nchw->nohw", mixing, torch.randn(60, 4, 9, 9, dtype=torch.float64)).relu()
-    product, form = Product.of(conv), Log2Format.of(3)
+    product, form = Matmul.of(conv), Log2Format.of(3)
     parts = [gptq(w, rows, form) for w, rows in zip(conv.weight.detach().flatten(1).chunk(2),
                                                            product.rows(x, conv.weight), strict=True)]
     ours, correction = torch.cat([p[0] for p in parts]), torch.cat([p[2] for p in parts])
@@ -189,7 +189,7 @@ def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
 def test_rows_are_what_the_weights_are_multiplied_with(options):
     for conv, x in ((nn.Conv2d(4, 6, 3, **options), torch.randn(3, 4, 9, 9)),
                     (nn.Conv1d(4, 6, 3, **options), torch.randn(3, 4, 9))):
-        product = Product.of(conv)
+        product = Matmul.of(conv)
         parts = product.rows(x, conv.weight)
         sums = torch.cat([rows @ w.flatten(1).T for rows, w in
                           zip(parts, conv.weight.chunk(product.groups), strict=True)], 1)

@@ -18,7 +18,7 @@ from toolkit.api import compress_all
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, baseline, compress
 from toolkit.compress.artifact import load
-from toolkit.compress.matmul import Product
+from toolkit.compress.matmul import Matmul
 from toolkit.compress.pruning.unstructured import at_random, magnitude, n_of_m
 from toolkit.compress.quantisation.fake_quant import DynamicLayer
 from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
@@ -104,7 +104,7 @@ def test_subnormals_are_kept_and_large_values_saturate():
 
 
 def test_dynamic_int8_does_not_depend_on_the_batch():
-    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.randn(5))
+    layer = DynamicLayer(Matmul(), torch.randn(5, 7), torch.randn(5))
     x = torch.randn(40, 7) * torch.logspace(-3, 3, 40)[:, None]
     whole = layer.rounded(x)
     assert all(torch.equal(whole[i:i + 1], layer.rounded(x[i:i + 1])) for i in range(40))
@@ -112,7 +112,7 @@ def test_dynamic_int8_does_not_depend_on_the_batch():
 
 
 def test_dynamic_int8_weights_are_integers_times_a_scale():
-    layer = DynamicLayer(Product(), torch.randn(5, 7), torch.zeros(5))
+    layer = DynamicLayer(Matmul(), torch.randn(5, 7), torch.zeros(5))
     codes = layer.arrays()["codes"]
     assert codes.dtype == np.int8 and np.abs(codes).max() == 127
     assert (codes.astype(np.float32) * np.float32(layer.scale) == layer.quantised_weight().detach().numpy()).all()

@@ -16,7 +16,7 @@ from benchmarks.networks import mlp
 from toolkit.api import Options, generate, verify
 from toolkit.commands.verify import text
 from toolkit.design import Design
-from toolkit.emit.provenance import Recipe
+from toolkit.emit.provenance import Provenance
 from toolkit.utils.errors import InputError
 
 
@@ -222,8 +222,8 @@ def test_without_what_it_is_made_from_it_is_refused(project: Path, name: str):
 
 def test_a_recipe_survives_the_manifest():
     options = Options(2, 3, "folded", 77, 8, (("a*", 3), ("b", 0)), "ecp5-25f", "vivado", "io_stream", "exponent")
-    one = Recipe(("c", "hls"), options, 123, 2**100, True)
-    assert Recipe.from_json(json.loads(json.dumps(one.to_json()))) == one
+    one = Provenance(("c", "hls"), options, 123, 2**100, True)
+    assert Provenance.from_json(json.loads(json.dumps(one.to_json()))) == one
 
 
 def test_test_vectors_beyond_the_format_are_refused_when_a_project_is_made(tmp_path: Path):

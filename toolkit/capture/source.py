@@ -29,7 +29,8 @@ def load_model(source: str, *, requantise: bool = False) -> Loaded:
         raise InputError(f"'{source}' is neither a .pt2 nor an .onnx file; save the model with torch.export.save(..., "
                          "'name.pt2'), or name it as package.module:callable")
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", source):
-        raise InputError(f"'{source[:100]}' is not a model: give a .pt2 file, an .onnx file, or package.module:callable "
+        raise InputError(f"'{source[:100]}' is not a model: give a .pt2 file, an .onnx file, or "
+                         "package.module:callable "
                          "that returns an nn.Module")
     found = named(source, "model")
     model = found if isinstance(found, torch.nn.Module) else found() if callable(found) else None

@@ -10,7 +10,7 @@ from toolkit.design import Design
 from toolkit.emit import vectors as test_vectors
 from toolkit.emit.generated import Generated
 from toolkit.emit.project import write_project
-from toolkit.emit.provenance import Recipe
+from toolkit.emit.provenance import Provenance
 from toolkit.emit.target import Job
 from toolkit.emit.targets import TARGETS, check_targets
 from toolkit.hardware import Options
@@ -45,7 +45,7 @@ def generate(design: Design | Path | str, out: Path | str, *, targets: tuple[str
         vectors = test_vectors.affordable(design, interval)
     checks = test_vectors.make(design, test, vectors, seed)
     with output_folder(out) as fresh:
-        write_project(fresh, design, made, checks, Recipe(targets, options, int(vectors), int(seed),
+        write_project(fresh, design, made, checks, Provenance(targets, options, int(vectors), int(seed),
                                                           len(checks.sets) > 2))
     return Generated(Path(out), design, made)
 

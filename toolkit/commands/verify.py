@@ -20,7 +20,7 @@ from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.packing import small_type
 from toolkit.emit.project import SCHEMA, manifest_text
-from toolkit.emit.provenance import Recipe
+from toolkit.emit.provenance import Provenance
 from toolkit.emit.vectors import counts
 from toolkit.report.simulation import SimulationResult
 from toolkit.utils.errors import InputError
@@ -69,7 +69,7 @@ def verify(folder: Path | str, *, check: bool = True, **simulation: Any) -> Veri
     folder = Path(folder)
     present = _files(folder)
     manifest = _manifest(folder, present)
-    recipe = Recipe.from_json(manifest.get("made_from"))
+    recipe = Provenance.from_json(manifest.get("made_from"))
     if DESIGN not in present:
         raise InputError(f"'{folder}' has no {DESIGN}, from which it could be made again")
     with tempfile.TemporaryDirectory(prefix="shiftwright-verify-") as scratch:
@@ -137,7 +137,7 @@ def _manifest(folder: Path, present: set[str]) -> dict[str, Any]:
     return data
 
 
-def _measure(folder: Path, design: Design, recipe: Recipe) -> None:
+def _measure(folder: Path, design: Design, recipe: Provenance) -> None:
     """Raise InputError where the folder does not hold as many vectors as its manifest would have us compute."""
     for name, number in counts(design, recipe.vectors).items():
         path = folder / "vectors" / f"{name}_in.npy"

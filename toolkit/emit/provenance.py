@@ -14,7 +14,7 @@ MAX_RULES = 10_000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Provenance:
     """`vectors`: how many random and boundary vectors were asked for; `seed` of theirs; `test`: whether there is a set
     of the user's own, whose inputs are data of the project."""
 
@@ -32,7 +32,7 @@ class Recipe:
                 "test": self.test}
 
     @classmethod
-    def from_json(cls, data: Any) -> Recipe:
+    def from_json(cls, data: Any) -> Provenance:
         """The inverse, of a stranger's manifest; InputError for what is none."""
         try:
             if set(data) != {field.name for field in fields(cls)}:

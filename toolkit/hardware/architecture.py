@@ -9,7 +9,7 @@ from toolkit.design import Conv, Dense, Design
 from toolkit.hardware.devices import Device, device
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import MAX_LANES, Options
-from toolkit.hardware.workload import Work, work
+from toolkit.hardware.workload import Workload, work
 from toolkit.utils.errors import InputError
 
 UNROLLED = 0
@@ -25,7 +25,7 @@ class Architecture:
     more, or fewer, in words."""
 
     lanes: dict[str, int]
-    works: dict[str, Work]
+    works: dict[str, Workload]
     bound: str
 
     @property
@@ -69,7 +69,7 @@ def choose(design: Design, options: Options) -> Architecture:
     return Architecture(lanes, works, bound)
 
 
-def _fitting(works: dict[str, Work], options: Options) -> tuple[dict[str, int], str]:
+def _fitting(works: dict[str, Workload], options: Options) -> tuple[dict[str, int], str]:
     """(lanes of each layer, what bounds them) for an initiation interval, for a device, or for the widest layer."""
     chip = device(options.device) if options.device else None
     if options.ii is not None:
@@ -106,13 +106,13 @@ def _luts(lanes: dict[str, int], chip: Device) -> int:
     return sum(lanes.values()) * LANE_LUTS[chip.inputs]
 
 
-def fewest(work: Work, cycles: int) -> int:
+def fewest(work: Workload, cycles: int) -> int:
     """The fewest lanes that finish a sample within `cycles`; all that make sense where none do."""
     folds = max(cycles // work.cycles(work.outputs), 1)
     return min(-(-work.outputs // folds), work.most_lanes)
 
 
-def _sums(design: Design, works: dict[str, Work]) -> int:
+def _sums(design: Design, works: dict[str, Workload]) -> int:
     """Additions of non-zero weights that one sample takes."""
     return sum(int((layer.weights.integers()[0] != 0).sum()) * works[layer.name].positions
                for layer in design.layers if isinstance(layer, Dense | Conv))

@@ -9,7 +9,7 @@ from toolkit.design.tensors import Tensor
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums of `taps` terms, each sum
     ended by `bubble` cycles more. A layer without sums has one tap, one output, and a position for each element."""
 
@@ -33,13 +33,13 @@ class Work:
         return self.positions * self.groups * self.folds(lanes) * (self.taps + self.bubble)
 
 
-def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Work:
+def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Workload:
     """The work of one layer."""
     if isinstance(layer, Dense):
-        return Work(1, 1, len(layer.weights.codes), inputs[0].size, 1)
+        return Workload(1, 1, len(layer.weights.codes), inputs[0].size, 1)
     if isinstance(layer, Conv):
         codes = layer.weights.codes
-        return Work(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size, 1)
+        return Workload(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size, 1)
     if isinstance(layer, MaxPool | AvgPool):
-        return Work(output.size, 1, 1, layer.window.positions)
-    return Work(max(output.size, *(t.size for t in inputs)), 1, 1, 1)
+        return Workload(output.size, 1, 1, layer.window.positions)
+    return Workload(max(output.size, *(t.size for t in inputs)), 1, 1, 1)

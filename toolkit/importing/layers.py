@@ -51,7 +51,7 @@ from toolkit.design import (
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import exponent, nearest_power, quantiser
-from toolkit.importing.symbolic import Curve, Held, Sums
+from toolkit.importing.symbolic import Curve, Sums, SymbolicValue
 from toolkit.importing.weights import approximated, bias_codes, coded
 
 MAX_SCALED = 4096
@@ -105,7 +105,7 @@ def scaled(sums: Sums, power: int) -> Sums:
     return replace(sums, power=sums.power - power, low=sums.low * 2.0**power, high=sums.high * 2.0**power)
 
 
-def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: Held,
+def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: SymbolicValue,
               layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
     """Sums of weights, which must be few bits times powers of two."""
     codes = coded(weight)
@@ -169,7 +169,7 @@ def quant(low: Lowering, step: Quant) -> None:
         table = ROUNDINGS[step.rounding](np.clip(real, step.low, step.high)).astype(np.int64) - step.zero
         form = FixedPoint.holding(int(table.min()), int(table.max()), frac)
         made = low.append(Lookup(value.name, (value.source.tensor,), table, form, value.label))
-        low.set(step, Held(made.name, step.shape, value.source.order))
+        low.set(step, SymbolicValue(made.name, step.shape, value.source.order))
         return
     sums = low.open(step.inputs[0], step)
     low.set(step, low.close(sums, quantiser(step, frac, step.low, step.high, step.zero, step.rounding, sums)))
@@ -187,7 +187,7 @@ def bipolar(low: Lowering, step: Bipolar) -> None:
     held = low.close(sums, sign)
     made = low.append(Lookup(low.unique(step.label), (held.tensor,), np.array([-1, 1], np.int64),
                              FixedPoint(True, 2, frac), "sign"))
-    low.set(step, Held(made.name, step.shape, held.order))
+    low.set(step, SymbolicValue(made.name, step.shape, held.order))
 
 
 def truncate(low: Lowering, step: Truncate) -> None:
@@ -222,7 +222,7 @@ def pool(low: Lowering, step: Pool) -> None:
     x = low.held(step.inputs[0])
     label = low.unique(step.label)
     if step.kind == "max":
-        low.set(step, Held(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape))
+        low.set(step, SymbolicValue(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape))
         return
     factor, places = AvgPool.constant(window.positions)
     if factor != 1:
@@ -248,7 +248,7 @@ def join(low: Lowering, step: Join) -> None:
     parts = [low.ordered(step, low.held(n)) for n in step.inputs]
     axis = step.axis - 1 if step.axis else len(step.shape) - 1
     made = low.append(Concat(low.unique(step.label), tuple(p.tensor for p in parts), axis))
-    low.set(step, Held(made.name, step.shape))
+    low.set(step, SymbolicValue(made.name, step.shape))
 
 
 def flat(low: Lowering, step: Flat) -> None:
@@ -257,7 +257,7 @@ def flat(low: Lowering, step: Flat) -> None:
     places = low.places(x).reshape(-1)
     made = low.append(Reshape(low.unique(step.label), (x.tensor,), step.shape))
     order = None if np.array_equal(places, np.arange(len(places))) else places
-    low.set(step, Held(made.name, step.shape, order))
+    low.set(step, SymbolicValue(made.name, step.shape, order))
 
 
 def moved(low: Lowering, step: Any) -> None:
@@ -267,7 +267,7 @@ def moved(low: Lowering, step: Any) -> None:
         order = places[step.index]
         # Weights behind it are put in its order, where it leaves out nothing and takes nothing twice.
         every = np.array_equal(np.sort(order), np.arange(low.tensors[x.tensor].size))
-        low.set(step, Held(x.tensor, step.shape, order) if every else low.placed(step, x, order, step.shape))
+        low.set(step, SymbolicValue(x.tensor, step.shape, order) if every else low.placed(step, x, order, step.shape))
         return
     index = places.transpose(step.axes) if isinstance(step, Permuted) else places.reshape(step.shape)
     low.set(step, low.placed(step, x, index, step.shape))
@@ -275,12 +275,12 @@ def moved(low: Lowering, step: Any) -> None:
 
 def repeated(low: Lowering, step: Repeated) -> None:
     x = low.held(step.inputs[0])
-    low.set(step, Held(low.append(Upsample(low.unique(step.label), (x.tensor,), step.scale)).name, step.shape))
+    low.set(step, SymbolicValue(low.append(Upsample(low.unique(step.label), (x.tensor,), step.scale)).name, step.shape))
 
 
 def largest(low: Lowering, step: Largest) -> None:
     x = low.ordered(step, low.held(step.inputs[0]))
-    low.set(step, Held(low.append(ArgMax(low.unique(step.label), (x.tensor,))).name, step.shape))
+    low.set(step, SymbolicValue(low.append(ArgMax(low.unique(step.label), (x.tensor,))).name, step.shape))
 
 
 HANDLERS: dict[type[Step], Callable[[Lowering, Any], None]] = {

@@ -12,7 +12,7 @@ from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.design.tensors import Interval
-from toolkit.importing.symbolic import Curve, Held, Sums, Value
+from toolkit.importing.symbolic import Curve, Sums, SymbolicValue, Value
 from toolkit.utils.errors import InputError
 
 
@@ -40,7 +40,7 @@ class Lowering:
         self.tensors[tensor.name] = tensor
         self.intervals[tensor.name] = Interval.full(tensor.shape, tensor.format)
         for name in names:
-            self.values[name] = Held(tensor.name, self.network.input_shape)
+            self.values[name] = SymbolicValue(tensor.name, self.network.input_shape)
 
     def append(self, layer: Layer) -> Tensor:
         """Add a layer; its tensor, with its range known."""
@@ -75,7 +75,7 @@ class Lowering:
     def set(self, step: Step, value: Value) -> None:
         """Let `value` be what a step makes."""
         self.values[step.output] = value
-        if not isinstance(value, Held) and not self.lonely(step.output):
+        if not isinstance(value, SymbolicValue) and not self.lonely(step.output):
             self.held(step.output)
 
     def open(self, name: str, step: Step) -> Sums:
@@ -89,11 +89,11 @@ class Lowering:
         return Sums(lambda r, power: Clamp(label, (held.tensor,), r), held.shape, self.intervals[held.tensor],
                     tensor.format.frac, step.origin, held.order, scalable=False)
 
-    def close(self, sums: Sums, requantise: Requantise) -> Held:
+    def close(self, sums: Sums, requantise: Requantise) -> SymbolicValue:
         """Add the layer of `sums`."""
-        return Held(self.append(sums.make(requantise, sums.power)).name, sums.shape, sums.order)
+        return SymbolicValue(self.append(sums.make(requantise, sums.power)).name, sums.shape, sums.order)
 
-    def held(self, name: str) -> Held:
+    def held(self, name: str) -> SymbolicValue:
         """A value as a tensor; sums that nothing quantises keep every bit."""
         value = self.values[name]
         if isinstance(value, Curve):
@@ -103,7 +103,7 @@ class Lowering:
             self.values[name] = value = self.close(value, exactly(value))
         return value
 
-    def placed(self, step: Step, held: Held, index: np.ndarray, shape: tuple[int, ...]) -> Held:
+    def placed(self, step: Step, held: SymbolicValue, index: np.ndarray, shape: tuple[int, ...]) -> SymbolicValue:
         """A tensor of `shape` whose element of a step is element `index` (of that shape) of the tensor held."""
         lies = index.reshape(shape) if len(shape) == 1 else np.moveaxis(index.reshape(shape), 0, -1)
         flat = np.ascontiguousarray(lies.reshape(-1), np.int64)
@@ -112,16 +112,16 @@ class Lowering:
             layer: Layer = Reshape(name, (held.tensor,), channels_last(shape))
         else:
             layer = Reorder(name, (held.tensor,), flat, channels_last(shape))
-        return Held(self.append(layer).name, shape)
+        return SymbolicValue(self.append(layer).name, shape)
 
-    def places(self, held: Held) -> np.ndarray:
+    def places(self, held: SymbolicValue) -> np.ndarray:
         """For each element of a step, in its shape, where it lies in the tensor."""
         count = np.arange(prod(held.shape))
         if len(held.shape) > 1:
             return np.moveaxis(count.reshape(channels_last(held.shape)), -1, 0)
         return count if held.order is None else held.order
 
-    def ordered(self, step: Step, held: Held) -> Held:
+    def ordered(self, step: Step, held: SymbolicValue) -> SymbolicValue:
         """`held` such that a vector lies as the step sees it."""
         return held if held.order is None else self.placed(step, held, held.order, held.shape)
 

@@ -13,7 +13,7 @@ from toolkit.design.tensors import Interval
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class SymbolicValue:
     """A tensor of the design, seen as a step sees it: `shape` channels first. For a vector, element j of the step is
     element `order[j]` of the tensor, or j itself."""
 
@@ -50,11 +50,11 @@ class Sums:
 class Curve:
     """A function of a tensor whose codes are not yet known: it becomes a table. Clips are part of `function`."""
 
-    source: Held
+    source: SymbolicValue
     function: Callable[[np.ndarray], np.ndarray]
     label: str
     name: str
     origin: str = field(default="")
 
 
-Value = Held | Sums | Curve
+Value = SymbolicValue | Sums | Curve

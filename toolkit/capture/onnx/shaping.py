@@ -166,7 +166,8 @@ def softmax(t: Translator, node: Node) -> None:
     rank = len(x.seen) + 1
     axis = node.attributes.get("axis", -1 if t.file.opset >= 13 else 1) % rank
     if prod(x.seen) != x.seen[axis - 1]:
-        raise node.fail(f"over axis {axis} of a sample of shape {x.seen} is not a softmax over classes; flatten it first")
+        raise node.fail(f"over axis {axis} of a sample of shape {x.seen} is not a softmax over classes; "
+                  "flatten it first")
     t.notes.append(f"the final {node.operator.lower()} is left out: it does not move the argmax")
     t.set(node, x)
 

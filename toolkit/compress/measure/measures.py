@@ -15,7 +15,7 @@ from torch import fx
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.measure.intervals import Interval, paired_right, wilson
-from toolkit.compress.quantisation.fake_quant import CodedLayer, MinifloatLayer
+from toolkit.compress.quantisation.fake_quant import FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import Quantised, Requantiser, Table
 from toolkit.compress.training.hooks import Metric, measured
 from toolkit.compress.training.loop import evaluate
@@ -142,7 +142,7 @@ class Measure:
     def measured(self, name: str, graph: fx.GraphModule, epochs: int = 0) -> Measured:
         """The figures of one network that was trained for so many epochs in all."""
         quantised = any(isinstance(m, Quantised) for m in graph.modules())
-        coded = any(isinstance(m, CodedLayer) for m in graph.modules())
+        coded = any(isinstance(m, FakeQuantLayer) for m in graph.modules())
         values = parameters(graph)
         weights = [v for key, v in values.items() if key.endswith(".weight")]
         count = sum(v.size for v in values.values())
@@ -238,7 +238,7 @@ def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     with torch.no_grad():
         for name, module in graph.named_modules():
-            if isinstance(module, Quantised | CodedLayer):
+            if isinstance(module, Quantised | FakeQuantLayer):
                 weight, bias = module.quantised_weight(), module.quantised_bias()
             elif isinstance(module, WEIGHTED):
                 assert module.bias is not None
@@ -285,7 +285,7 @@ def stored_codes(graph: fx.GraphModule) -> tuple[str, bytes]:
     """What coded layers store: codes, scales, float biases. Codes of fewer than 8 bits are packed."""
     parts, name = [], ""
     for module in graph.modules():
-        if isinstance(module, CodedLayer):
+        if isinstance(module, FakeQuantLayer):
             arrays = module.arrays()
             if not arrays["bias"].any():
                 arrays.pop("bias")

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from toolkit.compress.matmul import WEIGHTED, Product
+from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation.layers import StraightThrough
 from toolkit.compress.quantisation.minifloat import Minifloat
 
 
-class CodedLayer(nn.Module):
+class FakeQuantLayer(nn.Module):
     """A Linear or a Conv whose `weight` (out, ...) is a shadow of coded values; its `bias` (out,) stays float32."""
 
     kind = ""
 
-    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    def __init__(self, product: Matmul, weight: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
         self.product = product
         self.weight = nn.Parameter(weight.detach().float().clone())
@@ -39,10 +39,10 @@ class CodedLayer(nn.Module):
         raise NotImplementedError
 
 
-class MinifloatLayer(CodedLayer):
+class MinifloatLayer(FakeQuantLayer):
     """Weights in a minifloat type, one power-of-two scale a layer."""
 
-    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor, form: Minifloat,
+    def __init__(self, product: Matmul, weight: torch.Tensor, bias: torch.Tensor, form: Minifloat,
                  scale: int | None = None) -> None:
         super().__init__(product, weight, bias)
         self.form = form
@@ -58,13 +58,13 @@ class MinifloatLayer(CodedLayer):
                 "bias": self.bias.detach().numpy()}
 
 
-class DynamicLayer(CodedLayer):
+class DynamicLayer(FakeQuantLayer):
     """int8 weights with one float scale a layer; activations become uint8 on the fly, with a scale and a zero point
     for every sample, so that a sample's result does not depend on its batch."""
 
     kind = "dynamic:int8"
 
-    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor,
+    def __init__(self, product: Matmul, weight: torch.Tensor, bias: torch.Tensor,
                  scale: float | None = None) -> None:
         super().__init__(product, weight, bias)
         peak = float(weight.detach().abs().max())
@@ -97,5 +97,5 @@ def coded(graph: fx.GraphModule, make: Any) -> fx.GraphModule:
     for name, module in list(graph.named_modules()):
         if isinstance(module, WEIGHTED):
             parent, _, last = name.rpartition(".")
-            setattr(graph.get_submodule(parent), last, make(Product.of(module), module.weight, module.bias))
+            setattr(graph.get_submodule(parent), last, make(Matmul.of(module), module.weight, module.bias))
     return graph.eval()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolkit.compress.matmul import Product
+from toolkit.compress.matmul import Matmul
 from toolkit.compress.quantisation import grids
 from toolkit.design import AvgPool, Lookup
 from toolkit.design.formats import FixedPoint, Requantise
@@ -55,7 +55,7 @@ class Quantised(nn.Module):
     exponents: torch.Tensor
     live: torch.Tensor
 
-    def __init__(self, product: Product, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor,
+    def __init__(self, product: Matmul, weight: torch.Tensor, bias: torch.Tensor, exponents: torch.Tensor,
                  form: WeightFormat, live: torch.Tensor | None = None, domain: str = "linear") -> None:
         super().__init__()
         self.product = product

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
-from toolkit.compress.matmul import WEIGHTED, Product
+from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
 from toolkit.compress.quantisation.gptq import gptq
@@ -120,7 +120,7 @@ class _Calibration:
 
     def _weighted(self, node: fx.Node, module: Any) -> None:
         source = cast(fx.Node, node.args[0])
-        product = Product.of(module)
+        product = Matmul.of(module)
         weight, bias = module.weight.detach().double(), module.bias.detach().double()
         if not torch.isfinite(weight).all():
             raise InputError(f"the weights of '{node.target}' are not finite")

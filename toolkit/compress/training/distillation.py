@@ -14,7 +14,7 @@ from torch import fx, nn
 
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.structured import prune
-from toolkit.compress.training.loop import Loss, plain_loss
+from toolkit.compress.training.loop import Loss, default_loss
 from toolkit.compress.training.student import widths
 
 ROUNDS = 4
@@ -37,7 +37,7 @@ def student(teacher: fx.GraphModule, share: float, seed: int) -> fx.GraphModule:
     return made
 
 
-def distilling(temperature: float, mix: float, task: Loss = plain_loss) -> Loss:
+def distilling(temperature: float, mix: float, task: Loss = default_loss) -> Loss:
     """A loss (student outputs, targets, teacher outputs): `mix` of what the teacher says, softened by `temperature`,
     the rest of the `task`'s own."""
     def loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from toolkit.utils.errors import InputError
 
 Metric = Callable[[np.ndarray, np.ndarray | None], float]
 """(outputs (n, outputs), their labels or None) to a number; the greater, the better."""
-OwnLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+UserLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(outputs, targets) to a scalar; the targets are what the original gives where the data have no labels."""
 Trainer = Callable[[fx.GraphModule, Data, int], None]
 """(graph, data, epochs): trains the graph in place. In the test samples' place the data hold the validation samples."""
@@ -33,7 +33,7 @@ def measured(metric: Metric, outputs: np.ndarray, targets: np.ndarray | None) ->
     return found
 
 
-def guarded(loss: OwnLoss) -> OwnLoss:
+def guarded(loss: UserLoss) -> UserLoss:
     """The caller's loss, whose result is checked."""
     def run(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         value = _called(loss, "loss", outputs, targets)

@@ -11,7 +11,7 @@ from torch import nn
 
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
-from toolkit.compress.training.hooks import OwnLoss, guarded
+from toolkit.compress.training.hooks import UserLoss, guarded
 from toolkit.utils.progress import bar
 from toolkit.utils.threads import threads
 
@@ -30,7 +30,7 @@ def train(model: nn.Module, data: Data, *, epochs: int, lr: float, seed: int, wh
     if epochs < 1 or not any(p.requires_grad for p in model.parameters()):
         return
     with threads():
-        _train(model, data, epochs, lr, seed, what, teacher, loss or plain_loss)
+        _train(model, data, epochs, lr, seed, what, teacher, loss or default_loss)
 
 
 def _train(model: nn.Module, data: Data, epochs: int, lr: float, seed: int, what: str, teacher: nn.Module | None,
@@ -84,13 +84,13 @@ def task_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return nn.functional.mse_loss(outputs, targets)
 
 
-def plain_loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
+def default_loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
     """The task's loss; without labels, the distance from the teacher."""
     return task_loss(outputs, taught if targets is None else targets)
 
 
 def whole_loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | None, taught: torch.Tensor,
-               cost: Loss = plain_loss) -> float:
+               cost: Loss = default_loss) -> float:
     """The mean loss over all samples."""
     model.eval()
     total = 0.0
@@ -109,15 +109,15 @@ def validation_loss(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss
                       torch.from_numpy(evaluate(teacher, data.x_val)), cost)
 
 
-def own_loss(loss: OwnLoss | None) -> Loss:
+def user_loss(loss: UserLoss | None) -> Loss:
     """The caller's loss as training calls it, or the task's."""
     if loss is None:
-        return plain_loss
+        return default_loss
     checked = guarded(loss)
     return lambda outputs, targets, taught: checked(outputs, taught if targets is None else targets)
 
 
-def gradients(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss = plain_loss) -> None:
+def gradients(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss = default_loss) -> None:
     """Fill in the gradients of the loss over a thousand training samples."""
     samples = data.x_train[:1024]
     labels = None if data.y_train is None else torch.from_numpy(data.y_train[:1024])

@@ -40,8 +40,8 @@ def exponents(layer: Layer, values: np.ndarray, frac: int, x: FixedPoint) -> Exp
     magnitudes = np.abs(values)
     used = magnitudes[magnitudes > 0]
     if np.any(used & (used - 1)):
-        raise layer.fail(f"{int(np.count_nonzero(used & (used - 1)))} of its weights are not powers of two, so they are "
-                         "no exponents; --hls4ml fixed works")
+        raise layer.fail(f"{int(np.count_nonzero(used & (used - 1)))} of its weights are not powers of two, so they "
+                         "have no exponents; --hls4ml fixed works")
     zeros = values.size - used.size
     if zeros and x.signed:
         raise layer.fail(f"{zeros} of its weights are zero, which hls4ml's exponents cannot say for inputs that can be "
