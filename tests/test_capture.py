@@ -145,7 +145,7 @@ def test_an_unknown_operation_is_named_with_its_place_and_a_way_out(layer, opera
     assert operation in str(caught.value) and "'1.0'" in str(caught.value) and "ReLU" in str(caught.value)
 
 
-class Matmul(nn.Module):
+class Product(nn.Module):
     def forward(self, x):
         return x * x
 
@@ -160,7 +160,7 @@ class Mixing(nn.Module):
         return x.reshape(-1, 2)
 
 
-@pytest.mark.parametrize("kind", [Matmul, TwoInputs, Mixing])
+@pytest.mark.parametrize("kind", [Product, TwoInputs, Mixing])
 def test_what_is_no_network_of_ours_is_refused(kind):
     with pytest.raises(InputError):
         capture(kind(), (4,))
