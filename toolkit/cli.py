@@ -104,13 +104,15 @@ def compress(model: Model, out: Out, data: AnyData = None, scheme: Schemes = Non
     """Try every technique on a trained model and report what each saves and costs."""
     from toolkit.api import compress_all
     from toolkit.report import sweep as report
+    from toolkit.report.tables import terminal_width
 
     settings = _settings(epochs, tuning, rate, seed, input_bits, hidden_bits, output_bits, plain, layer, metric, loss,
                          trainer, table_bits)
     source, samples = _model_and_data(model, data, task)
     found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=trained, settings=settings,
                          name=name, input_range=_range(input_range))
-    _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
+    told = report.text(found, folder=out, width=terminal_width())
+    _print(report.to_json(found) if as_json else f"{told}written to {out}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -162,6 +164,7 @@ def search(model: Model, data: DataFile, out: Out,
            trainer: Trainer = None, as_json: Json = False) -> None:
     """Search pruning, weights and activations for every layer; run it again, or elsewhere, to go on."""
     from toolkit.api import Data, load_model
+    from toolkit.report.tables import terminal_width
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
@@ -171,7 +174,9 @@ def search(model: Model, data: DataFile, out: Out,
                        settings=_settings(epochs, tuning, rate, seed, input_bits, 8, output_bits, False, None, metric,
                                           loss, trainer),
                        seed=seed, finalists=finalists)
-    _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
+    own = {"--task": task, "--metric": metric, "--loss": loss, "--trainer": trainer}
+    told = search_text(found, out, model, data, own, terminal_width())
+    _print(found.to_json() if as_json else f"{told}written to {out}")
 
 
 @app.command()
@@ -182,6 +187,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
     """Write the project folder of a design."""
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
+    from toolkit.report.tables import terminal_width
 
     options = _options(adders_per_stage, arch, interval, samples_per_second, clock, widest, lanes, device, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
@@ -190,7 +196,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], out: 
     if as_json:
         _print({"folder": str(out), "targets": made.entries})
     else:
-        _print(f"{text(report)}\nwritten to {out}")
+        _print(f"{text(report, out, terminal_width())}written to {out}")
 
 
 @app.command()
@@ -312,8 +318,9 @@ def _targets(text: str) -> tuple[str, ...]:
 
 def _report(report: Any, out: Path, as_json: bool) -> None:
     from toolkit.report import text
+    from toolkit.report.tables import terminal_width
 
-    _print(report.to_json() if as_json else f"{text(report)}written to {out}")
+    _print(report.to_json() if as_json else f"{text(report, out / 'hardware', terminal_width())}written to {out}")
     if not report.ok:
         raise typer.Exit(1)
 
