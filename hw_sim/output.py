@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from manifest import Manifest
 from printable import printable
 from results import Check, Mismatch, Outcome
+from tables import fitted, terminal_width
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,14 @@ class Result:
 
 def text(result: Result) -> str:
     """A table of the checks, then the verdict."""
-    rows = [("target", "bench", "vectors", "samples", "bit errors", "BER", "latency", "II", "samples/s", "build")]
+    rows = [("target", "bench", "vectors", "samples", "bit errors", "BER", "latency [cycles]", "II [cycles]",
+             "samples/s")]
     for outcome, c in result.checks:
-        rows.append((outcome.target, c.bench, c.set, f"{c.samples:,}", f"{c.bit_errors:,} / {c.bits:,}", f"{c.ber:.3g}",
-                     "-" if c.latency is None else f"{c.latency}",
-                     "-" if c.initiation_interval is None else f"{c.initiation_interval:.5g}",
-                     f"{c.rate:,.0f}", built(outcome)))
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in
-                       enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
-    lines.insert(1, "-" * len(lines[0]))
+        rows.append((outcome.target, c.bench, c.set, f"{c.samples:,}", f"{c.bit_errors:,}", f"{c.ber:.3g}",
+                     "-" if c.latency is None else f"{c.latency:,}",
+                     "-" if c.initiation_interval is None else f"{c.initiation_interval:,.5g}", f"{c.rate:,.0f}"))
+    lines = fitted(rows, 3, terminal_width(), repeated=3)
+    lines += [f"{o.target}: {built(o)}" for o in result.outcomes if o.build_seconds is not None]
     lines += [f"{machine}: {', '.join(f'{what} {value:,} B' for what, value in found.items())}"
               for o in result.outcomes for machine, found in o.figures.items()]
     lines += [f"INTEGRITY: {line}" for line in result.integrity]
@@ -106,9 +105,7 @@ def text(result: Result) -> str:
 
 def built(outcome: Outcome) -> str:
     """How long the build took."""
-    if outcome.build_seconds is None:
-        return "-"
-    return "cached" if outcome.cached else f"{outcome.build_seconds:.1f} s"
+    return "built before" if outcome.cached else f"built in {outcome.build_seconds:.1f} s"
 
 
 def to_json(result: Result) -> dict[str, Any]:

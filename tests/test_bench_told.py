@@ -36,9 +36,10 @@ def result(tmp_path: Path, *outcomes: Outcome, max_ber: float = 0.0, changed: tu
 def test_a_good_run_is_a_table_and_passes(tmp_path: Path):
     good = result(tmp_path, Outcome("verilog", 3.25, False, (PLAYER,)), Outcome("c", None, False, (HOST,)))
     assert output.text(good).splitlines() == [
-        "target   bench   vectors  samples  bit errors  BER  latency  interval  samples/s  build", "-" * 87,
-        "verilog  player  edges      2,000  0 / 18,000    0        4       2.5      1,234  3.2 s",
-        "c        host    edges          1       0 / 8    0        -         -        100      -",
+        "target   bench   vectors  samples  bit errors  BER  latency [cycles]  II [cycles]  samples/s", "-" * 92,
+        "verilog  player  edges      2,000           0    0                 4          2.5      1,234",
+        "c        host    edges          1           0    0                 -            -        100",
+        "verilog: built in 3.2 s",
         "hardware BER 0 (0 of 18,008 bits): PASS"]
     assert good.ok and (good.bits, good.bit_errors, good.ber) == (18_008, 0, 0.0)
     assert good.mismatch is None and good.faults == good.integrity == []
@@ -47,9 +48,9 @@ def test_a_good_run_is_a_table_and_passes(tmp_path: Path):
 def test_a_bad_run_says_all_that_is_wrong_and_fails(tmp_path: Path):
     bad = result(tmp_path, VERILOG, C, changed=("rtl/net_mid.v", "vectors/a"))
     told = output.text(bad).splitlines()
-    assert told[3] == "verilog  player  random         3  25 / 1,000  0.025        -         -         10   3.2 s"
-    assert told[4].endswith("cached")
+    assert told[3] == "verilog  player  random         3          25  0.025                 -            -         10"
     assert told[5:] == [
+        "verilog: built in 3.2 s", "c: built before",
         "avr: flash 12,345 B, ram 7 B",
         "INTEGRITY: 'rtl/net_mid.v', layer 'mid', differs from what was generated; --allow-edited allows it",
         "INTEGRITY: 'vectors/a' differs from what was generated; --allow-edited allows it",

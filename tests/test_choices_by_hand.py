@@ -48,22 +48,27 @@ def test_recommendations_say_the_figures_of_their_rows():
                   row("b+finetuned", 200, 0.5, hardware=True), row("c", 50, 1.0, kind="combination"),
                   row("s", 400, 3.0), row("s_no_teacher", 400, 5.0))
     assert "\n".join(choices.recommendations(found)) == """\
-Fewest bytes within 2 points: c (scheme of c): 50 B, 20.0 times smaller; accuracy drop +1.50 points.
-For hardware: b+finetuned (200 B, 1,234 non-zero weights; accuracy drop +1.00 points); its design is b+finetuned.json.
-Combined: c (scheme of c): 50 B, 20.0 times smaller; accuracy drop +1.50 points. \
-The best without a combination, a: 100 B, 10.0 times smaller; accuracy drop +2.00 points.
-Least drop: a+finetuned, 9.1 times smaller; accuracy drop +0.75 points.
-Training after a step lessened the accuracy drop by 2.38 points on average over 2 rows, most for b (3.50); \
-the original was trained as long.
-The teacher was worth +2.00 points of accuracy on average over 1 students, each beside the same one trained without it.
-5 of 7 rows are beaten by another one in bytes and quality both, 0 in one of them and equalled in the other; \
-what is left is the Pareto set above."""
+Smallest with a validation drop of at most 2 points: c (scheme of c): drop +1.50 points, 50 B, ratio 20.00.
+For hardware: b+finetuned: drop +1.00 points, 200 B, ratio 5.00, 1,234 non-zero weights. \
+Generate it (in this folder): shiftwright generate rows/b+finetuned.swd -o ../hardware
+Best combination: c (scheme of c): drop +1.50 points, 50 B, ratio 20.00. \
+Best single technique: a: drop +2.00 points, 100 B, ratio 10.00.
+Least drop: a+finetuned: drop +0.75 points, 110 B, ratio 9.09.
+Training after a step changed the drop by -2.38 points on average over 2 rows, by -3.50 for b; \
+the original was trained for the same number of epochs.
+The teacher changed the drop by -2.00 points on average over 1 students, \
+each compared with the same student trained without it.
+5 of 7 rows are larger and also worse on the validation samples than another row; \
+0 more are larger or worse, and equal in the other. The Pareto set above is the rest."""
 
 
 def test_of_a_single_row_little_can_be_recommended():
     told = choices.recommendations(swept(row("a", 2000, 1.0)))
-    rest = "0.5 times smaller; accuracy drop +1.50 points."
-    assert told == [f"Fewest bytes within 2 points: a (scheme of a): 2,000 B, {rest}", f"Least drop: a, {rest}"]
+    rest = "drop +1.50 points, 2,000 B, ratio 0.50."
+    assert told == [f"Smallest with a validation drop of at most 2 points: a (scheme of a): {rest}",
+                    f"Least drop: a: {rest}"]
+    far = choices.recommendations(swept(row("a", 2000, 3.0)))
+    assert far[0].startswith("No row has a validation drop of at most 2 points; nearest: a (scheme of a): drop +3.50")
     assert choices.recommendations(swept()) == []
 
 
@@ -73,8 +78,8 @@ def test_the_analysis_names_the_row_whose_bits_moved_most_and_the_one_that_lost_
                   row("student", 10, 0.0, weight_ber=None))
     lines = choices.analysis(found)
     assert lines[-2:] == [
-        ("moved changes 45.0 % of the weight bits at an accuracy drop of +1.50 points: weight BER says how far the "
-         "numbers moved, not what was lost"),
+        ("moved changes 45.0 % of the weight bits at an accuracy drop of +1.50 points: weight BER tells how far the "
+         "stored weights moved, not how much accuracy was lost"),
         "lost changes only 20.0 % of them at an accuracy drop of +2.60 points"]
     assert choices.analysis(swept(row("student", 10, 0.0, weight_ber=None))) == ["no row has a weight BER"]
     two = choices.analysis(swept(row("a", 1, 0.0), row("b", 1, 1.0)))
@@ -103,6 +108,8 @@ def test_a_drop_is_told_as_it_was_measured():
     assert differences.dropped(None) == "n/a"
     assert differences.dropped(Drop(0, 1.25)) == "+1.25 points on the validation samples"
     assert differences.dropped(Drop(0, 1.25, -0.5)) == "-0.50 points"
+    assert differences.dropped(Drop(0, 1.25, -0.001, -0.04, 0.04)) == \
+        "+0.00 points, no measurable difference (95 % interval +0.0 .. +0.0)", "there is no minus zero"
     assert differences.between(None, 1.0) == differences.between(1.0, None) == "n/a"
     assert differences.difference(1.0, 0.5, None) == differences.difference(1.0, None, 0.5) == "+1.00 points"
 

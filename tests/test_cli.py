@@ -48,7 +48,7 @@ def test_build_goes_from_a_pt2_to_checked_hardware(files: Path, tmp_path: Path):
     assert "hardware BER 0" in done.stdout and "PASS" in done.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["ok"] and report["hardware"][0]["simulation"]["hardware_ber"] == 0
-    assert next(s["name"].split(",")[0] for s in report["networks"][0]["steps"]) == "original"
+    assert next(s["step"].split(",")[0] for s in report["networks"][0]["steps"]) == "original"
     assert (tmp_path / "out" / "report.svg").read_text().startswith("<svg")
     again = run("simulate", tmp_path / "out" / "hardware", "--bench", "player", "--json")
     assert again.returncode == 0 and json.loads(again.stdout)["build_cached"]
@@ -58,7 +58,7 @@ def test_compress_then_generate(files: Path, tmp_path: Path):
     done = run("compress", files / "model.pt2", "--data", files / "x.npz", "--scheme", "log2:4", "--scheme", "int:4",
                "--scheme", "structured:0.5", "-o", tmp_path / "c", "--json", "--no-sweep", "--no-train", *TRAINING)
     assert done.returncode == 0, done.stderr
-    assert [row["name"] for row in json.loads(done.stdout)["rows"]] == ["log2:4", "int:4", "structured:0.5"]
+    assert [row["row"] for row in json.loads(done.stdout)["rows"]] == ["log2:4", "int:4", "structured:0.5"]
     assert sorted(p.name for p in (tmp_path / "c" / "rows").glob("*.swd")) == ["int_4.swd", "log2_4.swd"]
     done = run("generate", tmp_path / "c" / "rows" / "log2_4.swd", "-o", tmp_path / "g", "--vectors", 100)
     assert done.returncode == 0 and (tmp_path / "g" / "manifest.json").is_file()

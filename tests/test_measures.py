@@ -240,7 +240,7 @@ def test_the_best_row_is_the_smallest_within_two_points_of_validation_accuracy()
     assert choices.best(rows).name == "b"
     assert choices.best([rows[3], row("e", 5, 0.5)]).name == "d", "where none is within, the least drop"
     own = choices.best([row("x", 50, 0.80, drop=1.0), row("y", 40, 0.89, drop=3.0)])
-    assert own.name == "x", "each against the baseline that was trained as long"
+    assert own.name == "x", "each against the baseline trained for as many epochs"
     assert choices.best([]) is None
 
 
@@ -249,13 +249,13 @@ def test_rows_that_are_equalled_in_one_figure_are_not_called_beaten_in_both():
                   row("equal size", 100, 0.85), row("beaten", 110, 0.70), row("twin", 50, 0.80))
     assert [r.name for r in choices.pareto(found)] == ["small", "twin", "good"]
     assert [r.name for r in choices.beaten(found)] == ["beaten"]
-    line = next(text for text in choices.recommendations(found) if "beaten" in text)
-    assert line.startswith("1 of 6 rows are beaten by another one in bytes and quality both, 2 in one of them")
+    line = next(text for text in choices.recommendations(found) if "6 rows" in text)
+    assert line.startswith("1 of 6 rows are larger and also worse on the validation samples than another row; 2 more")
 
 
 def test_recommendations_tell_the_test_drop_with_its_interval_and_call_nothing_a_difference_that_is_none():
     line = choices.recommendations(swept(row("a", 100, 0.90), row("b", 50, 0.885)))[0]
-    assert "b (b)" in line and "+2.50 points (95 % interval +0.5 .. +4.5)" in line
+    assert ": b: drop" in line and "+2.50 points (95 % interval +0.5 .. +4.5)" in line
     line = choices.recommendations(swept(row("a", 100, 0.90)))[0]
     assert "+1.00 points, no measurable difference (95 % interval -1.0 .. +3.0)" in line
 

@@ -253,5 +253,5 @@ def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path
     repeated = asked("select t.state from trials t join trial_system_attributes a using (trial_id) "
                      f"where a.key = 'failed_trial' and a.value_json = '{failed}'")
     assert repeated == [("COMPLETE",)]
-    numbers = [t["number"] for t in json.loads((tmp_path / "a" / "search.json").read_text())["trials"]]
+    numbers = [t["trial"] for t in json.loads((tmp_path / "a" / "search.json").read_text())["trials"]]
     assert sorted([*numbers, failed]) == list(range(27))

@@ -79,8 +79,8 @@ def test_bits_are_decided_against_those_that_were_sent():
 
 
 def test_the_reports_of_bits_and_of_values_name_what_they_measure(tmp_path: Path):
-    for name, data, words in (("bits", received(), ("task BER", "bit accuracy", "1 % of the bits")),
-                              ("values", waves(), ("rms error", "standard deviation"))):
+    for name, data, words in (("bits", received(), ("task BER [%]", "Bit accuracy", "1 % of the bits")),
+                              ("values", waves(), ("validation RMS error", "standard deviation"))):
         model = plain(data.sample_shape[0], 8, 4 if name == "bits" else 2)
         found = compress_all(model, data, tmp_path / name, schemes=["log2:3"], reference=False, settings=QUICK)
         text = report.text(found)
@@ -200,7 +200,7 @@ def test_hooks_on_the_command_line_are_used(place: Path):
                cwd=place)
     assert done.returncode == 0, done.stderr
     rows = json.loads((place / "o" / "report.json").read_text())["rows"]
-    assert all(row["step"]["metric"] >= row["step"]["accuracy"] for row in rows)
+    assert all(row["metric"] >= row["accuracy"] for row in rows)
     assert (place / "trained.txt").read_text() == "1\n1\n", "the network, then the baseline"
 
 

@@ -199,6 +199,7 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, sche
     """Try many compression schemes on a trained model and report the size and the accuracy drop of each."""
     from toolkit.api import compress_all
     from toolkit.report import sweep as report
+    from toolkit.report.tables import terminal_width
 
     settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
                          layer_config, metric, loss, trainer, table_bits)
@@ -206,7 +207,8 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, sche
     with config.saved(context, out):
         found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=settings,
                              name=name, input_range=_range(input_range))
-    _print(report.to_json(found) if as_json else f"{report.text(found)}written to {out}")
+    told = report.text(found, folder=out, width=terminal_width())
+    _print(report.to_json(found) if as_json else f"{told}written to {out}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -267,6 +269,7 @@ def search(context: typer.Context, model: Model, *, data: DataFile,
            help_all: HelpAll = False) -> None:
     """Search pruning ratios, weight formats and activation bits layer by layer; run it again to continue."""
     from toolkit.api import Data, load_model
+    from toolkit.report.tables import terminal_width
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
@@ -277,7 +280,9 @@ def search(context: typer.Context, model: Model, *, data: DataFile,
         found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
                            objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
                            settings=settings, seed=seed, finalists=finalists)
-    _print(found.to_json() if as_json else f"{search_text(found)}written to {out}")
+    own = {"--task": task, "--metric": metric, "--loss": loss, "--trainer": trainer}
+    told = search_text(found, out, model, data, own, terminal_width())
+    _print(found.to_json() if as_json else f"{told}written to {out}")
 
 
 @command()
@@ -293,6 +298,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
     """
     from toolkit.api import generate as run
     from toolkit.report import Hardware, Report, text
+    from toolkit.report.tables import terminal_width
 
     options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
     made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
@@ -301,7 +307,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
     if as_json:
         _print({"folder": str(out), "targets": made.entries})
     else:
-        _print(f"{text(report)}\nwritten to {out}")
+        _print(f"{text(report, out, terminal_width())}written to {out}")
 
 
 @command()
@@ -412,8 +418,9 @@ def _targets(text: str) -> tuple[str, ...]:
 
 def _report(report: Any, out: Path, as_json: bool) -> None:
     from toolkit.report import text
+    from toolkit.report.tables import terminal_width
 
-    _print(report.to_json() if as_json else f"{text(report)}written to {out}")
+    _print(report.to_json() if as_json else f"{text(report, out / 'hardware', terminal_width())}written to {out}")
     if not report.ok:
         raise typer.Exit(1)
 

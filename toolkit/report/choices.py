@@ -5,11 +5,14 @@ Rows are chosen by what they reach on the validation samples; what is said of th
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from toolkit.compress.measure.measures import Step
 from toolkit.compress.sweep import TRAINED_SUFFIX, Row, Sweep
-from toolkit.report.differences import dropped
+from toolkit.report.differences import dropped, signed
+from toolkit.report.pointers import generate
 
 WITHIN = 2.0
 """Points of accuracy that a best row may lose."""
@@ -26,7 +29,7 @@ def quality(row: Row) -> float:
 
 
 def drop(row: Row) -> float:
-    """Points below the original trained as long, on the validation samples: what choices are made by."""
+    """Points below the original trained for as many epochs, on the validation samples: what choices are made by."""
     found = step_of(row).drop
     assert found is not None
     return found.validation
@@ -71,8 +74,8 @@ def analysis(sweep: Sweep) -> list[str]:
     if kept:
         row = max(kept, key=lambda r: step_of(r).weight_ber or 0.0)
         lines.append(f"{row.name} changes {100 * (step_of(row).weight_ber or 0):.1f} % of the weight bits at an "
-                     f"accuracy drop of {dropped(step_of(row).drop)}: weight BER says how far the numbers moved, not "
-                     "what was lost")
+                     f"accuracy drop of {dropped(step_of(row).drop)}: weight BER tells how far the stored "
+                     "weights moved, not how much accuracy was lost")
     lost = [row for row in rows if drop(row) > WITHIN]
     if lost:
         row = min(lost, key=lambda r: step_of(r).weight_ber or 0.0)
@@ -95,47 +98,60 @@ def _alike(rows: list[Row]) -> list[tuple[str, str, list[tuple[float, float]]]]:
     return found
 
 
-def recommendations(sweep: Sweep) -> list[str]:
-    """Advice with the row of this run that stands behind it."""
+def recommendations(sweep: Sweep, folder: Path | str | None = None) -> list[str]:
+    """Advice with the row of this run that stands behind it. `folder`: what the sweep was written to, as seen from
+    where commands run; by default they run in it."""
     lines = []
     smallest = best(sweep.good)
     if smallest is not None:
-        step = step_of(smallest)
-        lines.append(f"Fewest bytes within {WITHIN:g} points: {smallest.name} ({smallest.scheme}): {step.size:,} B, "
-                     f"{step.ratio:.1f} times smaller; accuracy drop {dropped(step.drop)}.")
+        what = f"Smallest with a validation drop of at most {WITHIN:g} points" if drop(smallest) <= WITHIN else \
+            f"No row has a validation drop of at most {WITHIN:g} points; nearest"
+        lines.append(f"{what}: {_told(smallest, scheme=True)}.")
     hardware = best([r for r in sweep.good if r.hardware])
     if hardware is not None:
-        step = step_of(hardware)
-        lines.append(f"For hardware: {hardware.name} ({step.size:,} B, {step.non_zero_weights:,} non-zero weights; "
-                     f"accuracy drop {dropped(step.drop)}); its design is {hardware.artifact}.")
+        lines.append(f"For hardware: {_told(hardware)}, {step_of(hardware).non_zero_weights:,} non-zero weights. "
+                     f"{_generate(hardware, folder)}")
     combined, single = (best([r for r in sweep.good if (r.category == "combination") == way]) for way in (True, False))
     if combined is not None and single is not None:
-        one, other = step_of(combined), step_of(single)
-        lines.append(f"Combined: {combined.name} ({combined.scheme}): {one.size:,} B, {one.ratio:.1f} times smaller; "
-                     f"accuracy drop {dropped(one.drop)}. The best without a combination, {single.name}: "
-                     f"{other.size:,} B, {other.ratio:.1f} times smaller; accuracy drop {dropped(other.drop)}.")
+        lines.append(f"Best combination: {_told(combined, scheme=True)}. Best single technique: {_told(single)}.")
     closest = min(sweep.good, key=lambda r: (drop(r), _size(r)), default=None)
     if closest is not None:
-        step = step_of(closest)
-        lines.append(f"Least drop: {closest.name}, {step.ratio:.1f} times smaller; accuracy drop {dropped(step.drop)}.")
+        lines.append(f"Least drop: {_told(closest)}.")
     pairs = [(r, t) for r in sweep.good for t in sweep.good
              if t.name in (f"{r.name}{suffix}" for suffix in TRAINED_SUFFIX.values())]
     if pairs:
-        gains = [shown(r) - shown(t) for r, t in pairs]
-        most = max(range(len(gains)), key=gains.__getitem__)
-        lines.append(f"Training after a step lessened the accuracy drop by {np.mean(gains):.2f} points on average over "
-                     f"{len(pairs)} rows, most for {pairs[most][0].name} ({gains[most]:.2f}); the original was trained "
-                     "as long.")
+        changes = [shown(t) - shown(r) for r, t in pairs]
+        most = min(range(len(changes)), key=changes.__getitem__)
+        lines.append(f"Training after a step changed the drop by {signed(float(np.mean(changes)))} points on average "
+                     f"over {len(pairs)} rows, by {signed(changes[most])} for {pairs[most][0].name}; the original was "
+                     "trained for the same number of epochs.")
     students = [(r, t) for r in sweep.good for t in sweep.good if t.name == f"{r.name}_no_teacher"]
     if students:
-        gain = np.mean([shown(alone) - shown(taught) for taught, alone in students])
-        lines.append(f"The teacher was worth {gain:+.2f} points of accuracy on average over {len(students)} students, "
-                     "each beside the same one trained without it.")
+        change = np.mean([shown(taught) - shown(alone) for taught, alone in students])
+        lines.append(f"The teacher changed the drop by {signed(float(change))} points on average over {len(students)} "
+                     "students, each compared with the same student trained without it.")
     both, rest = len(beaten(sweep)), len(sweep.good) - len(pareto(sweep))
     if rest:
-        lines.append(f"{both} of {len(sweep.good)} rows are beaten by another one in bytes and quality both, "
-                     f"{rest - both} in one of them and equalled in the other; what is left is the Pareto set above.")
+        lines.append(f"{both} of {len(sweep.good)} rows are larger and also worse on the validation samples than "
+                     f"another row; {rest - both} more are larger or worse, and equal in the other. The Pareto set "
+                     "above is the rest.")
     return lines
+
+
+def _told(row: Row, *, scheme: bool = False) -> str:
+    step = step_of(row)
+    named = f"{row.name} ({row.scheme})" if scheme and row.scheme != row.name else row.name
+    return (f"{named}: drop {dropped(step.drop)}, {step.size:,} B, ratio "
+            f"{step.ratio:.2f}")
+
+
+def _generate(row: Row, folder: Path | str | None) -> str:
+    """How to make a row's hardware. In the report's own folder nothing else is put."""
+    assert row.artifact is not None
+    design = Path("rows", row.artifact).with_suffix(".swd")
+    if folder is None:
+        return f"Generate it (in this folder): {generate(design, '../hardware')}"
+    return f"Generate it: {generate(Path(folder) / design, 'hardware')}"
 
 
 def _dominates(other: Row, row: Row) -> bool:

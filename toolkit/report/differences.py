@@ -16,17 +16,23 @@ def share(value: float | None, interval: Interval | None = None) -> str:
     return f"{100 * value:.2f} %" + (f" ({100 * interval[0]:.1f} .. {100 * interval[1]:.1f})" if interval else "")
 
 
+def signed(points: float, digits: int = 2) -> str:
+    """Points with their sign; what rounds to nothing is +0.00."""
+    return f"{round(points, digits) + 0.0:+.{digits}f}"
+
+
 def between(low: float | None, high: float | None) -> str:
     """An interval of percentage points, as -0.9 .. +1.2."""
-    return "n/a" if low is None or high is None else f"{low:+.1f} .. {high:+.1f}"
+    return "n/a" if low is None or high is None else f"{signed(low, 1)} .. {signed(high, 1)}"
 
 
 def difference(points: float, low: float | None, high: float | None) -> str:
     """A drop with its interval: +0.22 points, no measurable difference (95 % interval -0.9 .. +1.2)."""
     if low is None or high is None:
-        return f"{points:+.2f} points"
+        return f"{signed(points)} points"
     told = f"95 % interval {between(low, high)}"
-    return f"{points:+.2f} points, {NONE} ({told})" if none_between(low, high) else f"{points:+.2f} points ({told})"
+    nothing = f", {NONE}" if none_between(low, high) else ""
+    return f"{signed(points)} points{nothing} ({told})"
 
 
 def dropped(drop: Drop | None) -> str:
@@ -34,7 +40,7 @@ def dropped(drop: Drop | None) -> str:
     if drop is None:
         return "n/a"
     if drop.test is None:
-        return f"{drop.validation:+.2f} points on the validation samples"
+        return f"{signed(drop.validation)} points on the validation samples"
     return difference(drop.test, drop.low, drop.high)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import toolkit
@@ -11,6 +11,7 @@ from toolkit.compress.measure.measures import Step
 from toolkit.design import Design
 from toolkit.emit.generated import Generated
 from toolkit.importing import Imported
+from toolkit.report.columns import flat
 from toolkit.report.simulation import SimulationResult
 
 
@@ -35,6 +36,16 @@ class Network:
     def imported(cls, name: str, imported: Imported) -> Network:
         """A network that came as integers: nothing was compressed."""
         return cls(name, "QONNX, as it is", (), _layers(imported.design), imported.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Steps have the columns of the text's table."""
+        return {"name": self.name, "scheme": self.scheme, "steps": [_named(step) for step in self.steps],
+                "layers": [list(layer) for layer in self.layers], "notes": list(self.notes),
+                "baseline": None if self.baseline is None else _named(self.baseline)}
+
+
+def _named(step: Step) -> dict[str, Any]:
+    return {"step": step.name, **flat(step)}
 
 
 def _layers(design: Design | None) -> tuple[tuple[str, str, str, str], ...]:
@@ -82,6 +93,6 @@ class Report:
         return all(h.simulation is None or h.simulation.ok for h in self.hardware)
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 1, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
-                "seconds": self.seconds, "networks": [asdict(n) for n in self.networks],
+        return {"schema": 2, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
+                "seconds": self.seconds, "networks": [n.to_json() for n in self.networks],
                 "hardware": [h.to_json() for h in self.hardware]}

@@ -5,67 +5,72 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from toolkit.report.tables import size, table
+from toolkit.report.tables import fitted, shortened, size
+
+NAME = 40
+"""Characters of a layer's name."""
 
 
-def verilog(name: str, entry: dict[str, Any]) -> list[str]:
+def verilog(name: str, entry: dict[str, Any], width: int) -> list[str]:
     """Memory and adders of the RTL, layer by layer."""
     memory = entry["memory"]
     folded = entry["architecture"] != "unrolled"
-    head = ["layer", "kind", "weights", "non-zero", "packed"]
-    head += ["lanes", "cycles", "ROM", "buffer"] if folded else ["registers", "adders", "adder bits"]
+    head = ["layer", "kind", "weights", "non zeros", "packed [B]"]
+    head += ["lanes", "cycles", "ROM [bit]", "buffer [bit]"] if folded else ["registers [bit]", "adders", "adder bits"]
     rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
-        row = [layer["name"][:40], layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
-               f"{-(-stored // 8):,} B"]
-        row += [f"{layer['lanes']:,}", f"{layer['cycles']:,}", f"{layer['rom_bits']:,} bit",
-                f"{layer['buffer_bits']:,} bit"] if folded else [
-            f"{layer['register_bits']:,} bit", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
+        row = [shortened(layer["name"], NAME), layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
+               f"{-(-stored // 8):,}"]
+        row += [f"{layer['lanes']:,}", f"{layer['cycles']:,}", f"{layer['rom_bits']:,}",
+                f"{layer['buffer_bits']:,}"] if folded else [
+            f"{layer['register_bits']:,}", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
         rows.append(row)
     if folded:
         busiest = max(memory["layers"], key=lambda layer: layer["cycles"])
-        rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,} B",
-                     f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,} bit",
-                     f"{memory['buffer_bits'] + memory['hold_bits']:,} bit"])
+        rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,}",
+                     f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,}",
+                     f"{memory['buffer_bits'] + memory['hold_bits']:,}"])
         note = (f"'{busiest['name']}' is the busiest: {busiest['cycles']:,} of the {entry['initiation_interval']:,.7g} "
                 f"cycles between two samples; {entry['bound']}")
     else:
-        rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,} B",
-                     f"{memory['register_bits']:,} bit", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
+        rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,}",
+                     f"{memory['register_bits']:,}", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
         note = "one sample a cycle"
     return [f"{name}: Verilog '{entry['top']}', {entry['architecture']}; counts are exact, as declared in the RTL", "",
-            *table(rows, 2), "", f"latency {entry['latency']:,} cycles; {note}"]
+            *fitted(rows, 2, width), "", f"latency {entry['latency']:,} cycles; {note}"]
 
 
-def c(name: str, entry: dict[str, Any]) -> list[str]:
+def c(name: str, entry: dict[str, Any], width: int) -> list[str]:
     """Constants and memory of the C, array by array; both are exact."""
-    rows = [("constants", "flash"), *((table["name"][:60], f"{table['bytes']:,} B") for table in entry["tables"])]
-    rows.append(("all", size(entry["flash_bytes"])))
+    rows = [("constants", "flash [B]")]
+    rows += [(shortened(constants["name"], NAME), f"{constants['bytes']:,}") for constants in entry["tables"]]
+    rows.append(("all", f"{entry['flash_bytes']:,}"))
     pools = ", ".join(f"{count:,} words of {bits} bits" for bits, count in entry["memory"].items())
-    return [f"{name}: C '{entry['base']}'; instructions and stack come on top", "", *table(rows), "",
+    return [f"{name}: C '{entry['base']}'; instructions and stack come on top", "", *fitted(rows, width=width), "",
             f"RAM {size(entry['ram_bytes'])}{f': {pools}' if pools else ''}"]
 
 
-def hls(name: str, entry: dict[str, Any]) -> list[str]:
+def hls(name: str, entry: dict[str, Any], width: int) -> list[str]:
     """What was unrolled and what was folded, layer by layer. What a tool makes of it is not known before it ran."""
-    rows = [("layer", "lanes", "cycles", "terms added", "code ROM", "other tables")]
-    rows += [(row["name"][:40], f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['cycles']:,}",
-              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,} bit", f"{row['table_bits']:,} bit")
+    rows = [("layer", "lanes", "cycles", "terms added", "code ROM [bit]", "other tables [bit]")]
+    rows += [(shortened(row["name"], NAME), f"{row['lanes']:,}" if row["lanes"] else "unrolled", f"{row['cycles']:,}",
+              f"{row['terms']:,}" if row["terms"] else "", f"{row['rom_bits']:,}", f"{row['table_bits']:,}")
              for row in entry["layers"]]
     return [f"{name}: HLS C++ '{entry['top']}', {entry['architecture']}; cycles as planned, tables as declared", "",
-            *table(rows)]
+            *fitted(rows, width=width)]
 
 
-def hls4ml(name: str, entry: dict[str, Any]) -> list[str]:
+def hls4ml(name: str, entry: dict[str, Any], width: int) -> list[str]:
     """Every layer that hls4ml gets, with the type that it is assigned to."""
     rows = [("layer", "of", "type", "strategy", "reuse factor")]
-    rows += [(layer["name"][:40], layer["of"][:40], layer["type"], layer["strategy"], f"{layer['reuse_factor']}")
+    rows += [(shortened(layer["name"], NAME), shortened(layer["of"], NAME), layer["type"], layer["strategy"],
+              f"{layer['reuse_factor']}")
              for layer in entry["layers"]]
     title = f"{name}: hls4ml {entry['hls4ml']} '{entry['top']}' for {entry['backend']}, {entry['io']}"
-    return [f"{title}, weights {entry['weights']}", "", *table(rows, 4)]
+    return [f"{title}, weights {entry['weights']}", "", *fitted(rows, 4, width)]
 
 
-TABLES: dict[str, Callable[[str, dict[str, Any]], list[str]]] = {
+TABLES: dict[str, Callable[[str, dict[str, Any], int], list[str]]] = {
     "verilog": verilog, "hls": hls, "c": c, "hls4ml": hls4ml,
 }

@@ -7,6 +7,7 @@ import math
 import re
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -20,9 +21,11 @@ from toolkit.commands.build import Built, build
 from toolkit.compress import Baselines, Data, Settings
 from toolkit.compress.measure.measures import Step
 from toolkit.compress.quantisation.ptq import Widths
-from toolkit.report.differences import between, quality
+from toolkit.report import pointers
+from toolkit.report.columns import EXPLAINED, flat, told
+from toolkit.report.differences import quality
 from toolkit.report.plot import BOTTOM, COLOURS, HEIGHT, Frame, paper
-from toolkit.report.tables import size, table
+from toolkit.report.tables import WIDTH, fitted, size
 from toolkit.search.search import OBJECTIVES, Found, Limits, adder_bits, full, hypervolume, pareto, search
 from toolkit.search.space import Choice
 from toolkit.utils import interrupts
@@ -41,6 +44,10 @@ FORGOTTEN = 3600
 """Seconds after which nobody writes it any more."""
 TRAINING = ("qat_epochs", "finetune_epochs", "lr", "rounding", "seed")
 """The settings that `search.json` keeps, so that a trial is built as its finalist was trained."""
+
+COLUMNS = ("metric", "accuracy", "drop", "size", "ratio", "epochs", "validation_metric", "validation_accuracy",
+           "validation_drop")
+"""Of a finalist, in the text."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,11 @@ class SearchResult:
     def to_json(self) -> dict[str, Any]:
         training = {key: getattr(self.settings, key) for key in TRAINING}
         training["widths"] = asdict(self.settings.widths)
-        return {"schema": 2, "settings": training, "objectives": list(self.objectives),
-                "original": self.original.to_json(), "baselines": [step.to_json() for step in self.baselines],
-                "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in self.front],
-                "finalists": [_entry(f) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
+        front = self.front
+        return {"schema": 3, "settings": training, "objectives": list(self.objectives),
+                "original": flat(self.original), "baselines": [flat(step) for step in self.baselines],
+                "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in front],
+                "finalists": [_finalist(f, front) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
 
 
 def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100, storage: str | None = None,
@@ -136,7 +144,7 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
     try:
         result = json.loads(path.read_text())
         kept = {key: result["settings"][key] for key in TRAINING} | {"widths": Widths(**result["settings"]["widths"])}
-        choices = {int(t["number"]): Choice.from_json(t["choice"]) for t in result["trials"]}
+        choices = {int(t["trial"]): Choice.from_json(t["choice"]) for t in result["trials"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder}' holds no finished search ({error})") from error
     if number not in choices:
@@ -147,27 +155,44 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
     return build(model, data, choice.scheme, out, settings=settings, **options)
 
 
-def search_text(result: SearchResult) -> str:
-    """The front and the finalists as a table, the way to build one below it."""
+def search_text(result: SearchResult, folder: Path | str = ".", model: str = "MODEL", data: Path | str = "DATA",
+                own: Mapping[str, str | None] | None = None, width: int = WIDTH) -> str:
+    """The finalists as a table, their schemes and the way to build one below it.
+
+    `folder`: the search's, as seen from where the reader's commands run; by default they run in it. `model`, `data` and
+    `own` (options that the search does not keep, such as --metric) are as the user gave them.
+    """
+    finalists = sorted(result.finalists, key=lambda f: f.bytes)
     front = {f.number for f in result.front}
-    rows = [("trial", "validation", "drop there", "test (95 %)", "drop", "95 % interval", "epochs", "size",
-             "adder bits (estimate)", "limits", "front", "scheme, layers")]
-    for f in sorted(result.finalists, key=lambda f: f.bytes):
-        assert f.step is not None and f.step.drop is not None and f.step.drop.test is not None
-        rows.append((str(f.number), quality(f.step, test=False), f"{f.drop:+.2f}", quality(f.step, test=True),
-                     f"{f.step.drop.test:+.2f}", between(f.step.drop.low, f.step.drop.high), f"{f.epochs}",
-                     size(f.bytes), f"{f.adder_bits:,}", "kept" if f.fits else "passed",
-                     "yes" if f.number in front else "", (f"{f.choice.scheme}; {' '.join(f.choice.layers)}; "
-                     f"{f.choice.hidden_bits}-bit sums")))
+    columns = told((f.step for f in finalists if f.step is not None), COLUMNS)
+    rows = [["trial", *(column.head for column in columns), "adder bits", "fits", "front"]]
+    for f in finalists:
+        assert f.step is not None
+        rows.append([str(f.number), *(column.cell(f.step) for column in columns), f"{f.adder_bits:,}", _yes(f.fits),
+                     _yes(f.number in front)])
     lines = [f"search: {len(result.trials)} trials, {len(result.finalists)} trained in full", "",
              *(f"{step.name if step.epochs else 'original as given'}: validation {quality(step, test=False)}, test "
                f"{quality(step, test=True)}, {size(step.size)}" for step in (result.original, *result.baselines)), "",
-             *table(rows, 1), "",
-             ("Drops are percentage points below the original trained for as many epochs; positive is worse. The front "
-             "and the limits go by the validation samples."),
-             f"hypervolume (validation accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}",
-             "build one with: shiftwright build MODEL --data D.npz --search DIR --trial NUMBER -o OUT"]
+             *fitted(rows, width=width), "",
+             *(f"trial {f.number}: {f.choice.scheme}; {' '.join(f.choice.layers)}; {f.choice.hidden_bits}-bit sums"
+               for f in finalists), "",
+             *EXPLAINED, ("Adder bits are an estimate. The front, and whether a trial fits the limits, go by the "
+                          "validation samples."),
+             f"hypervolume (validation accuracy over log2 of bytes, against the original's bytes): {result.volume:.4f}"]
+    if finalists:
+        one = max(result.front or finalists, key=lambda f: f.accuracy).number
+        where = " (in this folder)" if str(folder) == "." else ""
+        lines.append(f"build one with{where}: {pointers.build_trial(folder, one, model, data, own, _out(folder, one))}")
     return "\n".join(map(printable, lines)) + "\n"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _out(folder: Path | str, trial: int) -> str:
+    """Where a trial is built: in the search's own folder nothing else is put."""
+    return f"{'../' if str(folder) == '.' else ''}trial_{trial}"
 
 
 def search_svg(result: SearchResult) -> str:
@@ -190,7 +215,15 @@ def search_svg(result: SearchResult) -> str:
 
 
 def _entry(found: Found) -> dict[str, Any]:
-    return {**asdict(found), "choice": found.choice.to_json()}
+    """A trial: `validation` is its accuracy (the caller's metric, where there is one) on the validation samples."""
+    return {"trial": found.number, "choice": found.choice.to_json(), "trained": found.trained,
+            "validation": found.accuracy, "validation_drop": found.drop, "size": found.bytes, "epochs": found.epochs,
+            "adder_bits": found.adder_bits, "fits": found.fits}
+
+
+def _finalist(found: Found, front: list[Found]) -> dict[str, Any]:
+    """A trial that was trained in full: the columns of the text's table, and those that it leaves out."""
+    return {**_entry(found), **flat(found.step), "front": found in front}
 
 
 def _claim(out: Path) -> None:
