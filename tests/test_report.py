@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from test_choices_by_hand import row, swept
 from test_cli import TRAINING, files, run  # noqa: F401 (files is a fixture)
 
-from toolkit.commands.simulate import SimulationResult
 from toolkit.compress.measure.measures import Drop
 from toolkit.report import Network, Report, columns, pointers, sweep, tables, targets, text
+from toolkit.report.simulation import SimulationResult
 from toolkit.report.text import simulation_text
 from toolkit.search.run import SearchResult, search_text
 from toolkit.search.search import Found, Limits
