@@ -377,7 +377,8 @@ def test_a_link_is_not_followed_into_hardware(project: Path, tmp_path: Path, lin
         (tmp_path / "out" / "hardware" / "manifest.json").symlink_to(project / "manifest.json")
     assert project_folder(tmp_path / "out") == tmp_path / "out"
     for command in ("simulate", "estimate", "verify"):
-        assert "manifest.json" in refused(run(command, tmp_path / "out"))
+        found = refused(run(command, tmp_path / "out"))
+        assert ("holds no links" if (linked, command) == ("hardware", "verify") else "manifest.json") in found
 
 
 # -- progress on a pipe ------------------------------------------------------------------------------------------------

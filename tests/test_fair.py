@@ -258,11 +258,11 @@ def test_training_keeps_the_best_state_not_the_last():
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """(what, epochs, rate, seed) of every training."""
+    """(what, epochs, learning rate, seed) of every training."""
     seen = []
 
     def watched(model, data, **options):
-        seen.append((options["what"], options["epochs"], options["rate"], options["seed"]))
+        seen.append((options["what"], options["epochs"], options["lr"], options["seed"]))
         train(model, data, **options)
 
     monkeypatch.setattr(baseline, "train", watched)
@@ -272,9 +272,9 @@ def trainings(monkeypatch):
 @pytest.mark.parametrize("scheme", ["log2:4", SCHEME, "structured:0.4,steps=2+log2:3", "magnitude:0.5", "log2:4"])
 def test_the_original_is_trained_for_as_many_epochs_at_the_same_rate(scheme, trainings):
     found = compress(plain(6, 16, 8, 4), blobs(), scheme, QUICK)
-    *network, (what, epochs, rate, seed) = trainings
+    *network, (what, epochs, lr, seed) = trainings
     assert what.startswith("training the original") and sum(part[1] for part in network) == epochs > 0
-    assert {part[2:] for part in network} == {(rate, seed)} == {(QUICK.lr, QUICK.seed)}
+    assert {part[2:] for part in network} == {(lr, seed)} == {(QUICK.lr, QUICK.seed)}
     assert found.steps[-1].epochs == found.baseline.epochs == found.steps[-1].drop.epochs == epochs
 
 

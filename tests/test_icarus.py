@@ -112,7 +112,7 @@ def resets(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
-SEEN_BY_NONE = {"pick", "gap"}
+SEEN_BY_NONE = {"pick", "bubble"}
 """Registers that are set before they are read, or that right themselves in the first clock."""
 
 
