@@ -9,6 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
+from small_models import blobs
+from torch import nn
+
+from toolkit.commands.demo import save_pt2
+
 TRAINING = ["--qat-epochs", "1", "--finetune-epochs", "1"]
 PROGRESS = re.compile(r".+, \d+:\d\d")
 """A line of progress, as a pipe gets it now and then."""
@@ -31,3 +38,12 @@ def refused(done: subprocess.CompletedProcess, code: int = 2) -> str:
     told = [line for line in done.stderr.splitlines(keepends=True) if not PROGRESS.fullmatch(line.rstrip())]
     assert len(told) == 1 and told[0].startswith("error: "), done.stderr
     return told[0]
+
+
+def model_and_data(folder: Path) -> Path:
+    """Write model.pt2 (6-10-4), data.npz and x.npz into a folder."""
+    torch.manual_seed(0)
+    save_pt2(nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4)), (6,), folder / "model.pt2")
+    blobs().save(folder / "data.npz")
+    np.savez(folder / "x.npz", x=blobs().x_train)
+    return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import optuna
@@ -14,33 +13,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
+from sweep_rows import row, swept
 from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings
-from toolkit.compress.measure.measures import Drop, Measure, Step, output_format, packed, smallest, stored_codes
+from toolkit.compress.measure.measures import Drop, Measure, output_format, packed, smallest, stored_codes
 from toolkit.compress.scheme import Scheme
-from toolkit.compress.sweep import Row, Sweep, category
+from toolkit.compress.sweep import category
 from toolkit.report import choices, differences
 from toolkit.search.search import Found, Limits, hypervolume, pareto, results
 from toolkit.utils.errors import InputError
 
 searching = importlib.import_module("toolkit.search.search")  # the package's own `search` is a function
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def row(name: str, size: int, drop: float, *, kind: str = "quantization", hardware: bool = False,
-        **figures: Any) -> Row:
-    """A row whose validation drop is `drop` points and whose test drop is half a point more."""
-    step = Step(name, "packed", 10, 8, 0.2, size, size, 1000 / size, 0.1, 0.2, 0.9, 0.0, None,
-                quality=0.95 - drop / 100, non_zero_weights=1234, drop=Drop(0, drop, drop + 0.5),
-                drop_as_given=Drop(0, drop, drop))
-    return Row(name, kind, f"scheme of {name}", replace(step, **figures), f"{name}.json", hardware=hardware)
-
-
-def swept(*rows: Row) -> Sweep:
-    broken = Row("broken", "pruning", "x", None, error="no")
-    return Sweep(row("original", 1000, 0.0).step, (*rows, broken), (), "classes")
 
 
 def test_recommendations_say_the_figures_of_their_rows():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import TRAINING, refused, run
+from command_line import TRAINING, model_and_data, refused, run
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import blobs
@@ -33,12 +33,7 @@ from toolkit.utils.output_folder import project_folder
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
     """model.pt2 (6-10-4), data.npz and x.npz."""
-    folder = tmp_path_factory.mktemp("files")
-    torch.manual_seed(0)
-    save_pt2(nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4)), (6,), folder / "model.pt2")
-    blobs().save(folder / "data.npz")
-    np.savez(folder / "x.npz", x=blobs().x_train)
-    return folder
+    return model_and_data(tmp_path_factory.mktemp("files"))
 
 
 def test_build_goes_from_a_pt2_to_checked_hardware(files: Path, tmp_path: Path):

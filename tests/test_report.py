@@ -13,10 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import TRAINING, model_and_data, run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_choices_by_hand import row, swept
-from test_cli import TRAINING, files, run  # noqa: F401 (files is a fixture)
+from sweep_rows import row, swept
 
 from toolkit.compress.measure.measures import Drop
 from toolkit.report import Network, Report, columns, pointers, sweep, tables, targets, text
@@ -181,8 +181,9 @@ def test_what_a_trial_chose_is_a_line_below_the_table():
 
 def test_a_simulations_units_are_in_its_head():
     check = {"target": "verilog", "bench": "player", "set": "random", "samples": 2000, "bits": 18_000, "bit_errors": 0,
-             "ber": 0.0, "latency": 1234, "initiation_interval": 1.0, "samples_per_second": 99.6}
+             "ber": 0.0, "latency": 1234, "initiation_interval": 1.0, "samples_per_second": 99.6, "failures": []}
     data = {"ok": True, "hardware_ber": 0.0, "bit_errors": 0, "bits": 18_000, "checks": [check], "max_ber": 0.0,
+            "integrity": [], "faults": [], "diagnosis": None,
             "targets": {"verilog": {"build_seconds": 3.21, "build_cached": False, "figures": {}}}}
     found = SimulationResult(True, 0.0, 0, 18_000, 1234, 1.0, 3.21, data)
     head, _, cells, _, built, verdict = simulation_text(found)
@@ -221,7 +222,9 @@ def test_a_reports_file_names_no_folder_but_its_own():
         "build one with: shiftwright build m.pt2 --data d.npz --search s --trial 5 -o trial_5"
 
 
-def test_the_commands_that_are_printed_work_from_the_current_directory(files: Path, tmp_path: Path):  # noqa: F811
+def test_the_commands_that_are_printed_work_from_the_current_directory(tmp_path: Path):
+    files = model_and_data(tmp_path)
+
     def printed(done, which: str) -> list[str]:
         assert done.returncode == 0, done.stderr
         line, = re.findall(rf"shiftwright {which} .*", done.stdout)
