@@ -8,19 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.networks import tiny
-from toolkit.design import (
-    Clamp,
-    Dense,
-    Design,
-    FixedPoint,
-    Log2Format,
-    Overflow,
-    Requantise,
-    Rounding,
-    Tensor,
-    Weights,
-)
+from benchmarks.networks import dense, network, tiny
+from toolkit.design import Clamp, Dense, Design, FixedPoint, Log2Format, Overflow, Requantise, Rounding, Tensor, Weights
 from toolkit.emit import vectors
 from toolkit.emit.packing import hex_text
 from toolkit.hardware import plan
@@ -30,7 +19,7 @@ from toolkit.utils.output_folder import output_folder
 
 
 def clamped(requantise: Requantise, x: FixedPoint) -> Design:
-    return Design("d", Tensor("x", (1,), x), (Clamp("c", ("x",), requantise),))
+    return network(x, 1, Clamp("c", ("x",), requantise))
 
 
 def test_a_clamp_to_codes_beyond_float32_is_exact():
@@ -99,16 +88,15 @@ def test_the_least_int64_is_no_bias(tmp_path: Path):
 def test_weights_that_span_too_many_bits_name_their_layer():
     form = Log2Format.of(8)
     weights = Weights(form, np.array([[1, 31]], np.uint8), np.array([0]))
-    layer = Dense("wide one", ("x",), weights, np.zeros(1, np.int64), 0, Requantise.to(FixedPoint(True, 8, 0)))
     with pytest.raises(InputError, match=r"wide one.*24 bits"):
-        plan(Design("d", Tensor("x", (2,), FixedPoint(True, 4, 0)), (layer,)))
+        plan(network(FixedPoint(True, 4, 0), 2, dense(weights, name="wide one")))
 
 
 def test_a_fine_bias_does_not_count_as_wide_weights():
     form = Log2Format.of(3)
     weights = Weights(form, np.array([[1, 2]], np.uint8), np.array([0]))
-    layer = Dense("fc", ("x",), weights, np.array([12345], np.int64), 30, Requantise.to(FixedPoint(True, 8, 2)))
-    assert plan(Design("d", Tensor("x", (2,), FixedPoint(True, 4, 0)), (layer,))).latency > 0
+    layer = dense(weights, [12345], Requantise.to(FixedPoint(True, 8, 2)), bias_frac=30)
+    assert plan(network(FixedPoint(True, 4, 0), 2, layer)).latency > 0
 
 
 @pytest.mark.parametrize("width", [54, 60, 62])

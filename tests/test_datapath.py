@@ -10,18 +10,7 @@ from benchmarks.networks import corners, dense
 from benchmarks.networks.strategies import designs
 from toolkit.design import Add, Clamp, Design, FixedPoint, Overflow, Requantise, Tensor
 from toolkit.hardware import Options, Plan, plan
-from toolkit.hardware.datapath import (
-    Constant,
-    Datapath,
-    Greater,
-    Offset,
-    Quantise,
-    Read,
-    RoundEven,
-    Select,
-    Sum,
-    Widen,
-)
+from toolkit.hardware.datapath import Constant, Datapath, Greater, Offset, Quantise, Read, RoundEven, Select, Sum, Widen
 from toolkit.utils.errors import InputError
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.networks import dense, integers
 from toolkit.design import (
     Add,
     ArgMax,
@@ -48,9 +49,9 @@ WRAP = Requantise.to(FixedPoint(False, 5, 1), Rounding.FLOOR, Overflow.WRAP)
 LOOK = Window((2, 3), (1, 2), ((1, 0), (0, 1)), (2, 1))
 
 
-def integers(*rows: list, bits: int = 5) -> Weights:
-    form = IntegerFormat(bits)
-    return Weights(form, form.encode(np.array(rows)), np.arange(len(rows)) - 1)
+def scaled(*rows: list, bits: int = 5) -> Weights:
+    """Integers, each output's scale twice that of the one before."""
+    return integers(rows, bits, range(-1, len(rows) - 1))
 
 
 DENSE = Dense("l", ("x",), Weights(Log2Format(4, 5), np.array([[1, 5, 9], [0, 2, 13]], np.uint8), np.array([2, -3])),
@@ -59,8 +60,8 @@ EACH = [
     (DENSE, (3,)),
     (Dense("l", ("x",), Weights(TwoTermFormat(4, 6), np.array([[1, 6]], np.uint8), np.array([1])), np.array([0]), -2,
            WRAP), (2,)),
-    (Dense("l", ("x",), integers([300, -300], bits=10), np.array([5]), 1, WIDE), (2,)),
-    (Conv("l", ("x",), integers([[[1], [2], [-3]], [[4], [5], [6]]], [[[0], [1], [0]], [[7], [-7], [1]]]),
+    (Dense("l", ("x",), scaled([300, -300], bits=10), np.array([5]), 1, WIDE), (2,)),
+    (Conv("l", ("x",), scaled([[[1], [2], [-3]], [[4], [5], [6]]], [[[0], [1], [0]], [[7], [-7], [1]]]),
           np.array([3, -4]), 2, LOOK, 2, ODD), (4, 5, 2)),
     (MaxPool("l", ("x",), LOOK), (4, 5, 2)), (AvgPool("l", ("x",), LOOK, 43691, 18, ODD), (4, 5, 2)),
     (Upsample("l", ("x",), (2, 3)), (2, 3, 2)), (Add("l", ("x", "x", "x"), WRAP), (2, 3)),
@@ -191,7 +192,7 @@ def test_what_is_joined_fits_62_bits_on_the_finest_grid(fracs, width, fine):
 
 def test_the_range_of_a_convolution_is_exact_beyond_what_a_float_counts():
     form = FixedPoint(True, 57, 0)
-    weights = Weights(IntegerFormat(4), IntegerFormat(4).encode(np.array([[[3], [-1]]])), np.array([0]))
+    weights = integers([[[3], [-1]]], 4)
     design = single(Conv("l", ("x",), weights, np.array([1]), 0, Window.of((2,)), 1, WIDE), (3, 1), form)
     found, least, most = design.ranges["l"], -(2**56), 2**56 - 1
     assert found.accumulator.low.tolist() == [[3 * least - most + 1]] * 2
@@ -202,9 +203,8 @@ def test_the_range_of_a_convolution_is_exact_beyond_what_a_float_counts():
 
 def test_the_bound_of_one_bit_inputs_is_the_sum_of_the_weights():
     """Twice as much would still be exact, in a slower number type."""
-    form = IntegerFormat(12)
-    weights = Weights(form, form.encode(np.array([[1000, -500], [0, 1]])), np.array([0, 0]))
-    layer = Dense("l", ("x",), weights, np.array([0, 1]), 0, Requantise(FixedPoint(False, 1, 0), 0, 1))
+    weights = integers([[1000, -500], [0, 1]], 12)
+    layer = dense(weights, [0, 1], Requantise(FixedPoint(False, 1, 0), 0, 1), name="l")
     assert 1501 <= single(layer, (2,), FixedPoint(False, 1, 0)).ranges["l"].bound < 1510
 
 

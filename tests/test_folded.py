@@ -14,17 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.networks import SMALL, WIDE, every_folded_layer, network, random_conv, random_dense, random_folded
 from toolkit.api import generate, simulate
-from toolkit.design import (
-    ArgMax,
-    AvgPool,
-    Conv,
-    Dense,
-    Design,
-    MaxPool,
-    Reshape,
-    Tensor,
-    Window,
-)
+from toolkit.design import ArgMax, AvgPool, Conv, Dense, Design, MaxPool, Reshape, Tensor, Window
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded

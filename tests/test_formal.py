@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from formal import STREAM, prove, with_properties
 from icarus import circuit
 
-from benchmarks.networks import tiny
-from toolkit.design import Add, Clamp, Dense, Design, FixedPoint, IntegerFormat, Requantise, Tensor, Weights
+from benchmarks.networks import dense, integers, network, tiny
+from toolkit.design import Add, Clamp, Design, FixedPoint, Requantise, Tensor
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal
 from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
@@ -119,11 +118,10 @@ def way_out(hints: bool = True) -> Made:
 
 def one_to_one(lanes: int) -> Made:
     """A folded dense layer that gives each element as it came; `lanes` 0 unrolls it between streams."""
-    form = IntegerFormat(2)
-    weights = Weights(form, form.encode(np.array([[1]])), np.zeros(1, int))
-    layer = Dense("one", ("x",), weights, np.zeros(1, np.int64), 2, Requantise.to(FORM))
-    other = Dense("two", ("one",), layer.weights, layer.bias, 2, layer.requantise)
-    made = circuit(Design("d", Tensor("x", (1,), FORM), (layer, other)),
+    weights, same = integers([[1]], 2), Requantise.to(FORM)
+    layers = (dense(weights, requantise=same, name="one", bias_frac=2),
+              dense(weights, requantise=same, name="two", source="one", bias_frac=2))
+    made = circuit(network(FORM, 1, *layers),
                    Options(arch="folded", lanes=(("one", lanes), ("two", 1))))
     assert made is not None
     module = made.made.modules["one"]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.networks import every_layer
+from benchmarks.networks import every_layer, integers
 from benchmarks.networks.strategies import designs, formats, requantisations
 from toolkit.api import Options, generate, simulate
 from toolkit.design import (
@@ -29,7 +29,6 @@ from toolkit.design import (
     Dense,
     Design,
     FixedPoint,
-    IntegerFormat,
     Layer,
     Leaky,
     Log2Format,
@@ -296,7 +295,7 @@ def test_a_constant_beyond_a_float64_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("weights", "why"), [
-    (Weights(IntegerFormat(4), IntegerFormat(4).encode(np.full((2, 4), 3)), np.zeros(2, int)),
+    (integers(np.full((2, 4), 3), 4),
      "8 of its weights are not powers of two"),
     (Weights(Log2Format.of(4), np.array([[0, 1, 2, 3]] * 2, np.uint8), np.zeros(2, int)),
      "2 of its weights are zero, which hls4ml's exponents cannot say for inputs that can be negative")])

@@ -14,14 +14,7 @@ import numpy as np
 import pytest
 from icarus import circuit, codes_of, play
 
-from benchmarks.networks import (
-    WIDE,
-    every_folded_layer,
-    every_image_layer,
-    every_layer,
-    random_dense,
-    random_folded,
-)
+from benchmarks.networks import WIDE, every_folded_layer, every_image_layer, every_layer, random_dense, random_folded
 from benchmarks.networks.strategies import designs, examples
 from toolkit.design import Add, Design, FixedPoint, Requantise, Tensor
 from toolkit.hardware import Options

@@ -13,7 +13,7 @@ from exact_formats import requantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.networks import corners, dense, network, random_weights
+from benchmarks.networks import corners, dense, integers, network, random_weights
 from benchmarks.networks.strategies import formats, image_designs, requantisations, windows
 from toolkit.design import (
     Add,
@@ -37,7 +37,6 @@ from toolkit.design import (
     Rounding,
     Tensor,
     Upsample,
-    Weights,
     Window,
 )
 from toolkit.utils.errors import InputError
@@ -309,10 +308,8 @@ def test_a_window_that_just_fits_is_taken(window, shape):
     assert window.problem(shape) is None
 
 
-def conv(weights: tuple[int, ...], bias: np.ndarray, groups: int = 1, form: IntegerFormat | None = None) -> Conv:
-    form = form or IntegerFormat(4)
-    return Conv("c", ("x",), Weights(form, form.encode(np.ones(weights, int)), np.zeros(weights[0], int)), bias, 0,
-                Window.of((2,)), groups, WIDE)
+def conv(weights: tuple[int, ...], bias: np.ndarray, groups: int = 1) -> Conv:
+    return Conv("c", ("x",), integers(np.ones(weights, int), 4), bias, 0, Window.of((2,)), groups, WIDE)
 
 
 @pytest.mark.parametrize("layer, shape, word", [

@@ -10,18 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.networks import corners, dense, network
 from benchmarks.networks.strategies import designs, formats, weights
-from toolkit.design import (
-    Add,
-    Clamp,
-    Concat,
-    Dense,
-    FixedPoint,
-    Overflow,
-    Requantise,
-    Reshape,
-    Rounding,
-    reference,
-)
+from toolkit.design import Add, Clamp, Concat, Dense, FixedPoint, Overflow, Requantise, Reshape, Rounding, reference
 from toolkit.utils.errors import InputError
 
 

@@ -12,15 +12,7 @@ from icarus import circuit, play
 
 from benchmarks.networks import tiny
 from benchmarks.networks.strategies import designs
-from toolkit.design import (
-    Clamp,
-    Design,
-    FixedPoint,
-    Requantise,
-    Reshape,
-    Rounding,
-    Tensor,
-)
+from toolkit.design import Clamp, Design, FixedPoint, Requantise, Reshape, Rounding, Tensor
 from toolkit.emit.verilog import verilog
 from toolkit.hardware import Options, plan
 from toolkit.hardware.memory import memory

@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.networks import layers
 from benchmarks.networks.by_hand import random_weights
-from benchmarks.networks.layers import (
-    Draws,
-    Limits,
-    Network,
-    add,
-    argmax,
-    clamp,
-    concat,
-    conv,
-    dense,
-    flat,
-    leaky,
-    lookup,
-    pool,
-    reorder,
-    upsample,
-)
+from benchmarks.networks.layers import Draws, Limits, Network
 from toolkit.design import (
     Conv,
     Dense,
@@ -93,21 +78,21 @@ class BySeed(Draws):
 def _branch(draws: BySeed, net: Network) -> None:
     """A residual addition or a concatenation of two ways."""
     x = net.last
-    way = net.put(conv(draws, net.name, x, same=True))
-    other = net.put(conv(draws, net.name, x, same=True)) if draws.chance(0.5) else x
-    net.put(add(draws, net.name, way, other) if draws.chance(0.5) else concat(draws, net.name, other, way))
+    way = net.put(layers.conv(draws, net.name, x, same=True))
+    other = net.put(layers.conv(draws, net.name, x, same=True)) if draws.chance(0.5) else x
+    if draws.chance(0.5):
+        net.put(layers.add(draws, net.name, way, other))
+    else:
+        net.put(layers.concat(draws, net.name, other, way))
 
 
 def _image_layer(draws: BySeed, net: Network) -> None:
     kind = draws.rng.choice(["conv", "pool", "element", "branch", "upsample"], p=[0.35, 0.2, 0.15, 0.2, 0.1])
     if kind == "branch":
         _branch(draws, net)
-    elif kind == "element":
-        net.put((clamp, leaky, lookup)[draws.integer(0, 2)](draws, net.name, net.last))
-    elif kind == "upsample":
-        net.put(upsample(draws, net.name, net.last) if net.last.size < LARGEST_UPSAMPLED else None)
-    else:
-        net.put((conv if kind == "conv" else pool)(draws, net.name, net.last))
+    elif kind != "upsample" or net.last.size < LARGEST_UPSAMPLED:
+        name = ("clamp", "leaky", "lookup")[draws.integer(0, 2)] if kind == "element" else kind
+        net.put(getattr(layers, name)(draws, net.name, net.last))
 
 
 def _drawn(draws: BySeed, name: str) -> Design:
@@ -117,11 +102,11 @@ def _drawn(draws: BySeed, name: str) -> Design:
     if rank:
         for _ in range(draws.integer(1, 4)):
             _image_layer(draws, net)
-        net.put(reorder(draws, net.name, net.last) if draws.chance(0.3) else flat(net.name, net.last))
+        net.put(layers.reorder(draws, net.name, net.last) if draws.chance(0.3) else layers.flat(net.name, net.last))
     for _ in range(draws.integer(1, 3)):
-        net.put(dense(draws, net.name, net.last))
+        net.put(layers.dense(draws, net.name, net.last))
     if draws.chance(0.3) and net.last.size > 1:
-        net.put(argmax(net.name, net.last))
+        net.put(layers.argmax(net.name, net.last))
     return net.design(name)
 
 
