@@ -25,7 +25,7 @@ def network(folder: Path) -> Path:
 
 
 def test_build_without_data_draws_inputs_and_says_so(tmp_path: Path):
-    done = run("build", network(tmp_path), "-o", tmp_path / "out", "--no-simulate", "--epochs", 0, "--vectors", 50,
+    done = run("build", network(tmp_path), "-o", tmp_path / "out", "--no-simulate", "--qat-epochs", 0, "--vectors", 50,
                "--input-range=0,4")
     assert done.returncode == 0, done.stderr
     assert "uniform over 0..4" in done.stdout and "the final softmax is left out" in done.stdout
@@ -38,7 +38,7 @@ def test_data_come_in_the_shape_of_the_file(tmp_path: Path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x_train=rng.random((60, 4, 4, 2)), y_train=rng.integers(0, 3, 60))
     done = run("compress", network(tmp_path), "--data", tmp_path / "d.npz", "-o", tmp_path / "out", "--no-sweep",
-               "--as-is", "--scheme", "log2:4", "--json")
+               "--no-train", "--scheme", "log2:4", "--json")
     assert done.returncode == 0, done.stderr
     np.savez(tmp_path / "d.npz", x_train=rng.random((60, 32)))
     told = refused(run("compress", network(tmp_path), "--data", tmp_path / "d.npz", "-o", tmp_path / "out"))

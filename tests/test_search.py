@@ -214,7 +214,8 @@ def test_a_worker_killed_half_way_costs_its_own_trial_only(model, tmp_path: Path
     def worker(name: str, trials: int = 24) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-c", IMPATIENT, "search", str(tmp_path / "m.pt2"), "--data", str(tmp_path / "d.npz"),
-             "-o", str(tmp_path / name), "--storage", url, "--trials", str(trials), "--epochs", "2", "--tuning", "2",
+             "-o", str(tmp_path / name), "--storage", url, "--trials", str(trials), "--qat-epochs", "2",
+             "--finetune-epochs", "2",
              "--finalists", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"})
 
