@@ -120,7 +120,7 @@ def to_json(result: Result) -> dict[str, Any]:
     diagnosis = next((o.diagnosis for o in result.outcomes if o.diagnosis), None)
     build = next((o for o in result.outcomes if o.build_seconds is not None), None)
     return {
-        "schema": 2, "ok": result.ok, "name": result.manifest.name,
+        "schema": 3, "ok": result.ok, "name": result.manifest.name,
         "hardware_ber": result.ber, "bit_errors": result.bit_errors, "bits": result.bits, "max_ber": result.max_ber,
         "latency": result.first("latency"), "initiation_interval": result.first("initiation_interval"),
         "build_seconds": build and build.build_seconds, "build_cached": build and build.cached,

@@ -59,7 +59,7 @@ class Workspace:
         self._write(self._known | self._busy)
         return path
 
-    def settle(self) -> None:
+    def record(self) -> None:
         """Put the files of the folders that were worked in on the list."""
         for name in self._busy:
             for file in safe_files.walk(self.folder / name):
@@ -120,7 +120,7 @@ def opened(project: Path, deadline: Deadline, say: Callable[[str], None]) -> Ite
             yield work
         finally:
             if folder.is_dir():
-                work.settle()
+                work.record()
     finally:
         os.close(handle)
 

@@ -87,7 +87,7 @@ def test_the_same_failure_is_told_once_and_no_character_moves_a_cursor(tmp_path:
 def test_the_json_says_the_same(tmp_path: Path):
     found = output.to_json(result(tmp_path, VERILOG, C, max_ber=0.5, changed=("rtl/net.v",)))
     assert found == json.loads(json.dumps({
-        "schema": 2, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "bit_errors": 25, "bits": 19_008,
+        "schema": 3, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "bit_errors": 25, "bits": 19_008,
         "max_ber": 0.5, "latency": 4, "initiation_interval": 2.5, "build_seconds": 3.25, "build_cached": False,
         "integrity": ["'rtl/net.v' differs from what was generated; --allow-edited allows it"],
                                            "faults": ["c: it broke"],

@@ -15,7 +15,7 @@ from toolkit.capture.pick import Pick
 from toolkit.utils.limits import SPARE, Budget
 
 ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
-          "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard kin, Dropout, Identity, Flatten, "
+          "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard variants, Dropout, Identity, Flatten, "
           "adding two tensors, concatenation, argmax, and a softmax at the end")
 
 

@@ -172,7 +172,7 @@ WHY_NOT = {
                     "only nearest upsampling by whole factors is supported"),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm"),
                     "its scale depends on the data; use a BatchNorm, which folds into the layer before it. Supported "
-                    "activations are ReLU and its kin"),
+                    "activations are ReLU and similar"),
 }
 HANDLERS: dict[str, Handler] = {
     **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,

@@ -246,7 +246,7 @@ def _checked(name: str, values: np.ndarray | None, samples: int) -> np.ndarray |
 
 
 def _task(labels: list[np.ndarray]) -> str:
-    """What rows of labels are, by their looks."""
+    """What rows of labels are, inferred from their values."""
     if all(y.shape[1] == 1 for y in labels):
         whole = all(y.dtype.kind in "iub" or (np.array_equal(y, np.rint(y)) and y.min() >= 0) for y in labels)
         several = any(y.dtype.kind in "iub" or len(np.unique(y)) > 1 for y in labels)

@@ -76,7 +76,7 @@ class _Lowering:
         end = next(n for n in self.graph.graph.nodes if n.op == "output").args[0]
         if not self.layers:
             raise InputError("the network computes nothing; there is no hardware to make")
-        self._settled(end)
+        self._pytorch_order(end)
         if self.tensors[end] != self.layers[-1].name:
             raise InputError("the network's output is not its last operation")
         if argmax:
@@ -137,7 +137,7 @@ class _Lowering:
             orders = [self.orders.get(n) for n in source.args]
             if not all(order is not None and np.array_equal(order, orders[0]) for order in orders):  # type: ignore[arg-type]
                 for n in source.args:
-                    self._settled(n)
+                    self._pytorch_order(n)
             layer = Add(self._label(source), tuple(self.tensors[n] for n in source.args), requantise)
             self._append(node, layer, source.args[0])
         else:
@@ -198,7 +198,7 @@ class _Lowering:
         """Where PyTorch has each element of a tensor of `shape`, in the order in which they stand here."""
         return positions(shape) if self.last and len(shape) > 1 else np.arange(prod(shape))
 
-    def _settled(self, node: fx.Node) -> None:
+    def _pytorch_order(self, node: fx.Node) -> None:
         """Bring a flattened image into PyTorch's order."""
         if node in self.orders:
             self._gather(node, node, np.argsort(self.orders.pop(node)), self._shape(node))

@@ -17,7 +17,7 @@ from toolkit.capture.onnx.window import window
 def pool(t: Translator, node: Node) -> None:
     """MaxPool and AveragePool."""
     if len(node.outputs) > 1 and any(t.file.users.get(o) for o in node.outputs[1:]):
-        raise node.fail("hands on the indices of its maxima, which have no hardware here")
+        raise node.fail("outputs the indices of its maxima, which have no hardware here")
     x = t.value(node, 0)
     mean = node.operator == "AveragePool"
     pads, x = x.pads, _image(t, node, replace(x, pads=None))

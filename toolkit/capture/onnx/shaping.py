@@ -1,4 +1,4 @@
-"""Operators that move no number but its place: Transpose, Reshape and its kin, Concat, and those that do nothing."""
+"""Operators that move no number but its place: Transpose, Reshape and similar, Concat, and those that do nothing."""
 
 from __future__ import annotations
 

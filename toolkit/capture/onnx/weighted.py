@@ -129,7 +129,7 @@ def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
             t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
             return
     if node.operator != "Add":
-        raise node.fail("combines two activations; of these Add is supported, and x * sigmoid(x) and its kin")
+        raise node.fail("combines two activations; of these Add is supported, and x * sigmoid(x) and similar")
     if a.seen != b.seen:
         raise node.fail(f"adds shapes {a.seen} and {b.seen}; they must be equal")
     same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None

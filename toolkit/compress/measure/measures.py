@@ -53,7 +53,7 @@ class Step:
     the compressed network's format (`output_format`), that differ. `task_ber`: bits decided wrong, where labels are
     bits. `accuracy`, `disagreement`: shares of samples (of bits, where labels are bits); None where there are no
     classes; `interval`: the accuracy's, 95 %. `error`: root of the mean squared error, where labels are values.
-    `metric`: the caller's own, where there is one.
+    `metric`: the user's, where there is one.
 
     `epochs`: of all training that the network got. `drop`: against the original trained for as many epochs;
     `drop_as_given`: against the original as it came. Only the last step of a scheme has them.

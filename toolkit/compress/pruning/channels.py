@@ -44,7 +44,7 @@ class Channels:
         self._picked: dict[str, tuple[Array, Array]] = {}
         self._parent = [0]
         self._propagate(shapes(graph))
-        self._settle()
+        self._resolve()
         found = self._balances()
         while found is None:
             found = self._balances()
@@ -75,13 +75,13 @@ class Channels:
                 if one is None or any(one != other and one.keys() & other.keys() for other in found):
                     # What has the same place in each group goes together.
                     self._join(np.broadcast_to(parts[:1], parts.shape), parts)
-                    self._settle()
+                    self._resolve()
                     return None
                 if one and one not in found:
                     found.append(one)
         return found
 
-    def _settle(self) -> None:
+    def _resolve(self) -> None:
         roots = np.array([self._find(i) for i in range(len(self._parent))])
         self.made, self.read, self.led = ({name: roots[ids] for name, ids in known.items()}
                                           for known in (self._made, self._read, self._led))

@@ -1,4 +1,5 @@
-"""Features of unlike scale: an exponent for each, where one format for all of them would lose what the network sees.
+"""Features of very different scale: an exponent for each, where one format for all of them would lose what the network
+sees.
 
 A feature (of an image: a channel) whose exponent is k enters the network as x * 2**-k, and the layers that read it have
 its columns times 2**k. The float network is the same; the columns become comparable, and so do the ranges of the codes.

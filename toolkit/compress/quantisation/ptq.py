@@ -175,7 +175,7 @@ class _Calibration:
         self.quantised[node] = table(self.quantised[source])
 
     def _width(self, node: fx.Node) -> int:
-        """Bits of what `node` hands on: as they are set for itself, or for the layer whose activation it is."""
+        """Bits of what `node` outputs: as they are set for itself, or for the layer whose activation it is."""
         default, before = self.widths.hidden, node.args[0]
         if isinstance(module_of(self.graph, node), Table | nn.LeakyReLU) \
                 and isinstance(module_of(self.graph, cast(fx.Node, before)), Requantiser):

@@ -42,8 +42,8 @@ def widths(teacher: fx.GraphModule, share: float) -> dict[str, int]:
     neurons allow, by module name.
 
     Every hidden layer keeps the same part of its width, but none becomes narrower than the network has outputs (or
-    than it was). Where a share is too small for that, a convolution may have fewer channels, as long as it hands on as
-    many numbers as there are outputs, or as the teacher's narrowest layer hands on. Raises TooSmall for less.
+    than it was). Where a share is too small for that, a convolution may have fewer channels, as long as it outputs as
+    many numbers as there are outputs, or as the teacher's narrowest layer outputs. Raises TooSmall for less.
     """
     shape = _Shape(teacher)
     target = share * shape.count(shape.full)

@@ -27,7 +27,7 @@ class LayerRange:
     """What `ranges.analyse` proves of one layer.
 
     `accumulator` bounds the sums before requantisation, bias and rounding half included, in codes with `acc_frac`
-    fractional bits, for every element of the output; `output` bounds the codes it hands on. `bound` is the largest
+    fractional bits, for every element of the output; `output` bounds its output codes. `bound` is the largest
     magnitude that any intermediate of the reference can reach, so that it can pick an exact number type.
     """
 
@@ -122,8 +122,8 @@ def requantised(layer: Layer, r: Requantise, acc: Interval, acc_frac: int) -> La
     output = Interval(r.apply(acc.low, acc_frac), r.apply(acc.high, acc_frac))
     if r.overflow is Overflow.WRAP:
         # An element that crosses the end of the format can come out anywhere in it.
-        turns = [(r.shifted(side, acc_frac) - r.format.min_code) >> r.format.width for side in (acc.low, acc.high)]
-        crossing = turns[0] != turns[1]
+        wraps = [(r.shifted(side, acc_frac) - r.format.min_code) >> r.format.width for side in (acc.low, acc.high)]
+        crossing = wraps[0] != wraps[1]
         output = Interval(np.where(crossing, r.format.min_code, output.low),
                           np.where(crossing, r.format.max_code, output.high))
     # A clamp or a wrap can make codes that are larger than any accumulator.

@@ -1,4 +1,4 @@
-"""Lookup: any function of one element as a table of its input codes (sigmoid, tanh and their kin)."""
+"""Lookup: any function of one element as a table of its input codes (sigmoid, tanh and similar)."""
 
 from __future__ import annotations
 

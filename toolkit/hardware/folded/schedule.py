@@ -41,7 +41,7 @@ class Output:
 
 
 class Engine:
-    """A `mac`, a `pool` or a `gather`: it reads taps, sums them up, and hands on results."""
+    """A `mac`, a `pool` or a `gather`: it reads taps, sums them up, and passes results on."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         self.x, self.y = x, y
