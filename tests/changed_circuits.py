@@ -126,7 +126,7 @@ FAULTS = {
     "tdata changes while tvalid waits": Fault(1, *["tdata must not change while tvalid waits for tready"] * 2),
     "tlast changes while tvalid waits": Fault(2, *["tlast must not change while tvalid waits for tready"] * 2),
     "tvalid is dropped before tready": Fault(3, DROPPED, DROPPED),
-    "tvalid waits for tready": Fault(4, WAITING, WAITING),
+    "tvalid waits for tready": Fault(4, *["while tready was low no output came, and when it rose one did"] * 2),
     "tvalid waits for tready of the cycle before": Fault(5, WAITING, WAITING),
     "tvalid is dropped after a long wait": Fault(6, DROPPED, DROPPED),
     "tvalid waits for tready, but not for ever": Fault(7, WAITING, None),
