@@ -19,7 +19,8 @@ GOALS = {"log2:4": 1.0, "structured:0.5+log2:4": 2.0}
 
 def measure(seeds: int = SEEDS) -> list[Figure]:
     """Float against log2 of 4 bits with 8-bit activations, whole and with half of the hidden neurons; and GPTQ
-    against round to nearest, PTQ. Accuracies are the test samples'; the float network is trained as long."""
+    against round to nearest, PTQ. Accuracies are the test samples'; the float network is trained for
+    as many epochs."""
     figures = []
     with bar("accuracy", seeds * len(models.SIZES)) as advance:
         rounding: dict[str, list[tuple[float, float]]] = {f"log2:{bits}": [] for bits in (2, 3, 4)}

@@ -50,8 +50,8 @@ def measure(seeds: int = SEEDS) -> list[Figure]:
 
 def tabled(name: str, network: Network, goals: dict[str, Goal | None], settings: Settings,
            seeds: int) -> list[Figure]:
-    """A figure for each scheme: times smaller, and the accuracy drop against the float network trained as long, on the
-    test samples: the mean over the seeds and its interval."""
+    """A figure for each scheme: times smaller, and the accuracy drop against the float network trained for as many
+    epochs, on the test samples: the mean over the seeds and its interval."""
     found: dict[str, list[Compressed]] = {scheme: [] for scheme in goals}
     with bar(f"chains on {name}", seeds * len(goals)) as advance:
         for seed in range(seeds):

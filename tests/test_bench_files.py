@@ -68,9 +68,9 @@ def test_files_that_changed_or_are_gone_are_named(tmp_path: Path):
     ({"trace_samples": 0}, r"trace_samples is 0, outside 1..67108864"), ({"trace_samples": True}, "is True"),
     ({"trace_samples": 2.0}, "is 2.0"), ({"trace_samples": (1 << 26) + 1}, "is 67108865"),
     ({"files": {"a b": ""}}, "the file 'a b', which is not a plain relative path"),
-    ({"files": {"/etc/passwd": ""}}, "no plain relative path"), ({"files": {"-x": ""}}, "no plain relative path"),
+    ({"files": {"/etc/passwd": ""}}, "not a plain relative path"), ({"files": {"-x": ""}}, "not a plain relative path"),
     ({"files": {"a/../../b": ""}}, "'a/../../b', which lies outside the folder"),
-    ({"files": {"a" * 1002: ""}}, "no plain relative path"), ({"name": "\ud800"}, "cannot be read"),
+    ({"files": {"a" * 1002: ""}}, "not a plain relative path"), ({"name": "\ud800"}, "cannot be read"),
 ])
 def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, change, match):
     with refused(match):
@@ -239,7 +239,7 @@ SCHEDULE = {"ends": [4, 6, 9], "period": 2, "span": 5, "proved": True, "warm_up_
     ({"s_axis": {"elements": 2, "beats": 2, "tdata_bits": 24}}, "do not make 2 beats of 24 bits"),
     ({"s_axis": {"elements": 0, "beats": 2, "tdata_bits": 16}}, r"elements is 0, outside 1..4194304"),
     ({"m_axis": {"elements": 2, "beats": 2, "tdata_bits": 16}}, "stream of 'y': 3 words of 3 bits do not"),
-    ({"top": "a b"}, "no identifier"),
+    ({"top": "a b"}, "not an identifier"),
     ({"layers": [{"name": "none", "module": "m", "net": "n"}]}, "KeyError at 'none'"),
     ({"layers": [{"name": "mid", "module": "m;", "net": "n"}]}, "'m;', which is not an identifier"),
     ({"layers": [{"name": "mid", "module": "m", "net": "n;"}]}, "'n;', which is not an identifier"),

@@ -646,7 +646,7 @@ def test_the_memory_of_c_is_its_words_rounded_up_to_the_widest(tmp_path: Path):
 
 
 @pytest.mark.parametrize("change, told", [
-    ({"memory": {"24": 1}}, "words of another size than 8, 16, 32 and 64 bits"), ({"base": "a b"}, "no identifier"),
+    ({"memory": {"24": 1}}, "words of another size than 8, 16, 32 and 64 bits"), ({"base": "a b"}, "not an identifier"),
     ({"tables": [{"name": "w"}]}, "entry of target c is damaged: KeyError at 'bytes'"),
     ({"tables": [{"name": "w", "bytes": -1}]}, "bytes of a table is -1"), ({"memory": {"x": 1}}, "damaged: ValueError"),
     ({"memory": {"8": 0}}, "words of memory is 0"), ({"memory": []}, "AttributeError"),
@@ -753,7 +753,7 @@ def test_the_headers_of_hls_are_looked_for_where_they_may_be(tmp_path: Path, mon
 @pytest.mark.parametrize("change, told", [({"sources": None}, "entry of hls is damaged: TypeError"),
                                           ({"layers": [{}]}, "KeyError at 'terms'"),
                                           ({"layers": [{"terms": "x"}]}, "ValueError"),
-                                          ({"testbench": "../x"}, "lies outside|no plain relative path")])
+                                          ({"testbench": "../x"}, "lies outside|not a plain relative path")])
 def test_an_entry_of_hls_that_is_wrong_says_where(tmp_path: Path, change, told):
     with pytest.raises(BadFolder, match=told):
         target_hls.parse(loaded(tmp_path, targets={"hls": {**HLS, **change}}))
@@ -772,7 +772,7 @@ def test_the_firmware_of_hls4ml_is_compiled_and_played(tmp_path: Path, compiled)
                 f'-DWEIGHTS_DIR="{folder}/firmware/weights"', str(tmp_path / "feed.cpp"), "-o", str(path)],
          [folder / "a.h"], True), ([str(path)], [2, 3], "y")]
     assert said == ["compiling the hls4ml project net (Vivado) with g++", "playing 5 vectors through hls4ml's firmware"]
-    for change, told in (({"top": "a;"}, "no identifier"), ({"folder": None}, "names the file None")):
+    for change, told in (({"top": "a;"}, "not an identifier"), ({"folder": None}, "names the file None")):
         with pytest.raises(BadFolder, match=told):
             target_hls4ml.parse(loaded(tmp_path, targets={"hls4ml": {**HLS4ML, **change}}))
     with pytest.raises(BadFolder, match="entry of target hls4ml is damaged: KeyError at 'source'"):

@@ -235,7 +235,7 @@ def test_the_table_of_size_is_read():
     text = "   text\t   data\t    bss\t    dec\t    hex\tfilename\n  52014\t      8\t   1344\t  53366\t   d076\tx.o\n"
     assert emulated.size(text) == emulated.Size(52014, 8, 1344)
     assert emulated.size(text).flash == 52022 and emulated.size(text).ram == 1352
-    with pytest.raises(SimulationError, match="no table"):
+    with pytest.raises(SimulationError, match="not a table"):
         emulated.size("size: x.o: no such file")
 
 

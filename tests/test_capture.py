@@ -167,7 +167,7 @@ def test_what_is_no_network_of_ours_is_refused(kind):
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(InputError, match="no model"):
+    with pytest.raises(InputError, match="not a model"):
         capture("resnet", (4,))  # type: ignore[arg-type]
 
 

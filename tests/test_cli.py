@@ -142,7 +142,7 @@ def test_two_commands_do_not_share_a_folder(files: Path, tmp_path: Path):
     assert run("compress", *common, "--no-sweep", "--scheme", "int:4", *TRAINING).returncode == 0
     before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
     assert "another command" in refused(run("build", *common, *TRAINING))
-    assert "no part of a search" in refused(run("search", *common, "--trials", 1, *TRAINING))
+    assert "not part of a search" in refused(run("search", *common, "--trials", 1, *TRAINING))
     assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
 
 
@@ -332,7 +332,7 @@ def test_the_results_of_compress_and_search_have_a_config_and_can_be_written_aga
 def test_a_search_does_not_take_a_folder_with_a_config_of_somebody_else(files: Path, tmp_path: Path):
     (tmp_path / "config.toml").write_text("mine")
     told = refused(run("search", files / "model.pt2", "--data", files / "data.npz", "-o", tmp_path, "--trials", 1))
-    assert "no part of a search" in told and (tmp_path / "config.toml").read_text() == "mine"
+    assert "not part of a search" in told and (tmp_path / "config.toml").read_text() == "mine"
 
 
 def test_generate_takes_a_config_and_writes_none_into_the_project(tmp_path: Path):

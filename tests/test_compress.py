@@ -259,7 +259,7 @@ def test_a_scheme_prints_as_it_was_written(text):
 
 
 @pytest.mark.parametrize("text, word", [
-    ("", "no step"), ("log2", "lacks its value"), ("log2:9", "2..8"), ("log2:x", "whole"),
+    ("", "not a step"), ("log2", "lacks its value"), ("log2:9", "2..8"), ("log2:x", "whole"),
     ("log2:4,levels=8", "levels"), ("log2x2:2", "3..8"),
     ("log2:4+structured:0.5", "last"), ("structured:1.5", "between"), ("structured:0.5,importance=luck", "luck"),
     ("structured:half", "number"), ("prune:0.5", "prune"), ("log2:4,depth=3", "depth"), ("int:99999999", "whole")])

@@ -112,8 +112,8 @@ def test_a_manifest_that_names_no_architecture_is_of_an_unrolled_network(tmp_pat
 
 
 @pytest.mark.parametrize("changes, word", [
-    ({"memory": {"rom_bits": -1}}, "no whole numbers"), ({"memory": {"rom_bits": True}}, "no whole numbers"),
-    ({"memory": {"rom_bits": 1.5}}, "no whole numbers"), ({"memory": 3}, "damaged"),
+    ({"memory": {"rom_bits": -1}}, "not whole numbers"), ({"memory": {"rom_bits": True}}, "not whole numbers"),
+    ({"memory": {"rom_bits": 1.5}}, "not whole numbers"), ({"memory": 3}, "damaged"),
     ({"rtl": ["rtl/gone.v"]}, "not there"),
     ({"rtl": ["net.v"]}, "none of ours"), ({"top": "9"}, "none of ours"), ({"top": "n" * 201}, "none of ours")])
 def test_a_damaged_manifest_is_one_sentence(tmp_path, changes, word):

@@ -113,7 +113,7 @@ def test_a_name_of_a_node_that_is_code_is_refused_and_not_run(plain, tmp_path, m
         document.clear()
         document.update(json.loads(text))
 
-    refused(changed(plain, tmp_path, change), "no identifier")
+    refused(changed(plain, tmp_path, change), "not an identifier")
     assert not Path("RAN").exists()
 
 
@@ -151,7 +151,7 @@ def test_an_operator_that_is_none_of_aten_is_refused(plain, target, tmp_path):
     def change(document: Any) -> None:
         document["graph_module"]["graph"]["nodes"][0]["target"] = target
 
-    refused(changed(plain, tmp_path, change), "no plain tensor operation")
+    refused(changed(plain, tmp_path, change), "not a plain tensor operation")
 
 
 @pytest.mark.parametrize("kind", ["as_graph", "as_custom_obj", "as_operator", "as_string_to_argument"])

@@ -531,8 +531,8 @@ def test_a_truncation_that_would_round_twice_or_has_no_power_of_two_is_refused()
 
     network(0.25, 0.5).exact()
     network(0.5, 1.0, behind=False).exact()
-    for b, word in ((network(0.5, 1.0), "finer"), (network(0.3, 0.5), "0.3, which is no power"),
-                    (network(0.25, 0.3), "0.3, which is no power"), (network(0.5, 0.5, behind=False), "keep their")):
+    for b, word in ((network(0.5, 1.0), "finer"), (network(0.3, 0.5), "0.3, which is not a power"),
+                    (network(0.25, 0.3), "0.3, which is not a power"), (network(0.5, 0.5, behind=False), "keep their")):
         with pytest.raises(InputError, match=word):
             b.imported()
 

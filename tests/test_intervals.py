@@ -75,5 +75,5 @@ def test_a_share_is_told_with_its_interval():
 
 @pytest.mark.parametrize("counts", [(-1, 10), (11, 10), (0, 0)])
 def test_what_is_no_share_has_no_interval(counts):
-    with pytest.raises(ValueError, match="no share"):
+    with pytest.raises(ValueError, match="not a share"):
         wilson(*counts)

@@ -271,7 +271,7 @@ def test_what_is_not_exact_or_has_no_hardware_is_refused_by_name(tmp_path: Path)
     refused([weights("w", (5, 3), c, scale=0.3), node("MatMul", "x w", "y")], c, tmp_path, "'Quant_w' (Quant)", "0.3",
             "--requantise")
     start = [weights("w", (5, 3), c, scale=0.5), node("MatMul", "x w", "m")]
-    refused([*start, quant("y", "m", c, scale=0.7)], c, tmp_path, "'Quant_y'", "no power of two")
+    refused([*start, quant("y", "m", c, scale=0.7)], c, tmp_path, "'Quant_y'", "not a power of two")
     refused([*start, quant("y", "m", c, scale=np.array([0.5, 1, 2]))], c, tmp_path, "scale for each channel")
     refused([*start, quant("y", "m", c, scale=2.0, rounding_mode="CEIL")], c, tmp_path, "CEIL")
     refused([*start, quant("y", "m", c, scale=2.0, rounding_mode="SOMEHOW")], c, tmp_path, "SOMEHOW")

@@ -118,7 +118,7 @@ def test_a_task_that_is_named_overrides_the_looks():
 
 
 @pytest.mark.parametrize("labels, task, word", [
-    (np.array([0, 1, 2, 1]), "bits", "no bit"), (np.array([0.5, 1, 1, 0]), "classes", "--task values"),
+    (np.array([0, 1, 2, 1]), "bits", "not a bit"), (np.array([0.5, 1, 1, 0]), "classes", "--task values"),
     (np.array([[1, 1], [0, 1], [1, 0], [1, 1]]), "classes", "single 1"), (np.array([0, 1, 1, 0]), "poetry", "poetry")])
 def test_labels_that_do_not_fit_the_task_are_refused(labels, task, word):
     x = np.random.default_rng(0).normal(size=(4, 3))

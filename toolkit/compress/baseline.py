@@ -100,8 +100,8 @@ class Baselines:
                 with torch.random.fork_rng():
                     torch.manual_seed(self.settings.seed)
                     train_by(self.settings, graph, self.data.without_test, epochs, teacher=self.original,
-                             what=f"training the original for {epochs} epochs more")
-            self._known[epochs] = self.measure.measured(f"original, trained {epochs} epochs more", graph, epochs)
+                             what=f"training the original for {epochs} more epochs")
+            self._known[epochs] = self.measure.measured(f"original, trained {epochs} more epoch{'s' if epochs > 1 else ''}", graph, epochs)
         return self._known[epochs]
 
     @property

@@ -32,7 +32,7 @@ MOST_FAILURES = 8
 @dataclass(frozen=True)
 class Limits:
     """Constraints: percentage points of validation accuracy (or percent of the caller's metric) below the original
-    trained as long, and KiB of parameters. None: no limit."""
+    trained for as many epochs, and KiB of parameters. None: no limit."""
 
     max_accuracy_drop: float | None = None
     max_kib: float | None = None
