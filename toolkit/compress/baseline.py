@@ -101,7 +101,7 @@ class Baselines:
                     torch.manual_seed(self.settings.seed)
                     train_by(self.settings, graph, self.data.without_test, epochs, teacher=self.original,
                              what=f"training the original for {epochs} more epochs")
-            self._known[epochs] = self.measure.measured(f"original, trained {epochs} more epoch{'s' if epochs > 1 else ''}", graph, epochs)
+            self._known[epochs] = self.measure.measured(f"original, {epochs} more epochs", graph, epochs)
         return self._known[epochs]
 
     @property
