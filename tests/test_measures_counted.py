@@ -6,7 +6,7 @@ import importlib
 import json
 import math
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from toolkit.capture import capture
-from toolkit.compress import Data, Settings, compress
+from toolkit.compress import Baselines, Data, Settings, compress
 from toolkit.compress.artifact import load
 from toolkit.compress.measure.intervals import paired, wilson
 from toolkit.compress.measure.measures import Drop, Measure, Step, packed, smallest
@@ -109,8 +109,8 @@ def test_what_was_not_measured_is_none_or_nothing():
 def test_a_model_with_one_output_that_is_no_number_is_refused():
     model = network(nn.Linear(3, 2))
     with torch.no_grad():
-        model[0].bias[1] = math.nan
-    with pytest.raises(InputError, match="not finite"):
+        model[0].weight[1] = 3e38  # of numbers whose sums overflow
+    with pytest.raises(InputError, match="the model's outputs are not finite"):
         compress(model, samples((3,)), "log2:4", NONE)
 
 
@@ -126,6 +126,31 @@ def test_newcombes_correction_takes_the_least_correlation_away():
     low, high = paired(1, 0, 0, 1)
     reach = math.hypot(0.5 - wilson(1, 2)[0], wilson(1, 2)[1] - 0.5)
     assert (low, high) == (pytest.approx(-reach), pytest.approx(reach))
+
+
+@pytest.mark.parametrize("right, count", [(0, 1), (0, 7), (0, 450), (1, 1), (7, 7), (450, 450)])
+def test_a_share_of_none_or_of_all_is_its_own_bound(right: int, count: int):
+    low, high = wilson(right, count)
+    assert (low == 0.0) == (right == 0) and (high == 1.0) == (right == count)
+
+
+def test_a_baseline_says_for_how_many_epochs_it_was_trained():
+    found = Baselines(network(nn.Linear(6, 2)), samples((6,)), NONE)
+    assert (found.trained(3).step.epochs, found.trained(3).step.name) == (3, "original, 3 more epochs")
+
+
+def test_without_labels_a_baseline_is_the_original_unless_a_loss_says_what_to_learn():
+    x = samples((6,)).x_train
+    data, steps = Data.of(x, None, x, x_val=x), []
+
+    def loss(outputs, targets):
+        steps.append(outputs.shape)
+        return ((outputs - targets) ** 2).mean() + outputs.square().mean()
+
+    still = Baselines(network(nn.Linear(6, 2)), data, NONE)
+    assert still.trained(2).step.disagreement == 0.0 and still.trained(2).step.output_ber == 0.0
+    taught = Baselines(network(nn.Linear(6, 2)), data, replace(NONE, loss=loss))
+    assert taught.trained(2).step.output_ber > 0 and steps
 
 
 # Artifacts.
@@ -170,6 +195,21 @@ def test_damaged_weights_of_an_artifact_are_said_to_be_the_weights(rows, tmp_pat
     with zipfile.ZipFile(tmp_path / manifest["arrays"], "w") as archive:
         archive.writestr("a.npy", b"nothing")
     with pytest.raises(InputError, match="the weights '"):
+        load(tmp_path / "row.json")
+
+
+def test_weights_that_unpack_to_more_than_a_network_may_have_are_refused(rows, tmp_path: Path):
+    manifest = json.loads((rows[0] / "row.json").read_text())
+    (tmp_path / "row.json").write_text(json.dumps(manifest))
+    np.savez_compressed(tmp_path / manifest["arrays"], a=np.zeros((1 << 23) + (1 << 20), np.uint8))
+    with pytest.raises(InputError, match="unpacks to"):
+        load(tmp_path / "row.json")
+
+
+def test_an_artifact_of_another_schema_is_refused(rows, tmp_path: Path):
+    manifest = json.loads((rows[0] / "row.json").read_text())
+    (tmp_path / "row.json").write_text(json.dumps({**manifest, "schema": 99}))
+    with pytest.raises(InputError, match="is not an artifact of schema 1"):
         load(tmp_path / "row.json")
 
 
