@@ -109,9 +109,11 @@ def test_what_was_not_measured_is_none_or_nothing():
 def test_a_model_with_one_output_that_is_no_number_is_refused():
     model = network(nn.Linear(3, 2))
     with torch.no_grad():
-        model[0].weight[1] = 3e38  # of numbers whose sums overflow
+        model[0].weight[1] = 3e38  # their sums overflow
+    found = samples((3,))
+    data = Data.of(100 * found.x_train, found.y_train, 100 * found.x_test, found.y_test)
     with pytest.raises(InputError, match="the model's outputs are not finite"):
-        compress(model, samples((3,)), "log2:4", NONE)
+        compress(model, data, "log2:4", NONE)
 
 
 @pytest.mark.parametrize("name", ["qat_epochs", "finetune_epochs"])
