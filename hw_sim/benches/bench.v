@@ -169,7 +169,8 @@ module bench (
         .m_axis_tlast(m_axis_tlast)
     );
 
-    // The monitor.
+    // The monitor. Before the first reset nothing is promised, and the ports may hold anything.
+    reg reset_once = 0;
     reg was_reset = 0;
     reg held = 0;
     reg held_last = 0;
@@ -181,7 +182,8 @@ module bench (
     always @(posedge clk) begin
         was_reset <= !resetn;
         if (was_reset && m_axis_tvalid) reset_valid <= reset_valid + 1;
-        if (!resetn) begin
+        if (!resetn || !reset_once) begin
+            if (!resetn) reset_once <= 1;
             if (!was_reset && beats_in > due_from) in_flight <= in_flight + 1;
             held <= 0;
             paused <= 0;
