@@ -78,11 +78,12 @@ class Result:
 
 
 def text(result: Result) -> str:
-    """A table of the checks, then the verdict."""
+    """A table of the checks, then the verdict. Its heads without their units, in lower case and with "_" for blanks,
+    are the keys of a check in the JSON."""
     rows = [("target", "bench", "vectors", "samples", "bit errors", "BER", "latency [cycles]", "II [cycles]",
-             "samples/s")]
+             "rate [1/s]")]
     for outcome, c in result.checks:
-        rows.append((outcome.target, c.bench, c.set, f"{c.samples:,}", f"{c.bit_errors:,}", f"{c.ber:.3g}",
+        rows.append((outcome.target, c.bench, c.vectors, f"{c.samples:,}", f"{c.bit_errors:,}", f"{c.ber:.3g}",
                      "-" if c.latency is None else f"{c.latency:,}",
                      "-" if c.initiation_interval is None else f"{c.initiation_interval:,.5g}", f"{c.rate:,.0f}"))
     lines = fitted(rows, 3, terminal_width(), repeated=3)
@@ -120,18 +121,18 @@ def to_json(result: Result) -> dict[str, Any]:
     diagnosis = next((o.diagnosis for o in result.outcomes if o.diagnosis), None)
     build = next((o for o in result.outcomes if o.build_seconds is not None), None)
     return {
-        "schema": 3, "ok": result.ok, "name": result.manifest.name,
+        "schema": 4, "ok": result.ok, "name": result.manifest.name,
         "hardware_ber": result.ber, "bit_errors": result.bit_errors, "bits": result.bits, "max_ber": result.max_ber,
-        "latency": result.first("latency"), "initiation_interval": result.first("initiation_interval"),
+        "latency": result.first("latency"), "ii": result.first("initiation_interval"),
         "build_seconds": build and build.build_seconds, "build_cached": build and build.cached,
         "integrity": result.integrity, "faults": result.faults,
         "targets": {o.target: {"build_seconds": o.build_seconds, "build_cached": o.cached, "faults": list(o.faults),
                                "figures": o.figures,
                                "samples": sum(c.samples for c in o.checks), "bits": sum(c.bits for c in o.checks),
                                "bit_errors": sum(c.bit_errors for c in o.checks)} for o in result.outcomes},
-        "checks": [{"target": o.target, "bench": c.bench, "set": c.set, "samples": c.samples, "bits": c.bits,
-                    "bit_errors": c.bit_errors, "ber": c.ber, "seconds": c.seconds, "samples_per_second": c.rate,
-                    "latency": c.latency, "initiation_interval": c.initiation_interval, "failures": result.failed(c)}
+        "checks": [{"target": o.target, "bench": c.bench, "vectors": c.vectors, "samples": c.samples, "bits": c.bits,
+                    "bit_errors": c.bit_errors, "ber": c.ber, "seconds": c.seconds, "rate": c.rate,
+                    "latency": c.latency, "ii": c.initiation_interval, "failures": result.failed(c)}
                    for o, c in result.checks],
         "mismatch": mismatch,
         "diagnosis": None if diagnosis is None else {
@@ -141,7 +142,7 @@ def to_json(result: Result) -> dict[str, Any]:
 
 def junit(result: Result) -> bytes:
     """A JUnit file: one test case a check, one for the files."""
-    cases = [(f"{o.target}, {c.bench}: {c.set}", c.seconds, result.failed(c)) for o, c in result.checks]
+    cases = [(f"{o.target}, {c.bench}: {c.vectors}", c.seconds, result.failed(c)) for o, c in result.checks]
     cases.append(("files as generated", 0.0, result.integrity))
     if result.faults:
         cases.append(("simulation", 0.0, list(result.faults)))

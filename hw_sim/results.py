@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class Mismatch:
     """The first sample that differs: its place, and both words. `input` is the sample as the target received it."""
 
-    set: str
+    vectors: str
     sample: int
     element: int
     got: int
@@ -20,7 +20,7 @@ class Mismatch:
 
     def describe(self) -> str:
         mask = (1 << self.width) - 1
-        return (f"{self.samples} samples differ; the first is sample {self.sample} of '{self.set}', element "
+        return (f"{self.samples} samples differ; the first is sample {self.sample} of '{self.vectors}', element "
                 f"{self.element}: got {self.got & mask:0{self.width}b} ({self.got}), expected "
                 f"{self.expected & mask:0{self.width}b} ({self.expected})")
 
@@ -31,7 +31,7 @@ class Check:
     `rate`: samples a second inside the simulation, the start of its processes not counted; `seconds`: all of it."""
 
     bench: str
-    set: str
+    vectors: str
     samples: int
     bits: int
     bit_errors: int

@@ -548,7 +548,7 @@ def test_qemu_reads_and_writes_files_beside_the_firmware(tmp_path: Path, bench_t
     board = emulated.BOARDS["cortex-m0"]
     port = Port("y", "fixed<5,1>", 2, 5, True)
     check, = emulated.play(board, firmware(tmp_path, []), [one], port, LATER)
-    assert (check.bench, check.set, check.samples) == ("cortex-m0 (QEMU)", "s", 1)
+    assert (check.bench, check.vectors, check.samples) == ("cortex-m0 (QEMU)", "s", 1)
     assert (check.bit_errors, check.faults) == (0, ())
     assert (tmp_path / "asked").read_text().split() == [
         "-M", "microbit", "-nographic", "-monitor", "none", "-serial", "null", "-semihosting-config",

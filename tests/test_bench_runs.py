@@ -114,8 +114,8 @@ def test_bit_errors_are_found_in_the_set_and_in_the_tail_where_they_are(play):
     edges, random_, handshake = play(wrong={0: {1: b"\x07\x04"}, 1: {1: b"\x3f\x06", 3: b"\x00\x00"}})
     assert (edges.bit_errors, random_.bit_errors) == (1, 1)
     assert (edges.mismatch.sample, edges.mismatch.got, edges.mismatch.expected) == (1, 4, 5)
-    assert (random_.mismatch.set, random_.mismatch.sample, random_.mismatch.got) == ("random", 2, 6)
-    assert handshake.mismatch.sample == 1 and handshake.mismatch.samples == 1 and handshake.mismatch.set == "all"
+    assert (random_.mismatch.vectors, random_.mismatch.sample, random_.mismatch.got) == ("random", 2, 6)
+    assert handshake.mismatch.sample == 1 and handshake.mismatch.samples == 1 and handshake.mismatch.vectors == "all"
 
 
 BROKEN = "AXI4-Stream rule broken: tvalid must stay until tready comes; it fell 1 times before"
@@ -694,6 +694,6 @@ def test_a_program_is_played_a_set_at_a_time(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(processes, "run", run)
     sets = native.load(loaded(tmp_path))
     edges, random_ = native.play(["p"], sets, loaded(tmp_path).output, Deadline(36_000), bench="host")
-    assert (edges.bench, edges.set, edges.bit_errors, edges.faults) == ("host", "edges", 0, ())
+    assert (edges.bench, edges.vectors, edges.bit_errors, edges.faults) == ("host", "edges", 0, ())
     assert random_.faults == ("6 bytes came; 3 outputs take 9",) and random_.seconds > 0
     assert asked[0] == (["p"], bytes([1, 255, 15, 240, 0, 3]), 6 + (1 << 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,19 +37,27 @@ def result(tmp_path: Path, *outcomes: Outcome, max_ber: float = 0.0, changed: tu
 def test_a_good_run_is_a_table_and_passes(tmp_path: Path):
     good = result(tmp_path, Outcome("verilog", 3.25, False, (PLAYER,)), Outcome("c", None, False, (HOST,)))
     assert output.text(good).splitlines() == [
-        "target   bench   vectors  samples  bit errors  BER  latency [cycles]  II [cycles]  samples/s", "-" * 92,
-        "verilog  player  edges      2,000           0    0                 4          2.5      1,234",
-        "c        host    edges          1           0    0                 -            -        100",
+        "target   bench   vectors  samples  bit errors  BER  latency [cycles]  II [cycles]  rate [1/s]",
+        "-" * 93,
+        "verilog  player  edges      2,000           0    0                 4          2.5       1,234",
+        "c        host    edges          1           0    0                 -            -         100",
         "verilog: built in 3.2 s",
         "hardware BER 0 (0 of 18,008 bits): PASS"]
     assert good.ok and (good.bits, good.bit_errors, good.ber) == (18_008, 0, 0.0)
     assert good.mismatch is None and good.faults == good.integrity == []
 
 
+def test_the_heads_of_the_table_are_the_keys_of_the_json(tmp_path: Path):
+    good = result(tmp_path, VERILOG, C)
+    heads = [re.sub(r" \[.*", "", head).lower().replace(" ", "_")
+             for head in re.split("  +", output.text(good).splitlines()[0])]
+    assert len(heads) == 9 and all(set(heads) <= set(check) for check in output.to_json(good)["checks"])
+
+
 def test_a_bad_run_says_all_that_is_wrong_and_fails(tmp_path: Path):
     bad = result(tmp_path, VERILOG, C, changed=("rtl/net_mid.v", "vectors/a"))
     told = output.text(bad).splitlines()
-    assert told[3] == "verilog  player  random         3          25  0.025                 -            -         10"
+    assert told[3] == "verilog  player  random         3          25  0.025                 -            -          10"
     assert told[5:] == [
         "verilog: built in 3.2 s", "c: built before",
         "avr: flash 12,345 B, ram 7 B",
@@ -87,8 +96,8 @@ def test_the_same_failure_is_told_once_and_no_character_moves_a_cursor(tmp_path:
 def test_the_json_says_the_same(tmp_path: Path):
     found = output.to_json(result(tmp_path, VERILOG, C, max_ber=0.5, changed=("rtl/net.v",)))
     assert found == json.loads(json.dumps({
-        "schema": 3, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "bit_errors": 25, "bits": 19_008,
-        "max_ber": 0.5, "latency": 4, "initiation_interval": 2.5, "build_seconds": 3.25, "build_cached": False,
+        "schema": 4, "ok": False, "name": "net", "hardware_ber": 25 / 19_008, "bit_errors": 25, "bits": 19_008,
+        "max_ber": 0.5, "latency": 4, "ii": 2.5, "build_seconds": 3.25, "build_cached": False,
         "integrity": ["'rtl/net.v' differs from what was generated; --allow-edited allows it"],
                                            "faults": ["c: it broke"],
         "targets": {"verilog": {"build_seconds": 3.25, "build_cached": False, "faults": [], "figures": {},
@@ -96,16 +105,16 @@ def test_the_json_says_the_same(tmp_path: Path):
                     "c": {"build_seconds": 0.5, "build_cached": True, "faults": ["it broke"],
                           "figures": {"avr": {"flash": 12_345, "ram": 7}}, "samples": 1, "bits": 8, "bit_errors": 0}},
         "checks": [
-            {"target": "verilog", "bench": "player", "set": "edges", "samples": 2000, "bits": 18_000, "bit_errors": 0,
-             "ber": 0.0, "seconds": 1.5, "samples_per_second": 1234.4, "latency": 4, "initiation_interval": 2.5,
+            {"target": "verilog", "bench": "player", "vectors": "edges", "samples": 2000, "bits": 18_000,
+             "bit_errors": 0, "ber": 0.0, "seconds": 1.5, "rate": 1234.4, "latency": 4, "ii": 2.5,
              "failures": []},
-            {"target": "verilog", "bench": "player", "set": "random", "samples": 3, "bits": 1000, "bit_errors": 25,
-             "ber": 0.025, "seconds": 0.25, "samples_per_second": 10.0, "latency": None, "initiation_interval": None,
+            {"target": "verilog", "bench": "player", "vectors": "random", "samples": 3, "bits": 1000, "bit_errors": 25,
+             "ber": 0.025, "seconds": 0.25, "rate": 10.0, "latency": None, "ii": None,
              "failures": ["it hung"]},
-            {"target": "c", "bench": "host", "set": "edges", "samples": 1, "bits": 8, "bit_errors": 0, "ber": 0.0,
-             "seconds": 0.125, "samples_per_second": 99.5, "latency": None, "initiation_interval": None,
+            {"target": "c", "bench": "host", "vectors": "edges", "samples": 1, "bits": 8, "bit_errors": 0, "ber": 0.0,
+             "seconds": 0.125, "rate": 99.5, "latency": None, "ii": None,
              "failures": []}],
-        "mismatch": {"set": "edges", "sample": 1, "element": 2, "got": -3, "expected": 5, "width": 4,
+        "mismatch": {"vectors": "edges", "sample": 1, "element": 2, "got": -3, "expected": 5, "width": 4,
                      "input": "00030010", "samples": 2, "target": "verilog", "got_binary": "1101",
                      "expected_binary": "0101"},
         "diagnosis": {"layer": "mid", "note": "the layer 'mid'", "outputs": {"mid": "7"}}}))

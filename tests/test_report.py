@@ -180,14 +180,14 @@ def test_what_a_trial_chose_is_a_line_below_the_table():
 
 
 def test_a_simulations_units_are_in_its_head():
-    check = {"target": "verilog", "bench": "player", "set": "random", "samples": 2000, "bits": 18_000, "bit_errors": 0,
-             "ber": 0.0, "latency": 1234, "initiation_interval": 1.0, "samples_per_second": 99.6, "failures": []}
+    check = {"target": "verilog", "bench": "player", "vectors": "random", "samples": 2000, "bits": 18_000,
+             "bit_errors": 0, "ber": 0.0, "latency": 1234, "ii": 1.0, "rate": 99.6, "failures": []}
     data = {"ok": True, "hardware_ber": 0.0, "bit_errors": 0, "bits": 18_000, "checks": [check], "max_ber": 0.0,
             "integrity": [], "faults": [], "diagnosis": None,
             "targets": {"verilog": {"build_seconds": 3.21, "build_cached": False, "figures": {}}}}
     found = SimulationResult(True, 0.0, 0, 18_000, 1234, 1.0, 3.21, data)
     head, _, cells, _, built, verdict = simulation_text(found)
-    assert head == "target   bench   vectors  samples  bit errors  BER  latency [cycles]  II [cycles]  samples/s"
+    assert head == "target   bench   vectors  samples  bit errors  BER  latency [cycles]  II [cycles]  rate [1/s]"
     assert cells.split() == ["verilog", "player", "random", "2,000", "0", "0", "1,234", "1", "100"]
     assert built == "verilog: built in 3.2 s" and verdict.endswith("PASS: every bit is equal")
 

@@ -29,7 +29,7 @@ def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismat
     built = build(rtl, verilator, folder, deadline, probe=True)
     first = rtl.vectors[0]
     traced = read_hex(first.inputs, rtl.input, first.samples)[:rtl.trace_samples]
-    own = mismatch.set == first.name and mismatch.sample < len(traced)
+    own = mismatch.vectors == first.name and mismatch.sample < len(traced)
     failing = np.frombuffer(mismatch.input, np.uint8)
     same = np.flatnonzero((traced == failing).all(axis=1))
     if not own and len(same):
@@ -70,7 +70,7 @@ def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismat
                                "of the other layers none differs", {})
     if own and _expects(rtl, mismatch, index) != mismatch.expected:
         return Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is right, and the "
-                               f"expected outputs of '{mismatch.set}' disagree with the trace of the last layer", {})
+                               f"expected outputs of '{mismatch.vectors}' disagree with the last layer's trace", {})
     if own:
         return Diagnosis(None, "with this input held still every layer's output is right: look at the registers "
                                "between layers and at the handshake", outputs)

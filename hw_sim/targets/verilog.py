@@ -61,7 +61,7 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
             stream(rtl, build(rtl, verilator, work, deadline, waves=True), loaded, samples=256, **options)
         first = next((c.mismatch for c in checks if c.mismatch), None)
         if first is not None:
-            diagnosis = blame_vectors(manifest, first.set, told)
+            diagnosis = blame_vectors(manifest, first.vectors, told)
         if first is not None and diagnosis is None:
             say("looking for the layer at fault")
             traces = {layer.info.trace.relative_to(manifest.folder).as_posix(): layer.info.name for layer in rtl.layers}

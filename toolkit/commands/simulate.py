@@ -65,7 +65,7 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
         data = json.loads(out)
         _complete(folder, data)
         return SimulationResult(data["ok"], data["hardware_ber"], data["bit_errors"], data["bits"], data["latency"],
-                                data["initiation_interval"], data["build_seconds"], data)
+                                data["ii"], data["build_seconds"], data)
     kinds: dict[int, type[ShiftwrightError]] = {2: InputError, 3: ToolMissing}
     message = next((line.split("error: ", 1)[1] for line in err.splitlines() if "error: " in line), err.strip()[-500:])
     raise kinds.get(code, CheckFailed)(message or f"the simulation ended with code {code}")

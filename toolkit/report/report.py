@@ -73,7 +73,7 @@ class Hardware:
             s = self.simulation
             found["simulation"] = {"ok": s.ok, "hardware_ber": s.hardware_ber, "bit_errors": s.bit_errors,
                                    "bits": s.bits, "samples": s.samples, "latency": s.latency,
-                                   "initiation_interval": s.initiation_interval, "checks": s.data["checks"],
+                                   "ii": s.initiation_interval, "checks": s.data["checks"],
                                    "failures": s.failures}
         return found
 
@@ -93,6 +93,6 @@ class Report:
         return all(h.simulation is None or h.simulation.ok for h in self.hardware)
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 2, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
+        return {"schema": 3, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
                 "seconds": self.seconds, "networks": [n.to_json() for n in self.networks],
                 "hardware": [h.to_json() for h in self.hardware]}

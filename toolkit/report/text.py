@@ -71,12 +71,12 @@ def _hardware(hardware: Hardware, width: int) -> list[str]:
 def simulation_text(simulation: SimulationResult, width: int | None = None) -> list[str]:
     """What the benches found, and the verdict; by default as wide as the terminal."""
     rows = [("target", "bench", "vectors", "samples", "bit errors", "BER", "latency [cycles]", "II [cycles]",
-             "samples/s")]
+             "rate [1/s]")]
     for c in simulation.data["checks"]:
-        rows.append((c["target"], c["bench"], c["set"], f"{c['samples']:,}", f"{c['bit_errors']:,}",
+        rows.append((c["target"], c["bench"], c["vectors"], f"{c['samples']:,}", f"{c['bit_errors']:,}",
                      f"{c['ber']:.3g}", "-" if c["latency"] is None else f"{c['latency']:,}",
-                     "-" if c["initiation_interval"] is None else f"{c['initiation_interval']:,.5g}",
-                     f"{c['samples_per_second']:,.0f}"))
+                     "-" if c["ii"] is None else f"{c['ii']:,.5g}",
+                     f"{c['rate']:,.0f}"))
     targets = simulation.data["targets"]
     built = [f"{name}: {_built(target)}" for name, target in targets.items() if target["build_seconds"] is not None]
     verdict = "PASS: every bit is equal" if simulation.ok else "FAIL"
