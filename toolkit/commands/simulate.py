@@ -141,7 +141,7 @@ def _complete(folder: Path, data: dict[str, Any]) -> None:
             return
     if int(trace[design.layers[-1].name].reshape(-1)[mismatch["element"]]) != mismatch["expected"]:
         found["note"] = ("the vectors are at fault, no layer is blamed: every layer's output is right, and the "
-                         f"expected outputs of '{mismatch['set']}' disagree with the design")
+                         f"expected outputs of '{mismatch['vectors']}' disagree with the design")
         return
     found["note"] = ("with this input held still every layer's output is right: look at the registers between layers "
                      "and at the handshake")

@@ -30,7 +30,7 @@ class SimulationResult:
         """Every reason why it is not ok, the first layer at fault included."""
         found = [*self.data["integrity"], *self.data["faults"]]
         for check in self.data["checks"]:
-            found += [f"{check['bench']}, '{check['set']}': {line}" for line in check["failures"]]
+            found += [f"{check['bench']}, '{check['vectors']}': {line}" for line in check["failures"]]
         if self.data["diagnosis"]:
             found.append(self.data["diagnosis"]["note"])
         return found
