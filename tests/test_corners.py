@@ -85,11 +85,11 @@ def test_the_least_int64_is_no_bias(tmp_path: Path):
         _ = Design("d", design.input, (worst,)).ranges
 
 
-def test_weights_that_span_too_many_bits_name_their_layer():
+def test_weights_that_span_more_bits_than_can_be_shared_are_added_one_by_one():
     form = Log2Format.of(8)
-    weights = Weights(form, np.array([[1, 31]], np.uint8), np.array([0]))
-    with pytest.raises(InputError, match=r"wide one.*24 bits"):
-        plan(network(FixedPoint(True, 4, 0), 2, dense(weights, name="wide one")))
+    weights = Weights(form, np.array([[1, 31], [31, 30]], np.uint8), np.array([0, -2]))
+    layer, = plan(network(FixedPoint(True, 4, 0), 2, dense(weights))).layers
+    assert layer.adders == 2
 
 
 def test_a_fine_bias_does_not_count_as_wide_weights():

@@ -72,7 +72,7 @@ def test_codes_stand_for_a_mantissa_and_a_power(form, codes, mantissas, exponent
     (lambda n: Log2Format(n, 1), (2, 8), (1, 9), "outside 2..8"), (lambda n: Log2Format(4, n), (1, 7), (0, 8), "1..7"),
     (lambda n: TwoTermFormat(n, 2), (3, 8), (2, 9), "outside 3..8"),
     (lambda n: TwoTermFormat(4, n), (2, 7), (1, 8), "2..7"),
-    (lambda n: IntegerFormat(n), (2, 16), (1, 17), "outside 2..16"),
+    (lambda n: IntegerFormat(n), (2, 28), (1, 29), "outside 2..28"),
     (lambda n: Weights(IntegerFormat(4), np.ones((1, 1), np.uint8), np.array([n])), (-500, 500), (-501, 501),
      "-500..500")])
 def test_a_number_at_the_edge_is_taken_and_one_beyond_is_refused(make, good, bad, word):
@@ -92,9 +92,11 @@ def test_weights_that_are_none_are_refused(codes, exponents, word):
         Weights(IntegerFormat(4), codes, np.array(exponents, np.int64))
 
 
-def test_codes_of_more_than_eight_bits_are_two_bytes_wide():
+def test_codes_of_more_than_eight_bits_are_two_bytes_wide_and_of_more_than_sixteen_four():
     assert IntegerFormat(8).encode(np.array([-1])).dtype == np.uint8
-    assert IntegerFormat(9).encode(np.array([-1])).dtype == np.uint16
+    assert IntegerFormat(9).encode(np.array([-1])).dtype == IntegerFormat(16).encode(np.array([-1])).dtype == np.uint16
+    widest = Weights(IntegerFormat(28), IntegerFormat(28).encode(np.array([[-1 << 27, (1 << 27) - 1]])), np.array([0]))
+    assert widest.codes.dtype == np.uint32 and widest.values().tolist() == [[-1 << 27, (1 << 27) - 1]]
     wide = Weights(IntegerFormat(9), IntegerFormat(9).encode(np.array([[-256, 255]])), np.array([0]))
     assert wide.values().tolist() == [[-256, 255]] and wide.bits == 18
     with pytest.raises(InputError, match="uint16"):

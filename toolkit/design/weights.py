@@ -10,6 +10,11 @@ import numpy as np
 from toolkit.utils.errors import InputError
 
 
+def code_type(bits: int) -> type[np.unsignedinteger]:
+    """The numpy type that holds a weight's code of so many bits."""
+    return np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32
+
+
 @dataclass(frozen=True)
 class Log2Format:
     """Signed powers of two in `bits` bits: the top bit is the sign, the rest an index k.
@@ -60,14 +65,14 @@ class Log2Format:
 @dataclass(frozen=True)
 class IntegerFormat:
     """Two's complement weights of `bits` bits: the value is code * 2**e, with e per output channel. Codes of more than
-    8 bits, which only imported networks have, are uint16."""
+    8 bits, which only imported networks have, are uint16, of more than 16 uint32."""
 
     bits: int
     kind: ClassVar[str] = "int"
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise InputError(f"integer weights of {self.bits} bits are outside 2..16")
+        if not 2 <= self.bits <= 28:
+            raise InputError(f"integer weights of {self.bits} bits are outside 2..28")
 
     def __str__(self) -> str:
         return f"int:{self.bits}"
@@ -77,7 +82,7 @@ class IntegerFormat:
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Integers in -2**(bits-1) .. 2**(bits-1)-1 to codes."""
-        return (np.asarray(values, np.int64) & ((1 << self.bits) - 1)).astype(np.uint8 if self.bits <= 8 else np.uint16)
+        return (np.asarray(values, np.int64) & ((1 << self.bits) - 1)).astype(code_type(self.bits))
 
     def terms(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes to (mantissa as int64, exponent relative to the channel's e, all zero)."""
@@ -164,15 +169,15 @@ def weight_format(kind: str, bits: int, levels: int | None = None) -> WeightForm
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A weight tensor as it is stored: codes (out, ...) as uint8 (uint16 where a code has more than 8 bits) and one
-    exponent per output channel (out,)."""
+    """A weight tensor as it is stored: codes (out, ...) of `code_type` and one exponent per output channel
+    (out,)."""
 
     format: WeightFormat
     codes: np.ndarray
     exponents: np.ndarray
 
     def __post_init__(self) -> None:
-        kind = np.uint8 if self.format.bits <= 8 else np.uint16
+        kind = code_type(self.format.bits)
         if self.codes.dtype != kind or self.codes.ndim < 2 or self.codes.size == 0:
             raise InputError(f"weight codes must be a non-empty {kind.__name__} matrix, not {self.codes.dtype} of "
                              f"shape {self.codes.shape}")

@@ -7,7 +7,7 @@ from alkaid.cmvm import cmvm_solve
 
 from toolkit.design.tensors import Interval
 from toolkit.hardware.adder_graph import AdderGraph, Term
-from toolkit.utils.errors import InputError
+from toolkit.hardware.csd import csd_terms
 
 METHODS = ("wmc", "mc")
 """The solver's greedy rules: which common pair to share next, by count weighted with overlap, or by count alone."""
@@ -22,11 +22,14 @@ def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -
     graph with the fewest adder bits wins. Raises AssertionError if the solver's graph is not the matrix exactly.
     """
     # A power of two that all weights share is a shift of the outputs, and no business of the solver.
-    common = int(np.bitwise_or.reduce(matrix, axis=None))
-    common = (common & -common).bit_length() - 1 if common else 0
-    whole, matrix = matrix, matrix >> common
+    common = np.full(len(matrix), _trailing_zeros(int(np.bitwise_or.reduce(matrix, axis=None))))
+    whole, matrix = matrix, matrix >> common[:, None]
     if np.abs(matrix).max(initial=0) >= FLOAT_EXACT:
-        raise InputError("its weights span more than the 24 bits that can be shared; use fewer levels or bits")
+        # Each output by its own power of two.
+        common = np.array([_trailing_zeros(int(row)) for row in np.bitwise_or.reduce(whole, axis=1)])
+        matrix = whole >> common[:, None]
+    if np.abs(matrix).max(initial=0) >= FLOAT_EXACT:
+        return _unshared(whole, inputs)
     rng = np.random.default_rng(seed)
     best: AdderGraph | None = None
     for attempt in range(max(tries, 1)):
@@ -38,11 +41,29 @@ def share(matrix: np.ndarray, inputs: Interval, tries: int = 8, seed: int = 0) -
             if best is None or found.adder_bits.sum() < best.adder_bits.sum():
                 best = found
     assert best is not None
-    best = AdderGraph(best.inputs, best.adders, tuple(t and t.moved(common) for t in best.outputs))
+    best = AdderGraph(best.inputs, best.adders, tuple(
+        t and t.moved(int(n)) for t, n in zip(best.outputs, common, strict=True)))
     matrix = whole
     if not np.array_equal(best.matrix(), matrix):
         raise AssertionError("the shared graph is not the weight matrix")
     return best
+
+
+def _unshared(matrix: np.ndarray, inputs: Interval) -> AdderGraph:
+    """Each output by itself: its weights' signed digits, added in a balanced tree."""
+    builder = _Builder(inputs)
+    outputs: list[Term | None] = []
+    for row in matrix.tolist():
+        terms: list[Term | None] = [Term(i, shift, sign < 0) for i, weight in enumerate(row)
+                                    for shift, sign in csd_terms(weight)]
+        while len(terms) > 1:
+            terms = [*terms[2:], builder._add(terms[0], terms[1])]
+        outputs.append(terms[0] if terms else None)
+    return builder.finish(outputs)
+
+
+def _trailing_zeros(value: int) -> int:
+    return (value & -value).bit_length() - 1 if value else 0
 
 
 def _solve(matrix: np.ndarray, inputs: Interval, rows: np.ndarray, columns: np.ndarray, method: str) -> AdderGraph:

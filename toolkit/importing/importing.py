@@ -14,6 +14,7 @@ from toolkit.design import ArgMax, Design, FixedPoint, Tensor
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import exponent, nearest_power
+from toolkit.importing.scales import tensor
 from toolkit.utils.errors import InputError
 
 
@@ -42,11 +43,12 @@ class InputRange:
 @dataclass(frozen=True, eq=False)
 class Imported:
     """A design made of a file; `notes` say what was left out, assumed or approximated. `entry` is how the file itself
-    quantises its input, where it does."""
+    quantises its input, where it does. The file's outputs are `unit` times the design's."""
 
     design: Design
     notes: tuple[str, ...]
     entry: Quant | None = None
+    unit: float = 1.0
 
     def codes(self, samples: np.ndarray) -> np.ndarray:
         """int64 codes, channels last, of real samples (n, *shape), channels first."""
@@ -85,9 +87,12 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
     if len(first) == 1 and isinstance(first[0], Quant) and network.output != network.input:
         low = Lowering(network, name, notes, model.requantise)
         steps.remove(first[0])
-        entry = nearest_power(first[0], notes)
-        form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, -exponent(entry.scale))
-        low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output))
+        entry = nearest_power(first[0], notes) if model.requantise else first[0]
+        power = math.frexp(entry.scale)[0] == 0.5
+        frac = -exponent(entry.scale) if power else 0
+        form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, frac)
+        low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output),
+                  1.0 if power else entry.scale)
     else:
         form = given.format()
         low = Lowering(network, name, notes, model.requantise)
@@ -100,4 +105,7 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         if handler is None:
             raise step.fail("has no hardware in a quantised network")
         handler(low, step)
-    return Imported(low.design(), tuple(notes), entry)
+    end = tensor(low, network.output, network.steps[-1].label if network.steps else network.output)
+    if end.unit != 1:
+        notes.append(f"an output is its code times {end.unit:.9g}")
+    return Imported(low.design(), tuple(notes), entry, end.unit)

@@ -51,8 +51,9 @@ from toolkit.design import (
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import exponent, nearest_power, quantiser
-from toolkit.importing.symbolic import Curve, Sums, SymbolicValue
-from toolkit.importing.weights import approximated, bias_codes, coded
+from toolkit.importing.scales import requantised, scaled, tensor
+from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
+from toolkit.importing.weights import approximated, bias_codes, coded, lowest, on_a_grid
 
 MAX_SCALED = 4096
 
@@ -75,12 +76,15 @@ def convolve(low: Lowering, step: Convolve) -> None:
 
 
 def affine(low: Lowering, step: Affine) -> None:
-    """A scale that no layer took: a power of two is only a matter of name, else a layer of one weight a channel."""
+    """A scale that no layer took: a power of two is only a matter of name; else the Quant behind it takes it."""
     open_sums = low.values[step.inputs[0]]
     factor = float(step.scale[0])
     if isinstance(open_sums, Sums) and open_sums.scalable and (step.scale == factor).all() and not step.offset.any() \
             and factor > 0 and math.frexp(factor)[0] == 0.5:
-        low.set(step, scaled(open_sums, exponent(factor)))
+        low.set(step, doubled(open_sums, exponent(factor)))
+        return
+    if not low.requantise and not _shifts(low, step, open_sums):
+        low.set(step, scaled(low, step.inputs[0], step).affine(step.scale, step.offset))
         return
     x = low.held(step.inputs[0])
     channels = len(step.scale)
@@ -99,7 +103,13 @@ def affine(low: Lowering, step: Affine) -> None:
                   Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
 
 
-def scaled(sums: Sums, power: int) -> Sums:
+def _shifts(low: Lowering, step: Affine, x: Any) -> bool:
+    """Whether a layer of shifts makes it, every bit kept: weights that are few bits, on a tensor of the file's unit."""
+    return isinstance(x, SymbolicValue | Sums) and (not isinstance(x, SymbolicValue) or x.unit == 1) \
+        and coded(step.scale.reshape(-1, 1)) is not None and lowest(step.offset).min() > -64
+
+
+def doubled(sums: Sums, power: int) -> Sums:
     """Sums times 2**power, clips and all."""
     # Without a bit moving: the same integers with fewer fractional bits.
     return replace(sums, power=sums.power - power, low=sums.low * 2.0**power, high=sums.high * 2.0**power)
@@ -109,6 +119,9 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
               layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
     """Sums of weights, which must be few bits times powers of two."""
     codes = coded(weight)
+    if x.unit != 1 or (codes is None and not low.requantise):
+        _on_any_scale(low, step, weight, bias, x, layer)
+        return
     if codes is None:
         codes = _approximate(low, step, weight)
     grid = low.tensors[x.tensor].format.frac + codes.integers()[1]
@@ -129,10 +142,26 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
     low.sums(step, make, step.shape, max(grid, frac))
 
 
+def _on_any_scale(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: SymbolicValue,
+                  layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
+    """Sums of whole numbers, of which the Quant behind them takes the scale and the bias."""
+    found = on_a_grid(weight)
+    codes = None if found is None else coded(found[0])
+    if found is None or codes is None:
+        raise step.fail("its weights are not whole numbers of up to 16 bits times one scale for each channel; quantise "
+                        "them (a Quant node), or approximate them with --requantise")
+    label = low.unique(step.label)
+    nothing = np.zeros(len(bias), np.int64)
+    grid = low.tensors[x.tensor].format.frac + codes.integers()[1]
+
+    def make(requantise: Requantise, power: int) -> Layer:
+        return layer(label, replace(codes, exponents=codes.exponents.astype(np.int64) - power), nothing, 0, requantise)
+
+    sums = low.summed(step, make, step.shape, max(grid, 0))
+    low.set(step, Scaled.of(sums, found[1] * x.unit, bias, step.origin))
+
+
 def _approximate(low: Lowering, step: Step, weight: np.ndarray) -> Weights:
-    if not low.requantise:
-        raise step.fail("its weights are not whole numbers of up to 16 bits times a power of two for each channel; "
-                        "quantise them (a Quant node with a power-of-two scale), or approximate them with --requantise")
     codes, error = approximated(weight)
     low.notes.append(f"'{step.label}': its weights are approximated by {codes.format}, by up to {100 * error:.2g} % of "
                      "the largest in a channel; outputs differ from the file's")
@@ -145,7 +174,15 @@ def clip(low: Lowering, step: Clip) -> None:
         inner = value.function
         low.set(step, replace(value, function=lambda x: np.clip(inner(x), step.low, step.high)))
         return
+    if _on_a_scale(value):
+        low.set(step, scaled(low, step.inputs[0], step).clipped(step.low, step.high))
+        return
     low.set(step, low.open(step.inputs[0], step).clipped(step.low, step.high))
+
+
+def _on_a_scale(value: Value) -> bool:
+    """Whether a value is on a scale that is not the design's own."""
+    return isinstance(value, Scaled) or (isinstance(value, SymbolicValue) and value.unit != 1)
 
 
 def function(low: Lowering, step: Function) -> None:
@@ -154,22 +191,28 @@ def function(low: Lowering, step: Function) -> None:
     width = low.tensors[x.tensor].format.width
     if width > 16:
         raise step.fail(f"reads {width} bits; a table takes 16 at the most, so quantise its input")
-    low.set(step, Curve(x, lambda v: FUNCTIONS[step.function](v, step.alpha), step.function, low.unique(step.label),
-                        step.origin))
+    low.set(step, Curve(x, lambda v: FUNCTIONS[step.function](v * x.unit, step.alpha), step.function,
+                        low.unique(step.label), step.origin))
 
 
 def quant(low: Lowering, step: Quant) -> None:
-    step = nearest_power(step, low.notes)
-    frac = -exponent(step.scale)
+    if low.requantise:
+        step = nearest_power(step, low.notes)
     value = low.values[step.inputs[0]]
+    power = math.frexp(step.scale)[0] == 0.5
+    frac, unit = (-exponent(step.scale), 1.0) if power else (0, step.scale)
     if isinstance(value, Curve):
         source = low.tensors[value.source.tensor].format
         codes = np.arange(source.min_code, source.max_code + 1)
-        real = np.ldexp(value.function(source.value(codes)), frac) + step.zero
+        real = value.function(source.value(codes)) / step.scale + step.zero
         table = ROUNDINGS[step.rounding](np.clip(real, step.low, step.high)).astype(np.int64) - step.zero
         form = FixedPoint.holding(int(table.min()), int(table.max()), frac)
         made = low.append(Lookup(value.name, (value.source.tensor,), table, form, value.label))
-        low.set(step, SymbolicValue(made.name, step.shape, value.source.order))
+        low.set(step, SymbolicValue(made.name, step.shape, value.source.order, unit))
+        return
+    if not power or _on_a_scale(value):
+        low.set(step, requantised(low, scaled(low, step.inputs[0], step), step, step.label, scale=step.scale,
+                                  zero=step.zero, least=step.low, most=step.high, rounding=step.rounding))
         return
     sums = low.open(step.inputs[0], step)
     low.set(step, low.close(sums, quantiser(step, frac, step.low, step.high, step.zero, step.rounding, sums)))
@@ -177,17 +220,26 @@ def quant(low: Lowering, step: Quant) -> None:
 
 def bipolar(low: Lowering, step: Bipolar) -> None:
     """The sign bit of the sums, and a table of its two values."""
-    frac = -exponent(step.scale)
-    if math.frexp(step.scale)[0] != 0.5:
+    power = math.frexp(step.scale)[0] == 0.5
+    frac, unit = (-exponent(step.scale), 1.0) if power else (0, step.scale)
+    if low.requantise and not power:
+        frac, unit = -exponent(step.scale), 1.0
         low.notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs "
                          "differ from the file's")
-    sums = low.open(step.inputs[0], step)
-    form = FixedPoint(True, 1, sums.frac + sums.power)
-    sign = Requantise(form, 0 if sums.low >= 0 else -1, -1 if sums.high < 0 else 0, Rounding.FLOOR)
-    held = low.close(sums, sign)
-    made = low.append(Lookup(low.unique(step.label), (held.tensor,), np.array([-1, 1], np.int64),
-                             FixedPoint(True, 2, frac), "sign"))
-    low.set(step, SymbolicValue(made.name, step.shape, held.order))
+    value = low.values[step.inputs[0]]
+    if _on_a_scale(value):
+        # Its sign: 0 where it is not below zero, else -1.
+        held = requantised(low, scaled(low, step.inputs[0], step).clipped(-1, 0), step, f"{step.label} sign", scale=1.0,
+                           zero=0, least=-1, most=0, rounding="FLOOR")
+    else:
+        sums = low.open(step.inputs[0], step)
+        form = FixedPoint(True, 1, sums.frac + sums.power)
+        sign = Requantise(form, 0 if sums.low >= 0 else -1, -1 if sums.high < 0 else 0, Rounding.FLOOR)
+        held = low.close(sums, sign)
+    source = low.tensors[held.tensor].format
+    table = np.where(np.arange(source.min_code, source.max_code + 1) < 0, -1, 1).astype(np.int64)
+    made = low.append(Lookup(low.unique(step.label), (held.tensor,), table, FixedPoint(True, 2, frac), "sign"))
+    low.set(step, SymbolicValue(made.name, step.shape, held.order, unit))
 
 
 def truncate(low: Lowering, step: Truncate) -> None:
@@ -195,6 +247,8 @@ def truncate(low: Lowering, step: Truncate) -> None:
     for scale in (step.scale, step.output_scale):
         if math.frexp(scale)[0] != 0.5:
             raise step.fail(f"a Trunc of the scale {scale:.6g}, which is not a power of two, is not supported")
+    if _on_a_scale(low.values[step.inputs[0]]):
+        raise step.fail("a Trunc of sums whose scale is not a power of two is not supported; a Quant is")
     sums = low.open(step.inputs[0], step)
     frac = -exponent(step.scale)
     if sums.frac + sums.power > frac:
@@ -205,7 +259,7 @@ def truncate(low: Lowering, step: Truncate) -> None:
         if not sums.scalable:
             raise step.fail("its codes keep their scale while they lose bits; right behind a Conv, a MatMul or an "
                             "AveragePool that is supported")
-        sums = scaled(sums, -shrunk)
+        sums = doubled(sums, -shrunk)
     if step.low is None:
         lows, highs = (int(side) for side in (sums.accumulator.low.min(), sums.accumulator.high.max()))
         drop = sums.frac + sums.power - after
@@ -222,13 +276,15 @@ def pool(low: Lowering, step: Pool) -> None:
     x = low.held(step.inputs[0])
     label = low.unique(step.label)
     if step.kind == "max":
-        low.set(step, SymbolicValue(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape))
+        low.set(step, SymbolicValue(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape, unit=x.unit))
         return
     factor, places = AvgPool.constant(window.positions)
+    if x.unit != 1 or (factor != 1 and not low.requantise):
+        sums = low.summed(step, lambda r, power: AvgPool(label, (x.tensor,), window, 1, power, r), step.shape,
+                          low.tensors[x.tensor].format.frac)
+        low.set(step, Scaled.of(sums, x.unit / window.positions, 0.0, step.origin))
+        return
     if factor != 1:
-        if not low.requantise:
-            raise step.fail(f"a mean of {window.positions} elements is not a shift; pool a power of two of them, or "
-                            "approximate it with --requantise")
         low.notes.append(f"'{step.label}': 1 / {window.positions} is approximated by {factor} / 2**{places}")
     low.sums(step, lambda r, power: AvgPool(label, (x.tensor,), window, factor, places + power, r), step.shape,
              low.tensors[x.tensor].format.frac + places)
@@ -238,17 +294,29 @@ def plus(low: Lowering, step: Plus) -> None:
     parts = [low.held(n) for n in step.inputs]
     if len({None if p.order is None else p.order.tobytes() for p in parts}) > 1:
         parts = [low.ordered(step, p) for p in parts]
+    unit = _one_unit(step, parts)
     label = low.unique(step.label)
     names = tuple(p.tensor for p in parts)
-    low.sums(step, lambda r, power: Add(label, names, r), step.shape,
-             max(low.tensors[n].format.frac for n in names), scalable=False, order=parts[0].order)
+    sums = low.summed(step, lambda r, power: Add(label, names, r), step.shape,
+                      max(low.tensors[n].format.frac for n in names), scalable=False, order=parts[0].order)
+    low.set(step, sums if unit == 1 else Scaled.of(sums, unit, 0.0, step.origin))
+
+
+def _one_unit(step: Step, parts: list[SymbolicValue]) -> float:
+    """The unit of tensors that are added or joined: one for all."""
+    units = {p.unit for p in parts}
+    if len(units) > 1:
+        raise step.fail(f"combines tensors of the scales {', '.join(f'{u:.6g}' for u in sorted(units))}; quantise them "
+                        "alike, or approximate them with --requantise")
+    return units.pop()
 
 
 def join(low: Lowering, step: Join) -> None:
     parts = [low.ordered(step, low.held(n)) for n in step.inputs]
     axis = step.axis - 1 if step.axis else len(step.shape) - 1
+    unit = _one_unit(step, parts)
     made = low.append(Concat(low.unique(step.label), tuple(p.tensor for p in parts), axis))
-    low.set(step, SymbolicValue(made.name, step.shape))
+    low.set(step, SymbolicValue(made.name, step.shape, unit=unit))
 
 
 def flat(low: Lowering, step: Flat) -> None:
@@ -257,7 +325,7 @@ def flat(low: Lowering, step: Flat) -> None:
     places = low.places(x).reshape(-1)
     made = low.append(Reshape(low.unique(step.label), (x.tensor,), step.shape))
     order = None if np.array_equal(places, np.arange(len(places))) else places
-    low.set(step, SymbolicValue(made.name, step.shape, order))
+    low.set(step, SymbolicValue(made.name, step.shape, order, x.unit))
 
 
 def moved(low: Lowering, step: Any) -> None:
@@ -267,7 +335,8 @@ def moved(low: Lowering, step: Any) -> None:
         order = places[step.index]
         # Weights behind it are put in its order, where it leaves out nothing and takes nothing twice.
         every = np.array_equal(np.sort(order), np.arange(low.tensors[x.tensor].size))
-        low.set(step, SymbolicValue(x.tensor, step.shape, order) if every else low.placed(step, x, order, step.shape))
+        low.set(step, SymbolicValue(x.tensor, step.shape, order, x.unit) if every
+                else low.placed(step, x, order, step.shape))
         return
     index = places.transpose(step.axes) if isinstance(step, Permuted) else places.reshape(step.shape)
     low.set(step, low.placed(step, x, index, step.shape))
@@ -275,11 +344,12 @@ def moved(low: Lowering, step: Any) -> None:
 
 def repeated(low: Lowering, step: Repeated) -> None:
     x = low.held(step.inputs[0])
-    low.set(step, SymbolicValue(low.append(Upsample(low.unique(step.label), (x.tensor,), step.scale)).name, step.shape))
+    made = low.append(Upsample(low.unique(step.label), (x.tensor,), step.scale))
+    low.set(step, SymbolicValue(made.name, step.shape, unit=x.unit))
 
 
 def largest(low: Lowering, step: Largest) -> None:
-    x = low.ordered(step, low.held(step.inputs[0]))
+    x = low.ordered(step, tensor(low, step.inputs[0], step.label))
     low.set(step, SymbolicValue(low.append(ArgMax(low.unique(step.label), (x.tensor,))).name, step.shape))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, isfinite, ldexp, prod
 
 import numpy as np
@@ -12,7 +13,7 @@ from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.design.tensors import Interval
-from toolkit.importing.symbolic import Curve, Sums, SymbolicValue, Value
+from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.utils.errors import InputError
 
 
@@ -33,14 +34,14 @@ class Lowering:
         self.input: Tensor | None = None
         self.taken: set[str] = set()
 
-    def begin(self, tensor: Tensor, names: tuple[str, ...]) -> None:
-        """Let the input be `tensor`, known to the network under `names`."""
+    def begin(self, tensor: Tensor, names: tuple[str, ...], unit: float = 1.0) -> None:
+        """Let the input be `tensor`, known to the network under `names`, its numbers `unit` times the tensor's."""
         self.input = tensor
         self.taken.add(tensor.name)
         self.tensors[tensor.name] = tensor
         self.intervals[tensor.name] = Interval.full(tensor.shape, tensor.format)
         for name in names:
-            self.values[name] = SymbolicValue(tensor.name, self.network.input_shape)
+            self.values[name] = SymbolicValue(tensor.name, self.network.input_shape, unit=unit)
 
     def append(self, layer: Layer) -> Tensor:
         """Add a layer; its tensor, with its range known."""
@@ -66,16 +67,24 @@ class Lowering:
     def sums(self, step: Step, make: Callable[[Requantise, int], Layer], shape: tuple[int, ...], frac: int,
              scalable: bool = True, order: np.ndarray | None = None) -> None:
         """Let a step be sums, open to what follows; closed at once, and exactly, where more than one step reads it."""
+        self.set(step, self.summed(step, make, shape, frac, scalable, order))
+
+    def summed(self, step: Step, make: Callable[[Requantise, int], Layer], shape: tuple[int, ...], frac: int,
+               scalable: bool = True, order: np.ndarray | None = None) -> Sums:
+        """The sums of a layer that is not yet made."""
         probe = make(Requantise.to(FixedPoint(True, MAX_WIDTH, frac), Rounding.FLOOR), 0)
         inputs = [self.tensors[n] for n in probe.inputs]
         found = probe.ranges(inputs, [self.intervals[n] for n in probe.inputs])
         assert found.accumulator is not None
-        self.set(step, Sums(make, shape, found.accumulator, found.acc_frac, step.origin, order, scalable=scalable))
+        return Sums(make, shape, found.accumulator, found.acc_frac, step.origin, order, scalable=scalable)
 
     def set(self, step: Step, value: Value) -> None:
         """Let `value` be what a step makes."""
+        if isinstance(value, Scaled) and not self.lonely(step.output) and isinstance(value.source, Sums):
+            # Every reader has the same sums, and may round them in its own way.
+            value = replace(value, source=self.close(value.source, exactly(value.source)))
         self.values[step.output] = value
-        if not isinstance(value, SymbolicValue) and not self.lonely(step.output):
+        if isinstance(value, Sums | Curve) and not self.lonely(step.output):
             self.held(step.output)
 
     def open(self, name: str, step: Step) -> Sums:
@@ -83,11 +92,13 @@ class Lowering:
         value = self.values[name]
         if isinstance(value, Sums):
             return value
-        held = self.held(name)
-        tensor = self.tensors[held.tensor]
-        label = self.unique(step.label)
-        return Sums(lambda r, power: Clamp(label, (held.tensor,), r), held.shape, self.intervals[held.tensor],
-                    tensor.format.frac, step.origin, held.order, scalable=False)
+        return self.opened(self.held(name), step.origin, step.label)
+
+    def opened(self, held: SymbolicValue, origin: str, label: str = "clip") -> Sums:
+        """A tensor behind a Clamp."""
+        tensor, name = self.tensors[held.tensor], self.unique(label)
+        return Sums(lambda r, power: Clamp(name, (held.tensor,), r), held.shape, self.intervals[held.tensor],
+                    tensor.format.frac, origin, held.order, scalable=False)
 
     def close(self, sums: Sums, requantise: Requantise) -> SymbolicValue:
         """Add the layer of `sums`."""
@@ -99,9 +110,30 @@ class Lowering:
         if isinstance(value, Curve):
             raise InputError(f"the node {value.origin}: no Quant follows it, so that the codes of its table are not "
                              "known; quantise it")
+        if isinstance(value, Scaled):
+            self.values[name] = value = self.unscaled(value)
         if isinstance(value, Sums):
             self.values[name] = value = self.close(value, exactly(value))
         return value
+
+    def unscaled(self, value: Scaled) -> SymbolicValue:
+        """A value that nothing quantises as a tensor, every bit kept: where all channels have one scale, and the offset
+        and the clips lie on its grid."""
+        gain, origin = float(value.gain[0]), value.origin
+        if not (value.gain == gain).all() or gain <= 0 or value.offset.any():
+            raise InputError(f"the node {origin}: its channels have scales or offsets of their own and no Quant "
+                             "follows it; quantise behind it")
+        low, high = float(value.low[0]), float(value.high[0])
+        if not ((value.low == low).all() and (value.high == high).all()):
+            raise InputError(f"the node {origin}: its clips differ from channel to channel and no Quant follows it; "
+                             "quantise behind it")
+        source = value.source
+        if isinstance(source, SymbolicValue):
+            if low == -inf and high == inf:
+                return replace(source, unit=gain)
+            source = self.opened(source, origin)
+        sums = replace(source, low=low / gain, high=high / gain)
+        return replace(self.close(sums, exactly(sums)), unit=gain)
 
     def placed(self, step: Step, held: SymbolicValue, index: np.ndarray, shape: tuple[int, ...]) -> SymbolicValue:
         """A tensor of `shape` whose element of a step is element `index` (of that shape) of the tensor held."""
@@ -112,7 +144,7 @@ class Lowering:
             layer: Layer = Reshape(name, (held.tensor,), channels_last(shape))
         else:
             layer = Reorder(name, (held.tensor,), flat, channels_last(shape))
-        return SymbolicValue(self.append(layer).name, shape)
+        return SymbolicValue(self.append(layer).name, shape, unit=held.unit)
 
     def places(self, held: SymbolicValue) -> np.ndarray:
         """For each element of a step, in its shape, where it lies in the tensor."""

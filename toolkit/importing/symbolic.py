@@ -1,4 +1,8 @@
-"""Values during an import: tensors of the design, and sums whose rounding is not yet known."""
+"""Values during an import: tensors of the design, and sums whose rounding is not yet known.
+
+A design's numbers are codes times powers of two; those of a file may be codes times any scale. So a tensor has a
+`unit`: the file's number is the unit times the design's.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,12 @@ from toolkit.design.tensors import Interval
 @dataclass(frozen=True, eq=False)
 class SymbolicValue:
     """A tensor of the design, seen as a step sees it: `shape` channels first. For a vector, element j of the step is
-    element `order[j]` of the tensor, or j itself."""
+    element `order[j]` of the tensor, or j itself. Its numbers are `unit` times the tensor's."""
 
     tensor: str
     shape: tuple[int, ...]
     order: np.ndarray | None = None
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,48 @@ class Sums:
 
 
 @dataclass(frozen=True, eq=False)
+class Scaled:
+    """`min(max(gain * source + offset, low), high)`, float64, one of each for every channel (or feature) of the step:
+    sums or a tensor on a scale that is not a power of two. The gain counts the source's own units."""
+
+    source: Sums | SymbolicValue
+    gain: np.ndarray
+    offset: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    origin: str
+
+    @classmethod
+    def of(cls, source: Sums | SymbolicValue, gain: np.ndarray | float, offset: np.ndarray | float,
+           origin: str) -> Scaled:
+        """Without a clip."""
+        channels = source.shape[0]
+        return cls(source, np.broadcast_to(gain, channels), np.broadcast_to(offset, channels),
+                   np.full(channels, -inf), np.full(channels, inf), origin)
+
+    def affine(self, scale: np.ndarray, offset: np.ndarray) -> Scaled:
+        """Once more scaled and moved; the clips with it."""
+        ends = (_moved(self.low, scale, offset), _moved(self.high, scale, offset))
+        return replace(self, gain=self.gain * scale, offset=self.offset * scale + offset,
+                       low=np.where(scale < 0, ends[1], ends[0]), high=np.where(scale < 0, ends[0], ends[1]))
+
+    def clipped(self, low: float, high: float) -> Scaled:
+        """Clipped once more."""
+        return replace(self, low=np.minimum(np.maximum(self.low, low), high),
+                       high=np.maximum(np.minimum(self.high, high), low))
+
+    def value(self, source: np.ndarray) -> np.ndarray:
+        """What numbers (channels, n) of the source stand for."""
+        return np.clip(self.gain[:, None] * source + self.offset[:, None], self.low[:, None], self.high[:, None])
+
+
+def _moved(bound: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """A clip's bound times a scale plus an offset; a scale of 0 leaves the offset, of an infinite bound too."""
+    with np.errstate(invalid="ignore"):
+        return np.where(scale == 0, offset, bound * scale + offset)
+
+
+@dataclass(frozen=True, eq=False)
 class Curve:
     """A function of a tensor whose codes are not yet known: it becomes a table. Clips are part of `function`."""
 
@@ -57,4 +104,4 @@ class Curve:
     origin: str = field(default="")
 
 
-Value = SymbolicValue | Sums | Curve
+Value = SymbolicValue | Sums | Scaled | Curve

@@ -8,6 +8,10 @@ from toolkit.design.weights import IntegerFormat, Log2Format, Weights
 
 MAX_BITS = 16
 APPROXIMATE_BITS = 8
+FLOAT32 = 5e-7
+"""How far apart two float32 numbers are, at the most, that are the same one computed in two ways."""
+_STEPS = range(1, 1 << 15)
+"""Whole numbers that the largest weight of a channel may be."""
 
 
 def lowest(values: np.ndarray) -> np.ndarray:
@@ -42,6 +46,29 @@ def coded(values: np.ndarray) -> Weights | None:
         return None
     whole = scaled.astype(np.int64)
     return _integers(whole, least, values.shape)
+
+
+def on_a_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(whole numbers, gains) of weights (out, ...) that are, channel by channel, whole numbers of up to 16 bits times a
+    gain above 0, as far as float32 tells: float64 of their shape and (out,). None where they are not."""
+    rows = values.reshape(len(values), -1)
+    whole, gains = np.zeros(rows.shape), np.ones(len(rows))
+    for row, (into, largest) in enumerate(zip(rows, np.abs(rows).max(axis=1), strict=True)):
+        if largest == 0:
+            continue
+        sizes = np.unique(np.abs(into)) / largest
+        found = next((steps for steps in _STEPS if _whole(sizes * steps)), None)
+        if found is None:
+            return None
+        whole[row] = np.rint(into * (found / largest))
+        # Of all weights, so that the rounding of none of them counts alone.
+        gains[row] = (np.abs(into).sum() / np.abs(whole[row]).sum())
+    return whole.reshape(values.shape), gains
+
+
+def _whole(sizes: np.ndarray) -> bool:
+    nearest = np.rint(sizes)
+    return bool((np.abs(sizes - nearest) <= FLOAT32 * nearest).all())
 
 
 def approximated(values: np.ndarray) -> tuple[Weights, float]:

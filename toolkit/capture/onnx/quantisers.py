@@ -89,14 +89,10 @@ def trunc(t: Translator, node: Node) -> None:
 
 
 def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
-    """A scale of one or more numbers, each a power of two unless others are allowed; float32."""
+    """A scale of one or more numbers; float32."""
     scale = np.asarray(t.constant(node, index, "scale"), np.float32)
     if not scale.size or not (np.isfinite(scale).all() and (scale > 0).all()):
         raise node.fail("its scale is not positive")
-    odd = scale.reshape(-1)[np.frexp(scale.reshape(-1))[0] != 0.5]
-    if odd.size and not t.requantise:
-        raise node.fail(f"its scale {odd[0]:.9g} is not a power of two, so that its numbers are not exact in shifts; "
-                        "train with power-of-two scales, or approximate it with --requantise")
     return scale
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from toolkit.utils.errors import InputError
 
-MAX_BITS = 16
+MAX_BITS = 28
 """Of a code."""
 SUMS_BITS = 8
 """Of one that names a sum: more would take a table of more than 256 words."""
@@ -49,7 +49,7 @@ class Codebook:
 
 
 def codebook(values: np.ndarray, whole: bool) -> tuple[Codebook, np.ndarray]:
-    """(codebook, codes uint8 or uint16) for int64 weights (out, taps). `whole`: integers, not sums of a few powers."""
+    """(codebook, codes uint8 or uint32) for int64 weights (out, taps). `whole`: integers, not sums of a few powers."""
     sizes = np.abs(values)
     top = int(sizes.max())
     if np.all(sizes & (sizes - 1) == 0):
@@ -66,7 +66,7 @@ def codebook(values: np.ndarray, whole: bool) -> tuple[Codebook, np.ndarray]:
     if bits > MAX_BITS:
         raise InputError(f"weights of {bits} bits beside a common power of two; the target c takes {MAX_BITS}; use "
                          f"int:{MAX_BITS} or narrower, log2 or log2x2 weights")
-    return Codebook("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint16)
+    return Codebook("whole", bits, 1 << bits, largest=1 << (bits - 1)), (values & ((1 << bits) - 1)).astype(np.uint32)
 
 
 def half_bytes(bits: int) -> int:

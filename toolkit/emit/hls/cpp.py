@@ -10,6 +10,7 @@ import numpy as np
 
 from toolkit.design.formats import FixedPoint, Overflow, Requantise, Rounding
 from toolkit.design.layers import Layer, LayerRange
+from toolkit.hardware.csd import csd_terms
 
 LINE = 110
 
@@ -54,19 +55,6 @@ def accumulators(layer: Layer, span: LayerRange) -> tuple[np.ndarray, np.ndarray
 
 def shifted(text: str, shift: int) -> str:
     return f"({text} << {shift})" if shift else text
-
-
-def csd_terms(value: int) -> list[tuple[int, int]]:
-    """An integer as few signed powers of two: (shift, sign) with value = sum of sign << shift; no two adjacent."""
-    found, shift = [], 0
-    while value:
-        if value & 1:
-            sign = 2 - (value & 3)
-            found.append((shift, sign))
-            value -= sign
-        value >>= 1
-        shift += 1
-    return found
 
 
 def weighted_sum(weights: dict[int, int], constant: int) -> str:

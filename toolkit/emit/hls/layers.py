@@ -32,7 +32,6 @@ from toolkit.emit.hls.cpp import (
     Word,
     accumulators,
     brackets,
-    csd_terms,
     holding,
     literal,
     requantisation,
@@ -43,6 +42,7 @@ from toolkit.emit.hls.cpp import (
 )
 from toolkit.emit.hls.rom import by_fold, code, pack
 from toolkit.emit.templates import render
+from toolkit.hardware.csd import csd_terms
 from toolkit.utils.identifiers import comment
 
 MOST_TERMS = 1 << 18

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.design.layers import Layer
-from toolkit.emit.hls.cpp import csd_terms
+from toolkit.hardware.csd import csd_terms
 
 MOST_TERMS = 2
 """Signed powers of two a weight up to which it is stored as shifts; beyond, as an integer."""

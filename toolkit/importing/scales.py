@@ -1,0 +1,137 @@
+"""Values on any scale: what a quantiser makes of them, as a factor and a shift for each channel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from toolkit.capture.onnx.quantisers import ROUNDINGS
+from toolkit.capture.onnx.steps import Step
+from toolkit.design import Conv, FixedPoint, IntegerFormat, Requantise, Reshape, Rounding, Weights, Window
+from toolkit.design.formats import MAX_WIDTH
+from toolkit.importing.lowering import Lowering, exactly
+from toolkit.importing.multiply_shift import MultiplyShift, Thresholds, multiply_shift, thresholds
+from toolkit.importing.rounding import exponent
+from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue
+from toolkit.utils.errors import InputError
+
+OUTPUT_BITS = 16
+"""Of an output that the file does not quantise and that has scales of its own for its channels."""
+
+
+def scaled(low: Lowering, name: str, step: Step) -> Scaled:
+    """A value with its gain and offset, whatever it is."""
+    value = low.values[name]
+    if isinstance(value, Scaled):
+        return value
+    if isinstance(value, Sums):
+        free = replace(value, low=-math.inf, high=math.inf)
+        return Scaled.of(free, 1.0, 0.0, step.origin).clipped(value.low, value.high)
+    if isinstance(value, Curve):
+        value = low.held(name)
+    return Scaled.of(value, value.unit, 0.0, step.origin)
+
+
+def requantised(low: Lowering, value: Scaled, step: Step, label: str, *, scale: float, zero: int, least: int, most: int,
+                rounding: str) -> SymbolicValue:
+    """`clamp(round(value / scale + zero), least, most) - zero` as a layer, for every sum that can come; where no factor
+    does it, the nearest, with a note of how far apart they are."""
+    held, ends, grid = _source(low, value)
+
+    def chain(codes: np.ndarray) -> np.ndarray:
+        real = value.value(np.ldexp(codes.astype(np.float64), -grid)) / scale + zero
+        return ROUNDINGS[rounding](np.clip(real, least, most)).astype(np.int64) - zero
+
+    try:
+        found = thresholds(chain, *ends)
+    except ValueError as error:
+        raise step.fail(f"rounds to {error} on a scale that is not a power of two; 12 bits are the most supported "
+                        "there") from None
+    made = multiply_shift(found, np.ldexp(value.gain, -grid) / scale)
+    if made.difference:
+        apart = "1 step" if made.difference == 1 else f"{made.difference} steps"
+        low.notes.append(f"'{step.label}': the scales of {int((~made.exact).sum())} of its {len(made.exact)} channels "
+                         f"are rounded, so that its codes are up to {apart} from the file's")
+    power = math.frexp(scale)[0] == 0.5
+    frac = -exponent(scale) if power else 0
+    return layer(low, held, label, made, grid, frac, _ends(found), 1.0 if power else scale)
+
+
+def layer(low: Lowering, held: SymbolicValue, label: str, made: MultiplyShift, grid: int, frac: int,
+          ends: tuple[int, int], unit: float) -> SymbolicValue:
+    """The layer `clamp((tensor * factor + offset) >> shift)`: a convolution of one weight a channel. `grid`: fractional
+    bits of the tensor; `frac`: of the codes; `ends`: the least and the largest of them."""
+    order = np.arange(held.shape[0]) if held.order is None else held.order
+    factor, offset, shift = (np.empty_like(a) for a in (made.factor, made.offset, made.shift))
+    for into, values in ((factor, made.factor), (offset, made.offset), (shift, made.shift)):
+        into[order] = values
+    bits = max(int(np.abs(factor).max()).bit_length() + 1, 2)
+    form = IntegerFormat(bits)
+    deepest = int(shift.max())
+    spatial = held.shape[1:] or (1,)
+    ones = (1,) * len(spatial)
+    weights = Weights(form, form.encode(factor).reshape(-1, *ones, 1), grid - shift - frac)
+    requantise = Requantise(FixedPoint.holding(*ends, frac), *ends, Rounding.FLOOR)
+    source = held.tensor
+    if len(held.shape) == 1:
+        source = low.append(Reshape(low.unique(f"{label} row"), (source,), (1, held.shape[0]))).name
+    name = low.append(Conv(low.unique(label), (source,), weights, offset << (deepest - shift), deepest + frac,
+                           Window.of(ones), len(factor), requantise)).name
+    if len(held.shape) == 1:
+        name = low.append(Reshape(low.unique(f"{label} vector"), (name,), held.shape)).name
+    return SymbolicValue(name, held.shape, held.order, unit)
+
+
+def tensor(low: Lowering, name: str, label: str) -> SymbolicValue:
+    """A value that nothing quantises as a tensor: exactly where its channels have one scale and no offset, else
+    rounded."""
+    value = low.values[name]
+    if isinstance(value, Scaled) and (value.offset.any() or (value.gain != value.gain[0]).any() or value.gain[0] <= 0):
+        low.values[name] = rounded(low, value, label)
+    return low.held(name)
+
+
+def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
+    """A network's output that nothing quantises, rounded to 16 bits on one scale; a note says how far it may be off."""
+    held, (first, last), grid = _source(low, value)
+    reach = np.stack([value.value(np.ldexp(side[:, None].astype(np.float64), -grid)) for side in (first, last)])
+    largest = max(float(np.abs(reach).max()), 1e-30)
+    frac = OUTPUT_BITS - 1 - math.frexp(largest)[1]
+    least, most = (int(np.floor(np.ldexp(side, frac) + 0.5)) for side in (reach.min(), reach.max()))
+    slope = np.ldexp(value.gain, frac - grid)
+    shift = np.clip(26 - np.frexp(np.where(slope != 0, slope, 1.0))[1], 0, 50).astype(np.int64)
+    factor = np.rint(np.ldexp(slope, shift)).astype(np.int64)
+    offset = np.rint(np.ldexp(value.offset, frac) * 2.0**shift).astype(np.int64) + (np.int64(1) << shift >> 1)
+    ends = np.stack([first, last]).astype(np.float64)
+    apart = np.abs(ends * (np.ldexp(factor.astype(np.float64), -shift) - slope)).max() + 0.5 + 2.0**-20
+    form = FixedPoint.holding(least, most, frac)
+    low.notes.append(f"'{label}': the file does not quantise it; it is rounded to {form}, at most"
+                     f" {np.ldexp(apart, -frac):.3g} from the file's")
+    made = MultiplyShift(factor, offset, shift, np.zeros(len(factor), bool), 1)
+    bounds = [float(b) for b in (value.low.max(), value.high.min())]
+    clip = tuple(int(np.clip(np.rint(np.ldexp(b, frac)), least, most)) for b in bounds)
+    if not ((value.low == bounds[0]).all() and (value.high == bounds[1]).all()):
+        raise InputError(f"the node {value.origin}: its clips differ from channel to channel and no Quant follows it; "
+                         "quantise behind it")
+    return layer(low, held, low.unique(label), made, grid, frac, (clip[0], clip[1]), 1.0)
+
+
+def _source(low: Lowering, value: Scaled) -> tuple[SymbolicValue, tuple[np.ndarray, np.ndarray], int]:
+    """(tensor, (least, largest) codes of each channel of the step, fractional bits) of what a value scales."""
+    source = value.source
+    held = low.close(source, exactly(source)) if isinstance(source, Sums) else source
+    tensor, interval = low.tensors[held.tensor], low.intervals[held.tensor]
+    channels = held.shape[0]
+    first, last = interval.low.reshape(-1, channels).min(axis=0), interval.high.reshape(-1, channels).max(axis=0)
+    if held.order is not None:
+        first, last = first[held.order], last[held.order]
+    if tensor.format.width > MAX_WIDTH // 2:
+        raise InputError(f"the node {value.origin}: its sums take {tensor.format.width} bits; {MAX_WIDTH // 2} are the "
+                         "most that can be brought to another scale")
+    return held, (first, last), tensor.format.frac
+
+
+def _ends(found: Thresholds) -> tuple[int, int]:
+    return int(found.first.min()), int(found.last.max())
