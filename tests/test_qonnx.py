@@ -268,10 +268,8 @@ def refused(nodes: list[onnx.NodeProto], constants: dict[str, Any], folder: Path
 
 def test_what_is_not_exact_or_has_no_hardware_is_refused_by_name(tmp_path: Path):
     c: dict[str, Any] = {}
-    refused([weights("w", (5, 3), c, scale=0.3), node("MatMul", "x w", "y")], c, tmp_path, "'Quant_w' (Quant)", "0.3",
-            "--requantise")
     start = [weights("w", (5, 3), c, scale=0.5), node("MatMul", "x w", "m")]
-    refused([*start, quant("y", "m", c, scale=0.7)], c, tmp_path, "'Quant_y'", "not a power of two")
+    refused([*start, quant("y", "m", c, scale=0.00001, bits=16)], c, tmp_path, "'Quant_y'", "12 bits are the most")
     refused([*start, quant("y", "m", c, scale=np.array([0.5, 1, 2]))], c, tmp_path, "scale for each channel")
     refused([*start, quant("y", "m", c, scale=2.0, rounding_mode="CEIL")], c, tmp_path, "CEIL")
     refused([*start, quant("y", "m", c, scale=2.0, rounding_mode="SOMEHOW")], c, tmp_path, "SOMEHOW")
@@ -281,8 +279,8 @@ def test_what_is_not_exact_or_has_no_hardware_is_refused_by_name(tmp_path: Path)
     refused([*start, quant("q", "m", c, bits=4), node("Sigmoid", "q", "y")], c, tmp_path, "'Sigmoid_y'", "no Quant")
     raw = {**c, "v": floats(3, 2)}
     refused([*start, quant("q", "m", raw, bits=4), node("MatMul", "q v", "y")], raw, tmp_path, "'MatMul_y'", "16 bits")
-    refused([quant("xq", "x", c), node("AveragePool", "xq", "a", kernel_shape=[3, 3]), quant("y", "a", c)], c, tmp_path,
-            "mean of 9", shape=(2, 6, 6))
+    apart = [quant("p", "m", c, scale=0.3), quant("q", "m", c, scale=0.7), node("Add", "p q", "y")]
+    refused([*start, *apart], c, tmp_path, "'Add_y' (Add)", "scales 0.3, 0.7")
 
 
 def test_with_requantise_scales_are_approximated_and_reported(tmp_path: Path):

@@ -1,9 +1,10 @@
-"""QONNX files of the shapes of the public model zoo, with random weights and scales that are no powers of two: a Quant of
-the weights, MatMul or Conv, BatchNormalization, a Quant of the activations, as Brevitas exports them."""
+"""QONNX files of the shapes of the public model zoo, with random weights and scales that are not powers of two: a Quant
+of the weights, MatMul or Conv, BatchNormalization, a Quant of the activations, as Brevitas exports them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -75,7 +76,7 @@ def mlp(widths: tuple[int, ...], weight_bits: int, bits: int, *, seed: int = 0, 
     """The zoo's TFC and its like: widths (inputs, hidden ..., outputs); `relu`: unsigned activations behind a ReLU."""
     made = File(widths[:1], seed)
     made.quant("x", input_bits, 1 / 127.3)
-    for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (before, after) in enumerate(pairwise(widths)):
         source = made.last
         made.node("MatMul", source, made.weights((before, after), weight_bits, per_channel=i % 2 == 1, axis=1))
         if i == len(widths) - 2:

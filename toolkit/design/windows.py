@@ -69,6 +69,15 @@ class Window:
         return tuple((size + sum(pads) - span) // stride + 1 for size, span, pads, stride
                      in zip(shape, self.span, self.padding, self.stride, strict=False))
 
+    def blind(self, shape: tuple[int, ...]) -> bool:
+        """Whether one of the windows has every position in the padding."""
+        for size, windows, kernel, stride, pads, apart in zip(
+                shape, self.output(shape), self.kernel, self.stride, self.padding, self.dilation, strict=False):
+            places = np.arange(windows)[:, None] * stride - pads[0] + np.arange(kernel) * apart
+            if ((places < 0) | (places >= size)).all(axis=1).any():
+                return True
+        return False
+
     def patches(self, images: np.ndarray, fill: int = 0) -> np.ndarray:
         """Images (n, *spatial, channels) to a view (n, *windows, *kernel, channels); padding holds `fill`."""
         if any(sum(p) for p in self.padding):

@@ -49,7 +49,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.importing.functions import FUNCTIONS
-from toolkit.importing.lowering import Lowering
+from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import exponent, nearest_power, quantiser
 from toolkit.importing.scales import requantised, scaled, tensor
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
@@ -276,6 +276,8 @@ def pool(low: Lowering, step: Pool) -> None:
     x = low.held(step.inputs[0])
     label = low.unique(step.label)
     if step.kind == "max":
+        if window.blind(channels_last(x.shape)):
+            raise step.fail("one of its windows sees nothing but padding, whose largest element is no number")
         low.set(step, SymbolicValue(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape, unit=x.unit))
         return
     factor, places = AvgPool.constant(window.positions)

@@ -10,6 +10,8 @@ MAX_BITS = 16
 APPROXIMATE_BITS = 8
 FLOAT32 = 5e-7
 """How far apart two float32 numbers are, at the most, that are the same one computed in two ways."""
+LIKELY = 0.01
+"""That weights lie on a grid by chance."""
 _STEPS = range(1, 1 << 15)
 """Whole numbers that the largest weight of a channel may be."""
 
@@ -50,9 +52,11 @@ def coded(values: np.ndarray) -> Weights | None:
 
 def on_a_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """(whole numbers, gains) of weights (out, ...) that are, channel by channel, whole numbers of up to 16 bits times a
-    gain above 0, as far as float32 tells: float64 of their shape and (out,). None where they are not."""
+    gain above 0, as far as float32 tells: float64 of their shape and (out,). None where they are not, or where any
+    numbers would be as likely to be so (the fewer they are, the finer a grid is found that all of them lie on)."""
     rows = values.reshape(len(values), -1)
     whole, gains = np.zeros(rows.shape), np.ones(len(rows))
+    chance: list[float] = []
     for row, (into, largest) in enumerate(zip(rows, np.abs(rows).max(axis=1), strict=True)):
         if largest == 0:
             continue
@@ -61,8 +65,19 @@ def on_a_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         if found is None:
             return None
         whole[row] = np.rint(into * (found / largest))
+        others = np.count_nonzero(sizes) - 1
+        chance += [min(found * (2 * FLOAT32 * found) ** others, 1.0)] if found > 1 else []
         # Of all weights, so that the rounding of none of them counts alone.
         gains[row] = (np.abs(into).sum() / np.abs(whole[row]).sum())
+    used = whole.any(axis=1)
+    if chance and np.prod(chance) > LIKELY:
+        return None
+    if used.any():
+        # One scale for all where each channel's is a whole multiple of the smallest.
+        least = gains[used].min()
+        times = np.where(used, np.rint(gains / least), 1)
+        if _whole(gains[used] / least) and (np.abs(whole * times[:, None]) < 1 << MAX_BITS - 1).all():
+            whole, gains = whole * times[:, None], np.full(len(gains), (gains[used] / times[used]).mean())
     return whole.reshape(values.shape), gains
 
 
