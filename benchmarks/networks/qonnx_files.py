@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ class File:
         self.constants[name] = np.asarray(value, np.float32)
         return name
 
-    def node(self, operator: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+    def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node; its value is the last one."""
         self.last = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [self.last], name=f"{operator}_{self.last}",

@@ -102,7 +102,7 @@ def multiply_shift(found: Thresholds, slope: np.ndarray) -> MultiplyShift:
         if settled.all():
             break
     difference = 0
-    for channel in np.flatnonzero(~settled):
+    for channel in np.flatnonzero(~settled).tolist():
         step = int(np.clip(MAX_FACTOR_BITS - 1 - np.floor(np.log2(slope[channel])), 0, MAX_SHIFT))
         factor[channel], shift[channel] = int(np.rint(np.ldexp(slope[channel], step))), step
         one = _one(found, channel)
