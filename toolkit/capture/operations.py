@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture import affine, images, indexing, pointwise
-from toolkit.capture.builder import ADVICE, Builder, Handler, argument, operation
+from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
 def read(b: Builder, node: fx.Node, user_input: str) -> None:
@@ -30,7 +30,7 @@ def read(b: Builder, node: fx.Node, user_input: str) -> None:
         if name in HANDLERS:
             HANDLERS[name](b, node, name)
         elif name != "sym_size":
-            raise b.refuse(node, WHY_NOT.get(name, ADVICE))
+            raise b.refuse(node)
     else:
         raise b.refuse(node)
 
@@ -163,17 +163,6 @@ CONSTANT = frozenset((
     "tril", "zeros", "ones", "full", "eye", "arange", "scalar_tensor", "zeros_like", "ones_like",
     "full_like"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
-WHY_NOT = {
-    "prelu": "its learned slopes are not powers of two; use nn.LeakyReLU with a slope such as 0.125",
-    "conv3d": "volumes are not supported; Conv1d and Conv2d are",
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-                    "use a nearest nn.Upsample and a Conv instead"),
-    **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"),
-                    "only nearest upsampling by whole factors is supported"),
-    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm"),
-                    "its scale depends on the data; use a BatchNorm, which folds into the layer before it. Supported "
-                    "activations are ReLU and similar"),
-}
 HANDLERS: dict[str, Handler] = {
     **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
