@@ -12,6 +12,9 @@ from toolkit.capture.indexing import MIXES
 from toolkit.capture.program import Program
 from toolkit.utils.errors import InputError
 
+MADE = frozenset(("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "zeros_like", "ones_like",
+                  "full_like"))
+"""What makes a constant for each sample of the batch, as a recurrent layer's first state."""
 NUMBERS = frozenset(("add", "sub", "mul", "floordiv", "truediv", "mod", "pow", "neg", "eq", "ne", "lt", "le", "gt",
                      "ge", "and", "sym_size"))
 """What may be computed of the batch alone, beside the operations of constants."""
@@ -53,6 +56,8 @@ def _take(builder: Builder, node: fx.Node, user_input: str) -> bool:
     value = node.meta.get("val")
     if isinstance(value, torch.SymInt | torch.SymBool | torch.SymFloat):
         return False  # of the batch; what it is used for is looked at where it is used
+    if not doubtful and operation(node) in MADE and any(n not in builder.parameters for n in inputs):
+        return False  # as many as the batch is: refused where a layer reads them
     if not doubtful:
         if isinstance(value, torch.Tensor) and not _fixed(node) and node.all_input_nodes[0] in builder.env:
             raise builder.refuse(node, MIXES)

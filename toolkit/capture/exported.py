@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
+from contextlib import redirect_stderr
 from types import TracebackType
 
 import torch
@@ -25,7 +27,7 @@ def exported(model: nn.Module, sample_shape: tuple[int, ...]) -> torch.export.Ex
     sample = torch.zeros(2, *sample_shape, device=device)
     try:
         logging.disable(logging.CRITICAL)  # torch logs a stack trace of its own for what is told in one sentence here
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # where torch prints its graphs
             warnings.simplefilter("ignore")
             return torch.export.export(model.eval(), (sample,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     except Exception as error:  # torch.export raises whatever the model raises, and its own kinds
@@ -69,8 +71,9 @@ def _place(model: nn.Module, error: BaseException) -> str:
     found = ""
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        owner = id(trace.tb_frame.f_locals.get("self"))
-        if trace.tb_frame.f_code.co_name == "forward" and paths.get(owner):
+        code = trace.tb_frame.f_code
+        owner = id(trace.tb_frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else 0
+        if code.co_name == "forward" and paths.get(owner):
             found = paths[owner]
         trace = trace.tb_next
     return found

@@ -44,9 +44,9 @@ class Fault:
     def __str__(self) -> str:
         if self.node:
             return f"the node '{self.path}' ({self.kind}): {self.told}"
-        place = f"'{self.path}'" if self.path else "the model itself"
-        what = f"the operation '{self.operation}' in {place} ({self.kind})" if self.operation \
-            else f"{self.kind} in {place}"
+        place = f"{self.kind} '{self.path}'" if self.path else f"the model itself ({self.kind})"
+        what = f"the operation '{self.operation}' in {place}" if self.operation \
+            else f"{self.kind} in '{self.path}'" if self.path else place
         return f"{what} is not supported: {self.told}"
 
 

@@ -23,7 +23,7 @@ def _axes(b: Builder, node: fx.Node, rank: int) -> tuple[int, ...]:
     shape = b.shape(node.args[0])
     if rank not in (1, 2) or len(shape) != rank + 1 or not all(isinstance(n, int) for n in shape):
         raise b.refuse(node, f"it takes (batch, channels, length) or (batch, channels, height, width), not a sample of "
-                             f"shape {shape}")
+                             f"shape {shape}; reshape what it reads")
     return shape[1:]
 
 
@@ -131,7 +131,8 @@ def _adaptive(b: Builder, node: fx.Node, name: str) -> None:
     wanted = tuple(w if w is not None else n for w, n in zip(_each(argument(node, 1, "output_size"), rank), sizes,
                                                              strict=True))
     if any(n % w for n, w in zip(sizes, wanted, strict=True)):
-        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows")
+        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows; use an output "
+                             "size that divides it")
     kernel = tuple(n // w for n, w in zip(sizes, wanted, strict=True))
     kind = MAX_POOLS if "max" in name else AVG_POOLS
     b.module(node, kind[rank](kernel), b.value(node.args[0], node))
@@ -165,7 +166,8 @@ def _upsample(b: Builder, node: fx.Node, name: str) -> None:
     rank = 1 if "1d" in name else 2
     sizes, wanted = _axes(b, node, rank), b.shape(node)[1:]
     if any(w % n for n, w in zip(sizes, wanted, strict=True)):
-        raise b.refuse(node, f"an image of {sizes} does not become {wanted} by whole factors")
+        raise b.refuse(node, f"an image of {sizes} does not become {wanted} by whole factors; use a whole "
+                             "scale_factor")
     scale = tuple(w // n for n, w in zip(sizes, wanted, strict=True))
     b.module(node, nn.Upsample(scale_factor=tuple(float(s) for s in scale)), b.value(node.args[0], node))
 

@@ -30,8 +30,6 @@ VOLUME = Way("volumes are not supported; Conv1d and Conv2d are",
              "take one axis as the channels of a Conv2d")
 SLOPES = Way("its learned slopes are not powers of two", "use nn.LeakyReLU with a slope such as 0.125")
 SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
-SOFTMAX = Way("a softmax is only supported at the end, where it is left out",
-              "use an element-wise function such as Sigmoid in its place")
 BILINEAR = Way("it multiplies activations with each other, and hardware here multiplies by constants alone",
                "concatenate its inputs and use a Linear")
 CONTROL = Way("recurrence and control flow are not supported", "write the steps out, or use Conv1d layers over a window")
