@@ -81,7 +81,8 @@ class Builder:
     def value(self, node: Any, of: fx.Node) -> fx.Node:
         """The new node for an argument that must be an activation."""
         if not isinstance(node, fx.Node) or node not in self.env:
-            raise self.refuse(of, "an operand is neither the input nor what a layer made of it; compute it of the input")
+            raise self.refuse(of, "an operand is neither the input nor what a layer made of it; compute it of "
+                                  "the input")
         return self.env[node]
 
     def parameter(self, node: Any, of: fx.Node) -> torch.Tensor | None:

@@ -125,8 +125,8 @@ def _cat(b: Builder, node: fx.Node, name: str) -> None:
 
 def _softmax(b: Builder, node: fx.Node, name: str) -> None:
     if any(user.op != "output" and operation(user) != "argmax" for user in node.users):
-        raise b.refuse(node, "a softmax is only supported at the end, where it is left out; elsewhere use a function of "
-                             "single elements, such as Sigmoid")
+        raise b.refuse(node, "a softmax is only supported at the end, where it is left out; elsewhere use a function "
+                             "of single elements, such as Sigmoid")
     if argument(node, 1, "dim") % (len(b.shape(node)) + 1) != 1:
         raise b.refuse(node, "it moves the argmax; only a softmax over the features or channels (dim=1) does not, and "
                              "is left out at the end")

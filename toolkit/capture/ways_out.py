@@ -32,7 +32,8 @@ SLOPES = Way("its learned slopes are not powers of two", "use nn.LeakyReLU with 
 SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
 BILINEAR = Way("it multiplies activations with each other, and hardware here multiplies by constants alone",
                "concatenate its inputs and use a Linear")
-CONTROL = Way("recurrence and control flow are not supported", "write the steps out, or use Conv1d layers over a window")
+CONTROL = Way("recurrence and control flow are not supported",
+              "write the steps out, or use Conv1d layers over a window")
 BRANCH = Way("its forward takes its way by what the data hold (an if, a loop or a shape that depends on values)",
              "compute the same for every sample; sums, clamps and constants may stand in for a choice")
 BATCH = Way("it works for one batch size alone", "use x.shape[0] or -1 where a number stands for the batch")

@@ -8,6 +8,7 @@ from math import inf, isfinite, ldexp, prod
 
 import numpy as np
 
+from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
@@ -97,8 +98,8 @@ class Lowering:
         """A value as a tensor; sums that nothing quantises keep every bit."""
         value = self.values[name]
         if isinstance(value, Curve):
-            raise InputError(f"the node {value.origin}: no Quant follows it, so that the codes of its table are not "
-                             "known; quantise it")
+            raise NodeError(value.origin, "no Quant follows it, so that the codes of its table are not known; quantise "
+                                          "it")
         if isinstance(value, Sums):
             self.values[name] = value = self.close(value, exactly(value))
         return value
@@ -141,8 +142,7 @@ def exactly(sums: Sums) -> Requantise:
     low, high = int(sums.accumulator.low.min()), int(sums.accumulator.high.max())
     for bound in (sums.low, sums.high):
         if isfinite(bound) and ldexp(bound, frac) != int(ldexp(bound, frac)):
-            raise InputError(f"the node {sums.origin}: a clip at {bound:g} follows it that no Quant takes up; quantise "
-                             "behind it")
+            raise NodeError(sums.origin, f"a clip at {bound:g} follows it that no Quant takes up; quantise behind it")
     floor = low if sums.low == -inf else int(ldexp(sums.low, frac))
     ceiling = high if sums.high == inf else int(ldexp(sums.high, frac))
     # A clip may lie beyond all that the sums reach: then both ends are one of its bounds.

@@ -10,6 +10,7 @@ import onnx
 
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.translator import Translator
+from toolkit.utils.errors import InputError
 
 BATCH = 0
 """The batch in a shape that a file computes: Reshape reads a 0 as the input's own size, wherever the batch stands."""
@@ -48,7 +49,8 @@ def evaluate(t: Translator, node: Node) -> bool:
         raise node.fail(f"its constants do not fit: {str(error)[:120]}") from error
     t.evaluated += np.asarray(found).size
     if t.evaluated > SPARE + MOST * t.file.stored:
-        raise node.fail("evaluates constants to many times what the file stores; evaluate them when it is exported")
+        raise InputError(f"the node {node.label}: evaluates constants to many times what the file stores; evaluate "
+                         "them when it is exported")
     t.set(node, np.asarray(found))
     return True
 

@@ -28,6 +28,7 @@ class Translator:
         self.labels: set[str] = set()
         self.notes: list[str] = []
         self.made: dict[str, Step] = {}
+        self.unknown: set[str] = set()  # what nodes make that are not supported, and what depends on it
         self.evaluated = 0  # elements of the constants that were evaluated
         self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
         self._readers: dict[str, set[int]] = {}  # the nodes that read it under any of them
@@ -89,7 +90,8 @@ class Translator:
         self._budget.tensor(shape, node.label)
         self._weights -= sum(v.size for v in rest.values() if isinstance(v, np.ndarray))
         if self._weights < 0:
-            raise node.fail("its weights are shared by so many nodes that they take many times what is stored")
+            raise InputError(f"the node {node.label}: its weights are shared by so many nodes that they take many "
+                             "times what is stored")
         label = self._label(node)
         made = kind(output=label, inputs=tuple(v.name for v in inputs), shape=shape, label=label, origin=node.label,
                     **rest)
