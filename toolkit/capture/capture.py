@@ -74,6 +74,6 @@ def rebuilt(program: Program, sample_shape: tuple[int, ...]) -> fx.GraphModule:
                          "is supported")
     graph = builder.finish()
     fold_batch_norms(graph)
-    images.check_padding(graph)
     graph.meta["layers"] = layers
+    images.check_padding(graph)
     return graph

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
-from toolkit.utils.errors import InputError
+from toolkit.capture.faults import Fault, Refused
 
 CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
@@ -85,15 +85,20 @@ def _pad(b: Builder, node: fx.Node, name: str) -> None:
 
 def check_padding(graph: fx.GraphModule) -> None:
     """Refuse zeros around an image that no convolution or pool takes as its own padding."""
+    faults = []
     for node in graph.graph.nodes:
-        if not isinstance(module_of(graph, node), nn.ZeroPad1d | nn.ZeroPad2d):
+        pad = module_of(graph, node)
+        if not isinstance(pad, nn.ZeroPad1d | nn.ZeroPad2d):
             continue
         takers: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d)
         if isinstance(module_of(graph, node.args[0]), nn.ReLU | nn.ReLU6):
             takers += nn.MaxPool1d, nn.MaxPool2d  # nothing is less than the zeros
         if not all(isinstance(module_of(graph, user), takers) for user in node.users):
-            raise InputError(f"the padding '{graph.meta['paths'][str(node.target)]}' is supported right before a Conv "
-                             "or an AvgPool, and before a MaxPool where it follows a ReLU; move it there")
+            faults.append(Fault(type(pad).__name__, graph.meta["paths"][str(node.target)],
+                                "the padding is supported right before a Conv or an AvgPool, and before a MaxPool where "
+                                "it follows a ReLU", "move it there"))
+    if faults:
+        raise Refused(faults, graph.meta["layers"])
 
 
 def _max_pool(b: Builder, node: fx.Node, name: str) -> None:

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from toolkit.capture.builder import fault_of, refused_class, stack_of
-from toolkit.capture.faults import Fault, Refused
+from toolkit.capture.builder import fault_of, layer_of, refused_class, stack_of
+from toolkit.capture.faults import Fault, Layer, Refused
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
-from toolkit.capture.ways_out import BY_OPERATION
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS, Budget
 
@@ -72,25 +71,29 @@ def program_of(document: Any, stored: dict[str, torch.Tensor]) -> Program:
         _check_strings(document)
         return _Reader(document["graph_module"], stored).program()
     except InputError:
-        faults = _refused_by_name(document["graph_module"]["graph"]["nodes"])
-        if faults:  # what cannot be read is most likely part of them
-            raise Refused(faults) from None
+        refused = _refused_by_name(document["graph_module"]["graph"]["nodes"])
+        if refused is not None:  # what cannot be read is most likely part of them
+            raise refused from None
         raise
 
 
-def _refused_by_name(nodes: Any) -> list[Fault]:
+def _refused_by_name(nodes: Any) -> Refused | None:
     """What is never supported, by the classes and operators that a file names; nothing else of it is looked at."""
-    found: dict[Fault, None] = {}
+    faults: dict[Fault, None] = {}
+    layers: dict[Layer, None] = {}
+    node = fx.Graph().placeholder("x")
     for entry in nodes[:MAX_NODES]:
-        node = fx.Graph().placeholder("x")
-        node.meta["nn_module_stack"] = _stacked(entry.get("metadata", {}).get("nn_module_stack"))
         match = TARGET.fullmatch(entry["target"])
-        if refused_class(stack_of(node)) is not None:
-            found[fault_of(node)] = None
-        elif match and match[1] and match[1].removesuffix("_") in BY_OPERATION:
-            node.target = _unknown(match[1])
-            found[fault_of(node)] = None
-    return list(found)
+        if not match or not match[1] or match[1].startswith(("_assert", "sym_")):
+            continue
+        name = match[1].removesuffix("_")
+        node.target = _unknown(name)
+        node.meta["nn_module_stack"] = _stacked(entry.get("metadata", {}).get("nn_module_stack"))
+        if refused_class(stack_of(node)) is not None or name not in EVALUATED:
+            faults[fault_of(node)] = None
+        elif layer_of(node)[1]:
+            layers[layer_of(node)[0]] = None
+    return Refused(faults, tuple(layers)) if faults else None
 
 
 def _check_strings(document: Any) -> None:

@@ -61,7 +61,7 @@ def is_never_supported(node: Node) -> bool:
 def multiplies_activations(t: Translator, node: Node) -> bool:
     """It is a matrix product of something unknown with another activation."""
     return node.operator == "MatMul" and all(
-        name in t.unknown or isinstance(t.values.get(name), Value) for name in node.inputs)
+        t.unknown.get(name) or isinstance(t.values.get(name), Value) for name in node.inputs)
 
 
 def module_of(node: Node) -> str:

@@ -65,18 +65,18 @@ def _collected(t: Translator, file: File) -> tuple[Layer, ...]:
     layers: dict[Layer, None] = {}
     for node in file.nodes:
         try:
-            if t.unknown.isdisjoint(node.inputs):
+            if t.unknown.keys().isdisjoint(node.inputs):
                 _take(t, node)
                 if isinstance(t.values.get(node.outputs[0]), Value):
                     layers[layer_of(node)] = None
             else:
-                t.unknown.update(node.outputs)
+                t.give_up(node)
                 if not _known(node) or is_never_supported(node):
                     raise _unsupported(node)
                 if multiplies_activations(t, node):
                     raise node.fail("multiplies activations with each other; only constant weights become hardware")
         except NodeError as error:
-            t.unknown.update(node.outputs)
+            t.give_up(node)
             refusals.add(node, error.why, whole=not _known(node))
         except InputError:
             if refusals:  # a limit: what was found before says more

@@ -28,7 +28,7 @@ class Translator:
         self.labels: set[str] = set()
         self.notes: list[str] = []
         self.made: dict[str, Step] = {}
-        self.unknown: set[str] = set()  # what nodes make that are not supported, and what depends on it
+        self.unknown: dict[str, bool] = {}  # what depends on a node that is not supported, and whether on the input too
         self.evaluated = 0  # elements of the constants that were evaluated
         self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
         self._readers: dict[str, set[int]] = {}  # the nodes that read it under any of them
@@ -67,6 +67,11 @@ class Translator:
     def all_constant(self, node: Node) -> bool:
         """No input is an activation."""
         return all(not isinstance(self._given(node, i), Value) for i, name in enumerate(node.inputs) if name)
+
+    def give_up(self, node: Node) -> None:
+        """Let what a node makes be unknown."""
+        activation = any(self.unknown.get(name) or isinstance(self.values.get(name), Value) for name in node.inputs)
+        self.unknown.update(dict.fromkeys(node.outputs, activation))
 
     def attribute(self, node: Node, name: str) -> np.ndarray:
         """The array of a tensor attribute."""
