@@ -95,8 +95,8 @@ def check_padding(graph: fx.GraphModule) -> None:
             takers += nn.MaxPool1d, nn.MaxPool2d  # nothing is less than the zeros
         if not all(isinstance(module_of(graph, user), takers) for user in node.users):
             faults.append(Fault(type(pad).__name__, graph.meta["paths"][str(node.target)],
-                                "the padding is supported right before a Conv or an AvgPool, and before a MaxPool where "
-                                "it follows a ReLU", "move it there"))
+                                "the padding is supported right before a Conv or an AvgPool, and before a MaxPool "
+                                "where it follows a ReLU", "move it there"))
     if faults:
         raise Refused(faults, graph.meta["layers"])
 

@@ -18,8 +18,8 @@ from toolkit.importing import design_of
 from toolkit.report.tables import fitted
 from toolkit.utils.errors import InputError
 
-CLASSES_ALONE = ("without data only the classes of the modules were looked at; with --data, whose samples say what shape "
-                 "the network takes, everything else is, too")
+CLASSES_ALONE = ("without data only the classes of the modules were looked at; with --data, whose samples say what "
+                 "shape the network takes, everything else is, too")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def check(model: str | Source | QuantisedModel, data: Data | None = None, *, req
         graph = capture(loaded, shape)
     except Refused as error:
         return Checked(error.layers, error.faults)
-    return Checked(tuple(getattr(loaded, "layers", ())) or graph.meta.get("layers", ()), notes=tuple(graph.meta["notes"]))
+    layers = getattr(loaded, "layers", None) or graph.meta.get("layers", ())
+    return Checked(tuple(layers), notes=tuple(graph.meta["notes"]))
 
 
 def text(checked: Checked, width: int = 100) -> list[str]:
