@@ -386,7 +386,8 @@ def test_the_command_ends_with_2_and_says_the_same_as_json(five_pt2: Path):
 
 def test_build_compress_and_search_print_the_list_of_check_before_any_work(five_pt2: Path, tmp_path: Path):
     due = [str(fault) for fault in check(str(five_pt2)).faults]
-    data, out = samples(*SHAPE), tmp_path / "out"
+    rng, out = np.random.default_rng(0), tmp_path / "out"
+    data = Data.of(rng.normal(size=(60, *SHAPE)).astype(np.float32), rng.integers(0, 3, 60))
     for command in (lambda m: build(m, data, "log2:4", out), lambda m: compress_all(m, data, out),
                     lambda m: run_search(m, data, out, trials=1)):
         with pytest.raises(Refused) as caught:

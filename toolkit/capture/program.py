@@ -84,7 +84,7 @@ def _refused_by_name(nodes: Any) -> Refused | None:
     node = fx.Graph().placeholder("x")
     for entry in nodes[:MAX_NODES]:
         match = TARGET.fullmatch(entry["target"])
-        if not match or not match[1] or match[1].startswith(("_assert", "sym_")):
+        if not match or not match[1] or match[1].startswith(("_assert", "sym_")) or _operator(match) is None:
             continue
         name = match[1].removesuffix("_")
         node.target = _unknown(name)

@@ -116,8 +116,11 @@ def _lowered(low: Lowering, steps: list[Step], model: QuantisedModel) -> None:
             if all(name in low.values for name in step.inputs):
                 handler(low, step)
         except NodeError as error:
+            node = low.network.nodes.get(error.origin)
+            if node is None:  # of steps that no file holds
+                raise
             low.values.pop(step.output, None)
-            refusals.add(low.network.nodes[error.origin], error.why, whole=False)
+            refusals.add(node, error.why, whole=False)
         except InputError:
             if refusals:  # a limit: what was found before says more
                 break

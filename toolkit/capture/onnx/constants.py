@@ -80,8 +80,8 @@ def _small(t: Translator, node: Node, wanted: tuple[int, ...]) -> None:
     """Refuse, before it is made, an array that would be much larger than what the file stores."""
     most = SPARE + 4 * t.file.stored - t.evaluated
     if prod(int(n) for n in wanted) > most or min(wanted, default=0) < 0:
-        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {max(most, 0):,} elements that "
-                        "are supported here")
+        raise InputError(f"the node {node.label}: makes a constant of shape {tuple(wanted)}, larger than the "
+                         f"{max(most, 0):,} elements that are supported here")
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
