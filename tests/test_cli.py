@@ -170,7 +170,7 @@ def test_usage_errors_are_exit_code_2():
 
 # -- help --------------------------------------------------------------------------------------------------------------
 
-COMMANDS = ("doctor", "demo", "compress", "build", "search", "generate", "simulate", "verify", "estimate")
+COMMANDS = ("doctor", "demo", "check", "compress", "build", "search", "generate", "simulate", "verify", "estimate")
 
 
 def helped(*args: str) -> str:

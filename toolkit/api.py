@@ -2,6 +2,7 @@
 
 from toolkit.capture import capture, load_model
 from toolkit.commands.build import build, compress_all
+from toolkit.commands.check import Checked, check
 from toolkit.commands.demo import demo
 from toolkit.commands.doctor import doctor
 from toolkit.commands.generate import generate
@@ -13,6 +14,6 @@ from toolkit.estimate.estimate import estimate
 from toolkit.hardware import Options
 from toolkit.search import Limits, build_trial, run_search
 
-__all__ = ["Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "Verified", "build",
-           "build_trial", "capture", "compress", "compress_all", "demo", "doctor", "estimate", "generate", "load_model",
-           "run_search", "simulate", "verify"]
+__all__ = ["Checked", "Compressed", "Data", "Design", "Limits", "Options", "Scheme", "Settings", "Verified", "build",
+           "build_trial", "capture", "check", "compress", "compress_all", "demo", "doctor", "estimate", "generate",
+           "load_model", "run_search", "simulate", "verify"]

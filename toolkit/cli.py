@@ -47,6 +47,7 @@ from toolkit.options import (
     QatEpochs,
     Requantise,
     Rounding,
+    SampleData,
     SamplesPerSecond,
     Schemes,
     Seed,
@@ -117,6 +118,22 @@ def demo(context: typer.Context,
     with config.saved(context, out):
         report = run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed)
     _report(report, out, as_json)
+
+
+@command()
+def check(model: Model, *, data: SampleData = None, requantise: Requantise = False, as_json: Json = False,
+          help_all: HelpAll = False) -> None:
+    """List the layers of a model: those that are supported, and each that is not, with why and what would work."""
+    from toolkit.api import Data
+    from toolkit.api import check as run
+    from toolkit.commands.check import text
+    from toolkit.report.tables import terminal_width
+    from toolkit.utils.errors import InputError
+
+    found = run(model, None if data is None else Data.load(data), requantise=requantise)
+    _print(found.to_json() if as_json else "\n".join(text(found, terminal_width())))
+    if not found.ok:
+        raise typer.Exit(InputError.exit_code)
 
 
 @command()

@@ -51,6 +51,9 @@ DataFile = Annotated[Path, model_option(
 AnyData = Annotated[Path | None, model_option(
     "--data", help="An .npz file with x_train, y_train, x_val, y_val, x_test, y_test, or with x and y. Without x_val, "
                    "a fifth of the training samples is held out for validation. Optional for an .onnx model.")]
+SampleData = Annotated[Path | None, model_option(
+    "--data", help="An .npz file as build takes it: its samples say what shape the network takes. Needed for "
+                   "package.module:callable alone.")]
 InputRange = Annotated[str, model_option(
     help="LOW,HIGH: the range of the inputs of an .onnx model that is given without data.")]
 Requantise = Annotated[bool, model_option(

@@ -49,7 +49,7 @@ def _div(b: Builder, node: fx.Node, name: str) -> None:
     if c is None or argument(node, 2, "rounding_mode") is not None:
         raise b.refuse(node, "a division " + (ALONE if c is None else "that rounds; divide by a constant without"))
     if bool((torch.as_tensor(c) == 0).any()):
-        raise b.refuse(node, "a division by zero")
+        raise b.refuse(node, "a division by zero; divide by another constant")
     _scaled(b, node, node.args[0], 1.0 / c, 0.0)
 
 
@@ -64,7 +64,8 @@ def _constant(b: Builder, value: Any, node: fx.Node) -> Number | None:
     if value in b.parameters:
         return b.parameters[value].double()
     if value not in b.env:
-        raise b.refuse(node, "an operand is neither the input, nor what a layer made of it, nor a constant")
+        raise b.refuse(node, "an operand is neither the input, nor what a layer made of it, nor a constant; compute "
+                             "it of the input, or store it as a buffer")
     return None
 
 
@@ -91,7 +92,8 @@ def _spread(b: Builder, node: fx.Node, value: torch.Tensor, shape: tuple[int, ..
     """A constant as it meets each element of a sample of `shape`."""
     if value.ndim > len(shape):
         if value.ndim != len(shape) + 1 or len(value) != 1:
-            raise b.refuse(node, f"a constant of shape {tuple(value.shape)} differs from sample to sample")
+            raise b.refuse(node, f"a constant of shape {tuple(value.shape)} differs from sample to sample; "
+                                 "use one for all samples")
         value = value[0]
     return value.expand(shape)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from toolkit.capture.faults import Refused
 from toolkit.capture.program import DTYPES, STRIDED, Program, program_of
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import SPARE
@@ -36,6 +37,8 @@ def load_pt2(path: Path | str) -> Program:
         with Archive(path, "the model", SPARE, 4, (zipfile.ZIP_STORED,)) as archive:
             try:
                 return _read(archive)
+            except Refused as error:
+                raise error.within(f"the model '{path}': ") from None
             except InputError as error:
                 told = str(error)
                 if told.startswith("the model '"):

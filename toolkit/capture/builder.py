@@ -11,13 +11,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from toolkit.capture.faults import Fault, Layer, parted
 from toolkit.capture.pick import Pick
+from toolkit.capture.ways_out import BY_CLASS, BY_OPERATION, KNOWN, Way
 from toolkit.utils.limits import SPARE, Budget
-
-ADVICE = ("known are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
-          "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard variants, Dropout, Identity, Flatten, "
-          "adding two tensors, concatenation, argmax, and a softmax at the end")
-
 
 TAKEN = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(fx.GraphModule(nn.Module(), fx.Graph()))})
 """What no module of a graph can be called: words of Python, and what a GraphModule has of its own."""
@@ -26,15 +23,15 @@ TAKEN = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(fx.GraphModule(nn.
 class Unsupported(Exception):
     """An operation that has no hardware here."""
 
-    def __init__(self, operation: str, path: str, advice: str = ADVICE) -> None:
-        super().__init__(operation)
-        self.operation, self.path, self.advice = operation, path, advice
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 class Builder:
     """Collects nn modules and nodes. `env` maps each node that was read to the new node that stands for it,
     `parameters` those that stand for constants to their values, `parts` those that split a tensor to (places, shape)
-    of each part."""
+    of each part, `origins` those that depend on what is not supported to the path of that."""
 
     def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...]) -> None:
         self.tensors = {name: t.detach().float() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -44,6 +41,7 @@ class Builder:
         self.env: dict[fx.Node, fx.Node] = {}
         self.parameters: dict[fx.Node, torch.Tensor] = {}
         self.parts: dict[fx.Node, list[tuple[torch.Tensor, tuple[int, ...]]]] = {}
+        self.origins: dict[fx.Node, str] = {}
         self.paths: dict[str, str] = {}
         self.notes: list[str] = []
         self._named: set[str] = set()
@@ -63,8 +61,18 @@ class Builder:
         """Where `node` stands in the model, for people."""
         return path_of(node) or operation(node)
 
-    def refuse(self, node: fx.Node, advice: str = ADVICE) -> Unsupported:
-        return Unsupported(operation(node), path_of(node), advice)
+    def refuse(self, node: fx.Node, advice: str = "") -> Unsupported:
+        """The error for a node; `advice` is why and, behind a semicolon, what would work. By default, what the table
+        says of its class or operation."""
+        return Unsupported(fault_of(node, advice))
+
+    def unknown(self, node: fx.Node, origin: str) -> None:
+        """Let `node` be something unknown that is not supported, or depends on what is not supported in the module
+        `origin`."""
+        self.origins[node] = origin
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor) and value.ndim:
+            self.env[node] = self.graph.placeholder(f"unknown_{len(self.origins)}")
 
     def shape(self, node: Any) -> tuple[int, ...]:
         """The shape of an aten node's value without the batch."""
@@ -73,7 +81,8 @@ class Builder:
     def value(self, node: Any, of: fx.Node) -> fx.Node:
         """The new node for an argument that must be an activation."""
         if not isinstance(node, fx.Node) or node not in self.env:
-            raise self.refuse(of, "an operand is neither the input nor what a layer made of it")
+            raise self.refuse(of, "an operand is neither the input nor what a layer made of it; compute it of "
+                                  "the input")
         return self.env[node]
 
     def parameter(self, node: Any, of: fx.Node) -> torch.Tensor | None:
@@ -162,11 +171,49 @@ def operation(node: fx.Node) -> str:
     return text.removesuffix("_") if not text.startswith("_") else text
 
 
+def stack_of(node: fx.Node) -> list[tuple[str, str]]:
+    """(path, class with its package) of the modules around an operation, the model itself first."""
+    stack = (node.meta.get("nn_module_stack") or {}).values()
+    return [(re.sub(r"^L\['self'\]\.?|@\d+$", "", str(path)),
+             kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}") for path, kind in stack]
+
+
 def path_of(node: fx.Node) -> str:
     """The path of the module that an operation came from, as `layers.0`; empty for the model itself."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return re.sub(r"^L\['self'\]\.?|@\d+$", "", path)
+    stack = stack_of(node)
+    return stack[-1][0] if stack else ""
+
+
+def refused_class(stack: list[tuple[str, str]]) -> tuple[Layer, Way] | None:
+    """The outermost module of a stack whose class has no hardware at all."""
+    for path, kind in stack:
+        name = kind.rpartition(".")[2]
+        if kind.startswith("torch.nn.") and name in BY_CLASS:
+            return Layer(name, path), BY_CLASS[name]
+    return None
+
+
+def layer_of(node: fx.Node) -> tuple[Layer, bool]:
+    """(the innermost module around an operation, whether it is a layer of PyTorch's own)."""
+    stack = stack_of(node)
+    path, kind = stack[-1] if stack else ("", "")
+    return Layer(kind.rpartition(".")[2] or "Module", path), kind.startswith("torch.nn.")
+
+
+def fault_of(node: fx.Node, advice: str = "") -> Fault:
+    """What to tell of an operation that is not supported; see Builder.refuse."""
+    whole = refused_class(stack_of(node))
+    if whole is not None:
+        layer, way = whole
+        return Fault(layer.kind, layer.path, way.why, way.way_out)
+    name = operation(node)
+    layer, own = layer_of(node)
+    if advice:
+        why, way_out = parted(advice)
+    else:
+        way = BY_OPERATION.get(name, Way("it has no hardware here", KNOWN))
+        why, way_out = way.why, way.way_out
+    return Fault(layer.kind, layer.path, why, way_out, "" if own else name)
 
 
 def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
-from toolkit.utils.errors import InputError
+from toolkit.capture.faults import Fault, Refused
 
 CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
@@ -23,7 +23,7 @@ def _axes(b: Builder, node: fx.Node, rank: int) -> tuple[int, ...]:
     shape = b.shape(node.args[0])
     if rank not in (1, 2) or len(shape) != rank + 1 or not all(isinstance(n, int) for n in shape):
         raise b.refuse(node, f"it takes (batch, channels, length) or (batch, channels, height, width), not a sample of "
-                             f"shape {shape}")
+                             f"shape {shape}; reshape what it reads")
     return shape[1:]
 
 
@@ -85,15 +85,20 @@ def _pad(b: Builder, node: fx.Node, name: str) -> None:
 
 def check_padding(graph: fx.GraphModule) -> None:
     """Refuse zeros around an image that no convolution or pool takes as its own padding."""
+    faults = []
     for node in graph.graph.nodes:
-        if not isinstance(module_of(graph, node), nn.ZeroPad1d | nn.ZeroPad2d):
+        pad = module_of(graph, node)
+        if not isinstance(pad, nn.ZeroPad1d | nn.ZeroPad2d):
             continue
         takers: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d)
         if isinstance(module_of(graph, node.args[0]), nn.ReLU | nn.ReLU6):
             takers += nn.MaxPool1d, nn.MaxPool2d  # nothing is less than the zeros
         if not all(isinstance(module_of(graph, user), takers) for user in node.users):
-            raise InputError(f"the padding '{graph.meta['paths'][str(node.target)]}' is supported right before a Conv "
-                             "or an AvgPool, and before a MaxPool where it follows a ReLU; move it there")
+            faults.append(Fault(type(pad).__name__, graph.meta["paths"][str(node.target)],
+                                "the padding is supported right before a Conv or an AvgPool, and before a MaxPool "
+                                "where it follows a ReLU", "move it there"))
+    if faults:
+        raise Refused(faults, graph.meta["layers"])
 
 
 def _max_pool(b: Builder, node: fx.Node, name: str) -> None:
@@ -131,7 +136,8 @@ def _adaptive(b: Builder, node: fx.Node, name: str) -> None:
     wanted = tuple(w if w is not None else n for w, n in zip(_each(argument(node, 1, "output_size"), rank), sizes,
                                                              strict=True))
     if any(n % w for n, w in zip(sizes, wanted, strict=True)):
-        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows")
+        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows; use an output "
+                             "size that divides it")
     kernel = tuple(n // w for n, w in zip(sizes, wanted, strict=True))
     kind = MAX_POOLS if "max" in name else AVG_POOLS
     b.module(node, kind[rank](kernel), b.value(node.args[0], node))
@@ -165,7 +171,8 @@ def _upsample(b: Builder, node: fx.Node, name: str) -> None:
     rank = 1 if "1d" in name else 2
     sizes, wanted = _axes(b, node, rank), b.shape(node)[1:]
     if any(w % n for n, w in zip(sizes, wanted, strict=True)):
-        raise b.refuse(node, f"an image of {sizes} does not become {wanted} by whole factors")
+        raise b.refuse(node, f"an image of {sizes} does not become {wanted} by whole factors; use a whole "
+                             "scale_factor")
     scale = tuple(w // n for n, w in zip(sizes, wanted, strict=True))
     b.module(node, nn.Upsample(scale_factor=tuple(float(s) for s in scale)), b.value(node.args[0], node))
 

@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture import affine, images, indexing, pointwise
-from toolkit.capture.builder import ADVICE, Builder, Handler, argument, operation
+from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
 def read(b: Builder, node: fx.Node, user_input: str) -> None:
@@ -30,7 +30,7 @@ def read(b: Builder, node: fx.Node, user_input: str) -> None:
         if name in HANDLERS:
             HANDLERS[name](b, node, name)
         elif name != "sym_size":
-            raise b.refuse(node, WHY_NOT.get(name, ADVICE))
+            raise b.refuse(node)
     else:
         raise b.refuse(node)
 
@@ -56,6 +56,9 @@ def _linear(b: Builder, node: fx.Node, name: str) -> None:
         matrix = matrix.t() if matrix is not None else None
     elif name in ("mm", "matmul"):
         x, weight = node.args[:2]
+        if weight in b.env:
+            raise b.refuse(node, "it multiplies activations with each other, as attention does; only constant weights "
+                                 "become hardware")
         bias, matrix = None, b.parameter(weight, node)
         matrix = matrix.t() if matrix is not None else None
     else:
@@ -122,7 +125,8 @@ def _cat(b: Builder, node: fx.Node, name: str) -> None:
 
 def _softmax(b: Builder, node: fx.Node, name: str) -> None:
     if any(user.op != "output" and operation(user) != "argmax" for user in node.users):
-        raise b.refuse(node, "a softmax is only supported at the end, where it is left out")
+        raise b.refuse(node, "a softmax is only supported at the end, where it is left out; elsewhere use a function "
+                             "of single elements, such as Sigmoid")
     if argument(node, 1, "dim") % (len(b.shape(node)) + 1) != 1:
         raise b.refuse(node, "it moves the argmax; only a softmax over the features or channels (dim=1) does not, and "
                              "is left out at the end")
@@ -163,17 +167,6 @@ CONSTANT = frozenset((
     "tril", "zeros", "ones", "full", "eye", "arange", "scalar_tensor", "zeros_like", "ones_like",
     "full_like"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
-WHY_NOT = {
-    "prelu": "its learned slopes are not powers of two; use nn.LeakyReLU with a slope such as 0.125",
-    "conv3d": "volumes are not supported; Conv1d and Conv2d are",
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-                    "use a nearest nn.Upsample and a Conv instead"),
-    **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"),
-                    "only nearest upsampling by whole factors is supported"),
-    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm"),
-                    "its scale depends on the data; use a BatchNorm, which folds into the layer before it. Supported "
-                    "activations are ReLU and similar"),
-}
 HANDLERS: dict[str, Handler] = {
     **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),

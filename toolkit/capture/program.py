@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from toolkit.capture.builder import fault_of, layer_of, refused_class, stack_of
+from toolkit.capture.faults import Fault, Layer, Refused
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.utils.errors import InputError
@@ -40,6 +42,9 @@ STRIDED = 7
 PLAIN: dict[str, type] = {"as_int": int, "as_float": float, "as_bool": bool, "as_string": str}
 LISTS: dict[str, type] = {"as_ints": int, "as_floats": float, "as_bools": bool}
 STACK = ";"
+MAX_STACK = 32
+"""Modules around an operation that are looked at."""
+Stack = dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +67,33 @@ def program_of(document: Any, stored: dict[str, torch.Tensor]) -> Program:
     if document["schema_version"]["major"] != SCHEMA:
         raise InputError(f"has schema version {int(document['schema_version']['major'])}; this version reads {SCHEMA}, "
                          "which torch 2.9 and later write")
-    _check_strings(document)
-    return _Reader(document["graph_module"], stored).program()
+    try:
+        _check_strings(document)
+        return _Reader(document["graph_module"], stored).program()
+    except InputError:
+        refused = _refused_by_name(document["graph_module"]["graph"]["nodes"])
+        if refused is not None:  # what cannot be read is most likely part of them
+            raise refused from None
+        raise
+
+
+def _refused_by_name(nodes: Any) -> Refused | None:
+    """What is never supported, by the classes and operators that a file names; nothing else of it is looked at."""
+    faults: dict[Fault, None] = {}
+    layers: dict[Layer, None] = {}
+    node = fx.Graph().placeholder("x")
+    for entry in nodes[:MAX_NODES]:
+        match = TARGET.fullmatch(entry["target"])
+        if not match or not match[1] or match[1].startswith(("_assert", "sym_")) or _operator(match) is None:
+            continue
+        name = match[1].removesuffix("_")
+        node.target = _unknown(name)
+        node.meta["nn_module_stack"] = _stacked(entry.get("metadata", {}).get("nn_module_stack"))
+        if refused_class(stack_of(node)) is not None or name not in EVALUATED:
+            faults[fault_of(node)] = None
+        elif layer_of(node)[1]:
+            layers[layer_of(node)[0]] = None
+    return Refused(faults, tuple(layers)) if faults else None
 
 
 def _check_strings(document: Any) -> None:
@@ -160,12 +190,22 @@ class _Reader:
         self.budget.tensor(shape, "the input")
         return torch.empty((batch, *shape), dtype=DTYPES[meta["dtype"]], device="meta")
 
-    def _placed(self, name: str, node: fx.Node, value: Any, path: str = "") -> fx.Node:
+    def _placed(self, name: str, node: fx.Node, value: Any, stack: Stack | None = None) -> fx.Node:
         if name in self.named:
             raise InputError(f"makes '{name[:60]}' twice")
         self.named[name] = node
-        node.meta.update(val=value, nn_module_stack={"": (path, "")})
+        node.meta.update(val=value, nn_module_stack=stack or {})
         return node
+
+    def _said(self, name: str) -> torch.Tensor | None:
+        """A tensor of the shape that the file gives to what an operation makes that is not supported; None where it
+        gives none. What follows it is read with that."""
+        meta = self.source["tensor_values"].get(name)
+        if meta is None or meta["dtype"] not in DTYPES or any("as_expr" in size for size in meta["sizes"][1:]):
+            return None
+        sizes = [BATCH if "as_expr" in size else _number(size["as_int"]) for size in meta["sizes"]]
+        self.budget.tensor(sizes[1:], name)
+        return torch.empty(sizes, dtype=DTYPES[meta["dtype"]], device="meta")
 
     def _node(self, entry: dict[str, Any]) -> None:
         match = TARGET.fullmatch(entry["target"])
@@ -173,24 +213,28 @@ class _Reader:
         if target is None:
             raise InputError(f"calls '{str(entry['target'])[:60]}', which is not a plain tensor operation")
         args, kwargs = self._arguments(target, entry["inputs"])
-        path = _path(entry.get("metadata", {}).get("nn_module_stack"))
+        stack = _stacked(entry.get("metadata", {}).get("nn_module_stack"))
         outputs = entry["outputs"]
         node = self.graph.create_node("call_function", target, args, kwargs)
-        value = self._value(node, path)
+        value = self._value(node, _innermost(stack))
+        node.meta.update(val=value, nn_module_stack=stack)
         if len(outputs) == 1 and _single(outputs[0])[0] != "as_tensors":
             kind, made = _single(outputs[0])
             if kind in ("as_tensor", "as_sym_int", "as_sym_bool", "as_sym_float"):
-                self._placed(_name(made["name" if kind == "as_tensor" else "as_name"]), node, value, path)
+                name = _name(made["name" if kind == "as_tensor" else "as_name"])
+                if value is None and kind == "as_tensor":
+                    value = self._said(name)
+                self._placed(name, node, value, stack)
             elif kind == "as_none":
-                node.meta.update(val=None, nn_module_stack={"": (path, "")})
+                node.meta["val"] = None
             else:
                 raise InputError(f"makes '{kind[:40]}', which is not a tensor")
             return
-        node.meta.update(val=value, nn_module_stack={"": (path, "")})
         several = outputs[0]["as_tensors"] if len(outputs) == 1 else [_one(o, "as_tensor") for o in outputs]
         for index, made in enumerate(several):
             part = self.graph.create_node("call_function", operator.getitem, (node, index))
-            self._placed(_name(made["name"]), part, value[index] if value is not None else None, path)
+            name = _name(made["name"])
+            self._placed(name, part, value[index] if value is not None else self._said(name), stack)
 
     def _arguments(self, target: Any, inputs: list[dict[str, Any]]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments in the order of the operator's own schema, by place where the file says so."""
@@ -303,16 +347,24 @@ def _operator(match: re.Match[str]) -> Any:
     return found if isinstance(found, torch._ops.OpOverload) and found.namespace == "aten" else None
 
 
-def _path(stack: Any) -> str:
-    """The path of the innermost module of a stack `key,path,type;...`, whose parts may hold commas in brackets."""
-    depth, parts = 0, [""]
-    for c in str(stack or "").rsplit(STACK, 1)[-1][:2000]:
-        depth += (c in "[(") - (c in ")]")
-        if c == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return parts[1][:500] if len(parts) == 3 else ""
+def _stacked(text: Any) -> Stack:
+    """{place: (path, class)} of the modules in a stack `key,path,class;...`, whose parts may hold commas in brackets;
+    of a long one the innermost."""
+    found: Stack = {}
+    for number, entry in enumerate(str(text or "").split(STACK)[-MAX_STACK:]):
+        depth, parts = 0, [""]
+        for c in entry[:2000]:
+            depth += (c in "[(") - (c in ")]")
+            if c == "," and depth == 0:
+                parts.append("")
+            else:
+                parts[-1] += c
+        found[str(number)] = (parts[1][:500], parts[2][:500]) if len(parts) == 3 else ("", "")
+    return found
+
+
+def _innermost(stack: Stack) -> str:
+    return [*stack.values()][-1][0] if stack else ""
 
 
 def _single(entry: dict[str, Any]) -> tuple[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from shlex import quote
 
 import torch
 
@@ -13,6 +14,9 @@ from toolkit.capture.program import Program
 from toolkit.utils.entry_points import named
 from toolkit.utils.errors import InputError
 
+KERAS = {".h5": "--keras", ".hdf5": "--keras", ".keras": "--keras", ".tflite": "--tflite"}
+"""Files of TensorFlow, and the option of tf2onnx that reads each."""
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors")
 Loaded = torch.nn.Module | Program | QuantisedModel
 
 
@@ -25,6 +29,9 @@ def load_model(source: str, *, requantise: bool = False) -> Loaded:
         return load_onnx(Path(source), requantise=requantise)
     if source.endswith(".pt2"):
         return load_pt2(Path(source))
+    foreign = _foreign(source)
+    if foreign:
+        raise InputError(foreign)
     if Path(source).is_file():
         raise InputError(f"'{source}' is neither a .pt2 nor an .onnx file; save the model with torch.export.save(..., "
                          "'name.pt2'), or name it as package.module:callable")
@@ -37,3 +44,19 @@ def load_model(source: str, *, requantise: bool = False) -> Loaded:
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"'{source}' gives {type(model).__name__}, not an nn.Module")
     return model
+
+
+def _foreign(source: str) -> str:
+    """What to do about a file of a kind that others write; empty for any other."""
+    path = Path(source)
+    ending = path.suffix.lower()
+    if ending in KERAS or (path / "saved_model.pb").is_file():
+        option = KERAS.get(ending, "--saved-model")
+        out = path.with_suffix(".onnx").name
+        return (f"'{source}' is a model of TensorFlow; make an .onnx file of it, where TensorFlow is installed, with "
+                f"`pip install tf2onnx` and `python -m tf2onnx.convert {option} {quote(source)} --output {quote(out)}`")
+    if ending in WEIGHTS:
+        return (f"'{source}' holds weights or a pickle, which is never loaded, and no network; load it into the model "
+                "in Python, and save that with torch.export.save(torch.export.export(model.eval(), (sample,), "
+                "dynamic_shapes=({0: torch.export.Dim('batch')},)), 'name.pt2'), where sample is a batch of 2 or more")
+    return ""

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.capture.faults import Refused
 from toolkit.capture.onnx import QuantisedModel
+from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.quantisers import ROUNDINGS
-from toolkit.capture.onnx.steps import Quant
+from toolkit.capture.onnx.refusals import Refusals
+from toolkit.capture.onnx.steps import Quant, Step
 from toolkit.design import ArgMax, Design, FixedPoint, Tensor
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
@@ -71,11 +74,14 @@ class Imported:
 
 def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: str = "network") -> Imported:
     """The design of a QONNX model. Its reference equals the dialect's reference executor bit for bit, where every
-    scale is a power of two. Raises InputError for what is not quantised or has no hardware, naming the node."""
+    scale is a power of two. Raises Refused, which has all of them, for nodes that are not quantised or have no
+    hardware."""
+    where = f"'{model.file.path}': "
     try:
         return _imported(model, input or InputRange(), name)
+    except Refused as error:
+        raise error.within(where) from error
     except InputError as error:
-        where = f"'{model.file.path}': "
         raise error if str(error).startswith(where) else InputError(where + str(error)) from error
 
 
@@ -101,12 +107,32 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         least, most = form.value(np.array([form.min_code, form.max_code]))
         notes.append(f"the file does not quantise its input: it is taken as {form}, {least:g}..{most:g} (--input-bits, "
                      "--input-range)")
-    for step in steps:
-        handler = HANDLERS.get(type(step))
-        if handler is None:
-            raise step.fail("has no hardware in a quantised network")
-        handler(low, step)
+    _lowered(low, steps, model)
     end = tensor(low, network.output, network.steps[-1].label if network.steps else network.output)
     if end.unit != 1:
         notes.append(f"an output is its code times {end.unit:.9g}")
     return Imported(low.design(), tuple(notes), entry, end.unit)
+
+
+def _lowered(low: Lowering, steps: list[Step], model: QuantisedModel) -> None:
+    """Take every step. Raises Refused with all that have no hardware; what depends on one is not looked at."""
+    refusals = Refusals(model.file)
+    for step in steps:
+        handler = HANDLERS.get(type(step))
+        try:
+            if handler is None:
+                raise step.fail("has no hardware in a quantised network")
+            if all(name in low.values for name in step.inputs):
+                handler(low, step)
+        except NodeError as error:
+            node = low.network.nodes.get(error.origin)
+            if node is None:  # of steps that no file holds
+                raise
+            low.values.pop(step.output, None)
+            refusals.add(node, error.why, whole=False)
+        except InputError:
+            if refusals:  # a limit: what was found before says more
+                break
+            raise
+    if refusals:
+        raise Refused(refusals.faults, low.network.layers)

@@ -9,6 +9,7 @@ from math import inf, isfinite, ldexp, prod
 
 import numpy as np
 
+from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
@@ -108,8 +109,8 @@ class Lowering:
         """A value as a tensor; sums that nothing quantises keep every bit."""
         value = self.values[name]
         if isinstance(value, Curve):
-            raise InputError(f"the node {value.origin}: no Quant follows it, so that the codes of its table are not "
-                             "known; quantise it")
+            raise NodeError(value.origin, "no Quant follows it, so that the codes of its table are not known; quantise "
+                                          "it")
         if isinstance(value, Scaled):
             self.values[name] = value = self.unscaled(value)
         if isinstance(value, Sums):
@@ -121,12 +122,12 @@ class Lowering:
         and the clips lie on its grid."""
         gain, origin = float(value.gain[0]), value.origin
         if not (value.gain == gain).all() or gain <= 0 or value.offset.any():
-            raise InputError(f"the node {origin}: its channels have scales or offsets of their own and no Quant "
-                             "follows it; quantise behind it")
+            raise NodeError(origin, "its channels have scales or offsets of their own and no Quant follows it; "
+                                    "quantise behind it")
         low, high = float(value.low[0]), float(value.high[0])
         if not ((value.low == low).all() and (value.high == high).all()):
-            raise InputError(f"the node {origin}: its clips differ from channel to channel and no Quant follows it; "
-                             "quantise behind it")
+            raise NodeError(origin, "its clips differ from channel to channel and no Quant follows it; quantise behind "
+                                    "it")
         source = value.source
         if isinstance(source, SymbolicValue):
             if low == -inf and high == inf:
@@ -173,8 +174,7 @@ def exactly(sums: Sums) -> Requantise:
     low, high = int(sums.accumulator.low.min()), int(sums.accumulator.high.max())
     for bound in (sums.low, sums.high):
         if isfinite(bound) and ldexp(bound, frac) != int(ldexp(bound, frac)):
-            raise InputError(f"the node {sums.origin}: a clip at {bound:g} follows it that no Quant takes up; quantise "
-                             "behind it")
+            raise NodeError(sums.origin, f"a clip at {bound:g} follows it that no Quant takes up; quantise behind it")
     floor = -(1 << MAX_WIDTH) if sums.low == -inf else int(ldexp(sums.low, frac))
     ceiling = 1 << MAX_WIDTH if sums.high == inf else int(ldexp(sums.high, frac))
     # A clip may lie beyond all that the sums reach: then both ends are one of its bounds.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Step
 from toolkit.design import Conv, FixedPoint, IntegerFormat, Requantise, Reshape, Rounding, Weights, Window
@@ -15,7 +16,6 @@ from toolkit.importing.lowering import Lowering, exactly
 from toolkit.importing.multiply_shift import MultiplyShift, Thresholds, multiply_shift, thresholds
 from toolkit.importing.rounding import exponent
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue
-from toolkit.utils.errors import InputError
 
 OUTPUT_BITS = 16
 """Of an output that the file does not quantise and that has scales of its own for its channels."""
@@ -113,8 +113,8 @@ def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
     bounds = [float(b) for b in (value.low.max(), value.high.min())]
     clip = tuple(int(np.clip(np.rint(np.ldexp(b, frac)), least, most)) for b in bounds)
     if not ((value.low == bounds[0]).all() and (value.high == bounds[1]).all()):
-        raise InputError(f"the node {value.origin}: its clips differ from channel to channel and no Quant follows it; "
-                         "quantise behind it")
+        raise NodeError(value.origin, "its clips differ from channel to channel and no Quant follows it; quantise "
+                                      "behind it")
     return layer(low, held, low.unique(label), made, grid, frac, (clip[0], clip[1]), 1.0)
 
 
@@ -128,8 +128,8 @@ def _source(low: Lowering, value: Scaled) -> tuple[SymbolicValue, tuple[np.ndarr
     if held.order is not None:
         first, last = first[held.order], last[held.order]
     if tensor.format.width > MAX_WIDTH // 2:
-        raise InputError(f"the node {value.origin}: its sums take {tensor.format.width} bits; {MAX_WIDTH // 2} are the "
-                         "most that can be brought to another scale")
+        raise NodeError(value.origin, f"its sums take {tensor.format.width} bits; {MAX_WIDTH // 2} are the most that "
+                                      "can be brought to another scale")
     return held, (first, last), tensor.format.frac
 
 

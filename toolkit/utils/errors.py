@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolkit.utils.printable import printable
 
 MAX_LENGTH = 2_000
@@ -13,9 +15,14 @@ class ShiftwrightError(Exception):
     exit_code = 2
     """Names in `message` come from files: what a terminal must not see is taken out here."""
 
-    def __init__(self, message: str) -> None:
-        text = printable(" ".join(str(message).splitlines()))
-        super().__init__(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH - 3]}...")
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+        """One sentence; `lines` follow it, indented, where it is the head of a list."""
+        super().__init__("\n  ".join(_line(text) for text in (message, *lines)))
+
+
+def _line(text: str) -> str:
+    clean = printable(" ".join(str(text).splitlines()))
+    return clean if len(clean) <= MAX_LENGTH else f"{clean[:MAX_LENGTH - 3]}..."
 
 
 class CheckFailed(ShiftwrightError):

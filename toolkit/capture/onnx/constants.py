@@ -10,6 +10,7 @@ import onnx
 
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.translator import Translator
+from toolkit.utils.errors import InputError
 
 BATCH = 0
 """The batch in a shape that a file computes: Reshape reads a 0 as the input's own size, wherever the batch stands."""
@@ -48,7 +49,8 @@ def evaluate(t: Translator, node: Node) -> bool:
         raise node.fail(f"its constants do not fit: {str(error)[:120]}") from error
     t.evaluated += np.asarray(found).size
     if t.evaluated > SPARE + MOST * t.file.stored:
-        raise node.fail("evaluates constants to many times what the file stores; evaluate them when it is exported")
+        raise InputError(f"the node {node.label}: evaluates constants to many times what the file stores; evaluate "
+                         "them when it is exported")
     t.set(node, np.asarray(found))
     return True
 
@@ -78,8 +80,8 @@ def _small(t: Translator, node: Node, wanted: tuple[int, ...]) -> None:
     """Refuse, before it is made, an array that would be much larger than what the file stores."""
     most = SPARE + 4 * t.file.stored - t.evaluated
     if prod(int(n) for n in wanted) > most or min(wanted, default=0) < 0:
-        raise node.fail(f"makes a constant of shape {tuple(wanted)}, larger than the {max(most, 0):,} elements that "
-                        "are supported here")
+        raise InputError(f"the node {node.label}: makes a constant of shape {tuple(wanted)}, larger than the "
+                         f"{max(most, 0):,} elements that are supported here")
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,9 +39,23 @@ KINDS = {
 QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
 
 
+SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
+"""Where PyTorch's exporter writes the modules around a node: their paths, and their classes."""
+MAX_SCOPES = 32
+
+
+class NodeError(InputError):
+    """A node that is not supported: `origin` is its label, `why` what is told of it."""
+
+    def __init__(self, origin: str, why: str) -> None:
+        super().__init__(f"the node {origin}: {why}")
+        self.origin, self.why = origin, why
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operator. `inputs` holds '' for one that is left out; `attributes` are Python values."""
+    """One operator. `inputs` holds '' for one that is left out; `attributes` are Python values, without graphs, which
+    `branches` says are there; `modules` are (path, class) of the modules around it, where the file tells."""
 
     operator: str
     domain: str
@@ -48,14 +63,16 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
+    branches: bool = False
+    modules: tuple[tuple[str, str], ...] = ()
 
     @property
     def label(self) -> str:
         """What errors call it: its name, or the name of what it makes."""
         return f"{shown(self.name or (self.outputs[0] if self.outputs else '?'))} ({self.operator[:40]})"
 
-    def fail(self, why: str) -> InputError:
-        return InputError(f"the node {self.label}: {why}")
+    def fail(self, why: str) -> NodeError:
+        return NodeError(self.label, why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +187,11 @@ def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
 
 
 def _node(node: onnx.NodeProto) -> Node:
-    attributes = {}
+    attributes, branches = {}, False
     for attribute in node.attribute:
         if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}) holds a graph of its own; control "
-                             "flow is not supported")
+            branches = True
+            continue
         wanted = KINDS.get(attribute.name, attribute.type)
         if attribute.type != wanted:
             raise InputError(f"the node {shown(node.name)} ({node.op_type[:40]}): its attribute '{attribute.name}' is "
@@ -183,7 +200,10 @@ def _node(node: onnx.NodeProto) -> Node:
         attributes[attribute.name] = attribute.t if attribute.type == onnx.AttributeProto.TENSOR \
             else onnx.helper.get_attribute_value(attribute)
     texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
-    return Node(node.op_type, node.domain, node.name, tuple(node.input), tuple(node.output), texts)
+    told = {p.key: re.findall(r"'([^']*)'", p.value[:4000]) for p in node.metadata_props if p.key in (SCOPES, CLASSES)}
+    modules = tuple(zip(told.get(SCOPES, ()), told.get(CLASSES, ()), strict=False))[:-1]  # the last is the node itself
+    return Node(node.op_type, node.domain, node.name, tuple(node.input), tuple(node.output), texts, branches,
+                modules[-MAX_SCOPES:])
 
 
 def _ordered(nodes: list[Node], given: set[str], output: str) -> tuple[Node, ...]:

@@ -40,11 +40,13 @@ FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
 
 class OnnxModule(nn.Module):
     """A float network from an .onnx file, any batch size. Its samples are channels first; axis i of one is axis
-    `sample_axes[i]` of a sample of the file. `notes` say what was left out."""
+    `sample_axes[i]` of a sample of the file. `notes` say what was left out, `layers` what the file says that
+    it is made of."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.sample_shape, self.sample_axes, self.notes = network.input_shape, network.input_axes, network.notes
+        self.layers = network.layers
         self._source, self._result = network.input, network.output
         self._plan: list[tuple[str, tuple[str, ...], str]] = []
         for step in network.steps:

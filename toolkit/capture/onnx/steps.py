@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from toolkit.capture.faults import Layer
+from toolkit.capture.onnx.file import Node, NodeError
 from toolkit.capture.onnx.tensors import shown
-from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,8 +23,8 @@ class Step:
     label: str
     origin: str
 
-    def fail(self, why: str) -> InputError:
-        return InputError(f"the node {self.origin}: {why}")
+    def fail(self, why: str) -> NodeError:
+        return NodeError(self.origin, why)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,7 +165,8 @@ class Truncate(Step):
 @dataclass(frozen=True, eq=False)
 class Network:
     """Steps in order; the last makes the output. `input_shape` is channels first; `input_axes` says how the file's
-    sample axes become it: axis i of a sample here is axis `input_axes[i]` of a sample of the file."""
+    sample axes become it: axis i of a sample here is axis `input_axes[i]` of a sample of the file. `layers` are what
+    the file says the network is made of; `nodes` are the file's, by what steps call their origin."""
 
     input: str
     input_shape: tuple[int, ...]
@@ -172,6 +174,8 @@ class Network:
     steps: tuple[Step, ...]
     output: str
     notes: tuple[str, ...] = field(default=())
+    layers: tuple[Layer, ...] = field(default=())
+    nodes: dict[str, Node] = field(default_factory=dict)
 
     @cached_property
     def _readers(self) -> dict[str, list[Step]]:

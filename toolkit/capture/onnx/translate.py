@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolkit.capture.faults import Layer, Refused
 from toolkit.capture.onnx import constants, images, pointwise, quantisers, shaping, weighted
-from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node
+from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
+from toolkit.capture.onnx.refusals import Refusals, is_never_supported, layer_of, multiplies_activations
 from toolkit.capture.onnx.steps import Function, Network
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
+from toolkit.capture.ways_out import BY_OPERATOR
 from toolkit.utils.errors import InputError
 
 OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
-WHY_NOT = {
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
-                     "MatMulInteger"), "export the float model, or one in the QONNX dialect (Quant nodes)"),
-    "ConvTranspose": "use a nearest Resize and a Conv instead",
-    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization"),
-                    "its scale depends on the data; use BatchNormalization, which folds into a layer's weights"),
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "recurrence and control flow are not supported"),
-}
 PASSING = ("Quant", "IntQuant", "BipolarQuant", "Identity", "Relu", "Clip", "Cast", "Dropout")
 
 
 def translate(file: File, requantise: bool = False) -> Network:
-    """The steps of a file. Raises InputError for what has no hardware here, naming the node."""
+    """The steps of a file. Raises Refused, which has all of them, for nodes that have no hardware here."""
     try:
         return _translated(file, requantise)
+    except Refused as error:
+        raise error.within(f"'{file.path}': ") from error
     except InputError as error:
         raise InputError(f"'{file.path}': {error}") from error
 
@@ -37,12 +34,7 @@ def _translated(file: File, requantise: bool) -> Network:
     axes = _input_axes(file)
     shape = tuple(file.input_shape[a] for a in axes)
     t.values[file.input] = Value(file.input, shape, tuple(axes.index(i) for i in range(len(axes))))
-    for node in file.nodes:
-        try:
-            _take(t, node)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
-            # An attribute of another type than the operator's: a handler does not ask for each.
-            raise node.fail(f"its attributes or constants are damaged: {str(error)[:120]}") from error
+    layers = _collected(t, file)
     end = t.values[file.output]
     last = file.nodes[-1]
     if not isinstance(end, Value):
@@ -63,26 +55,80 @@ def _translated(file: File, requantise: bool) -> Network:
             raise step.fail("its weights or attributes are not finite")
     if any(isinstance(s, Function) and s.function == "erf" for s in steps):
         raise InputError("holds an Erf that is not part of a GELU, which is not supported")
-    return Network(file.input, shape, axes, steps, end.name, tuple(t.notes))
+    return Network(file.input, shape, axes, steps, end.name, tuple(t.notes), layers, {n.label: n for n in file.nodes})
+
+
+def _collected(t: Translator, file: File) -> tuple[Layer, ...]:
+    """Translate every node; the layers they are. Raises Refused with all that are not supported: what such a node makes
+    is unknown, and what depends on it is only looked at for its operator."""
+    refusals = Refusals(file)
+    layers: dict[Layer, None] = {}
+    for node in file.nodes:
+        try:
+            if t.unknown.keys().isdisjoint(node.inputs):
+                _take(t, node)
+                if isinstance(t.values.get(node.outputs[0]), Value):
+                    layers[layer_of(node)] = None
+            else:
+                t.give_up(node)
+                if not _known(node) or is_never_supported(node):
+                    raise _unsupported(node)
+                if multiplies_activations(t, node):
+                    raise node.fail("multiplies activations with each other; only constant weights become hardware")
+        except NodeError as error:
+            t.give_up(node)
+            refusals.add(node, error.why, whole=not _known(node))
+        except InputError:
+            if refusals:  # a limit: what was found before says more
+                break
+            raise
+    if refusals:
+        raise Refused(refusals.faults, tuple(layers))
+    return tuple(layers)
 
 
 def _take(t: Translator, node: Node) -> None:
     """Translate one node."""
-    if node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
-        quantisers.HANDLERS[node.operator](t, node)
-    elif node.operator == "Constant":
-        constants.constant(t, node)
-    elif node.operator == "Shape" and node.domain in DOMAINS:
-        constants.shape(t, node)
-    elif t.all_constant(node) and constants.evaluate(t, node):
-        return
-    elif node.operator in OPERATORS and node.domain in DOMAINS:
-        OPERATORS[node.operator](t, node)
-    else:
-        where = "" if node.domain in DOMAINS else f" of the domain '{node.domain[:40]}'"
-        raise node.fail(f"this operator{where} is not supported: "
-                        + WHY_NOT.get(node.operator, f"known are {', '.join(sorted(OPERATORS))}, and QONNX's Quant, "
-                                                     "BipolarQuant and Trunc"))
+    try:
+        if node.branches:
+            raise node.fail("holds a graph of its own; control flow is not supported")
+        if node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
+            quantisers.HANDLERS[node.operator](t, node)
+        elif node.operator == "Constant":
+            constants.constant(t, node)
+        elif node.operator == "Shape" and node.domain in DOMAINS:
+            constants.shape(t, node)
+        elif t.all_constant(node) and constants.evaluate(t, node):
+            return
+        elif node.operator in OPERATORS and node.domain in DOMAINS:
+            OPERATORS[node.operator](t, node)
+        else:
+            raise _unsupported(node)
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
+        # An attribute of another type than the operator's: a handler does not ask for each.
+        raise node.fail(f"its attributes or constants are damaged: {str(error)[:120]}") from error
+
+
+def _known(node: Node) -> bool:
+    """Its operator is supported, at least in some place."""
+    if node.branches:
+        return False
+    if node.domain in QONNX_DOMAINS:
+        return node.operator in QONNX_OPERATORS
+    return node.domain in DOMAINS and (node.operator in OPERATORS or node.operator in constants.FUNCTIONS
+                                       or node.operator in ("Constant", "Shape"))
+
+
+def _unsupported(node: Node) -> NodeError:
+    if node.branches:
+        return node.fail("holds a graph of its own; control flow is not supported")
+    where = "" if node.domain in DOMAINS else f" of the domain '{node.domain[:40]}'"
+    way = BY_OPERATOR.get(node.operator)
+    if way is not None:
+        why = "" if "not supported" in way.why else f"this operator{where} is not supported: "
+        return node.fail(f"{why}{way.why}; {way.way_out}")
+    return node.fail(f"this operator{where} is not supported; known are {', '.join(sorted(OPERATORS))}, and QONNX's "
+                     "Quant, BipolarQuant and Trunc")
 
 
 def _input_axes(file: File) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ class Translator:
         self.labels: set[str] = set()
         self.notes: list[str] = []
         self.made: dict[str, Step] = {}
+        self.unknown: dict[str, bool] = {}  # what depends on a node that is not supported, and whether on the input too
         self.evaluated = 0  # elements of the constants that were evaluated
         self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
         self._readers: dict[str, set[int]] = {}  # the nodes that read it under any of them
@@ -67,6 +68,11 @@ class Translator:
         """No input is an activation."""
         return all(not isinstance(self._given(node, i), Value) for i, name in enumerate(node.inputs) if name)
 
+    def give_up(self, node: Node) -> None:
+        """Let what a node makes be unknown."""
+        activation = any(self.unknown.get(name) or isinstance(self.values.get(name), Value) for name in node.inputs)
+        self.unknown.update(dict.fromkeys(node.outputs, activation))
+
     def attribute(self, node: Node, name: str) -> np.ndarray:
         """The array of a tensor attribute."""
         return to_array(node.attributes[name], self.file.path.parent)
@@ -89,7 +95,8 @@ class Translator:
         self._budget.tensor(shape, node.label)
         self._weights -= sum(v.size for v in rest.values() if isinstance(v, np.ndarray))
         if self._weights < 0:
-            raise node.fail("its weights are shared by so many nodes that they take many times what is stored")
+            raise InputError(f"the node {node.label}: its weights are shared by so many nodes that they take many "
+                             "times what is stored")
         label = self._label(node)
         made = kind(output=label, inputs=tuple(v.name for v in inputs), shape=shape, label=label, origin=node.label,
                     **rest)

@@ -1,0 +1,81 @@
+"""What is refused by its class or by its operator: why, and what works in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KNOWN = ("supported are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
+         "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard variants, Dropout, Identity, Flatten, "
+         "adding two tensors, concatenation, argmax, and a softmax at the end")
+
+
+@dataclass(frozen=True)
+class Way:
+    """Why something is refused, and the way out."""
+
+    why: str
+    way_out: str
+
+
+RECURRENT = Way("a recurrent layer keeps a state from step to step, and hardware here keeps none",
+                "use Conv1d layers over a window of steps (a TCN); unrolling over the steps is not done")
+ATTENTION = Way("attention multiplies activations with each other, and hardware here multiplies by constants alone",
+                "mix the positions with constant weights: a Conv1d, or a Conv1d of kernel 1 behind a permute")
+NORM = Way("its scale depends on the data",
+           "use BatchNorm1d or BatchNorm2d, which folds into the layer before it")
+EMBEDDING = Way("it looks whole numbers up, and the inputs here are numbers of a fixed point",
+                "give one-hot vectors to a Linear without bias, whose weight is the table transposed")
+TRANSPOSED = Way("transposed convolutions are not supported", "use a nearest nn.Upsample and a Conv instead")
+VOLUME = Way("volumes are not supported; Conv1d and Conv2d are",
+             "take one axis as the channels of a Conv2d")
+SLOPES = Way("its learned slopes are not powers of two", "use nn.LeakyReLU with a slope such as 0.125")
+SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
+BILINEAR = Way("it multiplies activations with each other, and hardware here multiplies by constants alone",
+               "concatenate its inputs and use a Linear")
+CONTROL = Way("recurrence and control flow are not supported",
+              "write the steps out, or use Conv1d layers over a window")
+BRANCH = Way("its forward takes its way by what the data hold (an if, a loop or a shape that depends on values)",
+             "compute the same for every sample; sums, clamps and constants may stand in for a choice")
+BATCH = Way("it works for one batch size alone", "use x.shape[0] or -1 where a number stands for the batch")
+QUANTISED = Way("this operator is not supported",
+                "export the float model, or one in the QONNX dialect (Quant nodes)")
+
+BY_CLASS: dict[str, Way] = {
+    **dict.fromkeys(("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"), RECURRENT),
+    **dict.fromkeys(("MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerDecoder",
+                     "TransformerEncoderLayer", "TransformerDecoderLayer"), ATTENTION),
+    **dict.fromkeys(("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
+                     "LocalResponseNorm", "CrossMapLRN2d"), NORM),
+    **dict.fromkeys(("Embedding", "EmbeddingBag"), EMBEDDING),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), TRANSPOSED),
+    **dict.fromkeys(("Conv3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d", "AdaptiveMaxPool3d"),
+                    VOLUME),
+    "PReLU": SLOPES, "Bilinear": BILINEAR,
+}
+"""Classes of torch.nn that have no hardware, whatever their options."""
+
+BY_OPERATION: dict[str, Way] = {
+    **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu", "gru_cell", "lstm_cell", "rnn_tanh_cell",
+                     "rnn_relu_cell"), RECURRENT),
+    **dict.fromkeys(("scaled_dot_product_attention", "bmm", "baddbmm", "_native_multi_head_attention"), ATTENTION),
+    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm",
+                     "rms_norm"), NORM),
+    **dict.fromkeys(("embedding", "embedding_bag"), EMBEDDING),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), TRANSPOSED),
+    **dict.fromkeys(("conv3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), VOLUME),
+    **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"), SMOOTH),
+    "prelu": SLOPES, "bilinear": BILINEAR,
+}
+"""Operations of PyTorch, by their names without the namespace."""
+
+BY_OPERATOR: dict[str, Way] = {
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), RECURRENT), **dict.fromkeys(("Loop", "Scan", "If"), CONTROL),
+    **dict.fromkeys(("Attention", "MultiHeadAttention"), ATTENTION),
+    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
+                     "RMSNormalization", "LRN"),
+                    Way(NORM.why, "use BatchNormalization, which folds into a layer's weights")),
+    "ConvTranspose": Way(TRANSPOSED.why, "use a nearest Resize and a Conv instead"),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+                     "MatMulInteger"), QUANTISED),
+}
+"""Operators of ONNX."""
