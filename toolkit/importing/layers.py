@@ -264,9 +264,10 @@ def moved(low: Lowering, step: Any) -> None:
     x = low.held(step.inputs[0])
     places = low.places(x)
     if isinstance(step, Picked):
-        order = places[step.index]
+        order = places.reshape(-1)[step.index]
         # Weights behind it are put in its order, where it leaves out nothing and takes nothing twice.
-        every = np.array_equal(np.sort(order), np.arange(low.tensors[x.tensor].size))
+        every = len(step.shape) == len(x.shape) == 1 and np.array_equal(np.sort(order),
+                                                                        np.arange(low.tensors[x.tensor].size))
         low.set(step, SymbolicValue(x.tensor, step.shape, order) if every else low.placed(step, x, order, step.shape))
         return
     index = places.transpose(step.axes) if isinstance(step, Permuted) else places.reshape(step.shape)
