@@ -106,7 +106,7 @@ def _filled(t: Translator, node: Node) -> np.ndarray:
 def _range(t: Translator, node: Node) -> np.ndarray:
     start, limit, delta = (part.reshape(()).item() for part in _inputs(t, node))
     small(t, node, (max(-int(-(limit - start) // delta), 0),))
-    return np.arange(start, limit, delta, t.constant(node, 0, "input").dtype)
+    return np.arange(start, limit, delta).astype(t.constant(node, 0, "input").dtype)
 
 
 def _matmul(t: Translator, node: Node) -> np.ndarray:

@@ -192,5 +192,6 @@ def resize(t: Translator, node: Node) -> None:
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), whole),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), reduce), "Pad": pad, **dict.fromkeys(("Resize", "Upsample"), resize),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), reduce), "Pad": pad,
+    **dict.fromkeys(("Resize", "Upsample"), resize),
 }

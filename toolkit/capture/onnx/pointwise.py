@@ -121,7 +121,8 @@ def _function(name: str, default: float = 0.0) -> Handler:
 
 HANDLERS: dict[str, Handler] = {
     "Relu": relu, "Clip": clip, **dict.fromkeys(("Min", "Max"), bound), "LeakyRelu": leaky, "PRelu": prelu,
-    "HardSigmoid": hard_sigmoid, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu, "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
+    "HardSigmoid": hard_sigmoid, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu,
+    "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
     "HardSwish": _function("hardswish"), "Elu": _function("elu", 1.0), "Softplus": _function("softplus"),
     "Mish": _function("mish"), "Erf": _function("erf"),
 }

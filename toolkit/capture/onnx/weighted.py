@@ -209,15 +209,13 @@ def plus(t: Translator, node: Node, a: Value, b: Value) -> Value:
 
 def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
     """`scale * x + offset`, taken into the weights before it where they are this node's alone."""
-    scale, offset = _lying(node, x, scale), _lying(node, x, offset)
+    scale, offset = _level(x, _lying(node, x, scale), _lying(node, x, offset))
     if (scale == 1).all() and not offset.any():
         return x
     before = t.producer(x)
     if isinstance(before, Affine):
-        earlier = before.scale, before.offset
-        if scale.ndim != earlier[0].ndim:
-            scale, offset, *earlier = (_spread(v, x.shape) for v in (scale, offset, *earlier))  # type: ignore[assignment]
-        scale, offset = earlier[0] * scale, earlier[1] * scale + offset
+        scale, offset, factor, constant = _level(x, scale, offset, before.scale, before.offset)
+        scale, offset = factor * scale, constant * scale + offset
         if np.allclose(scale, 1, rtol=1e-6, atol=0) and not offset.any():
             t.drop()
             return Value(before.inputs[0], x.shape, x.axes, x.order)
@@ -230,9 +228,12 @@ def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.nd
     return t.like(node, Affine, x, scale=scale, offset=offset)
 
 
-def _spread(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """One number a channel as one an element."""
-    return values if values.ndim > 1 else np.broadcast_to(values.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+def _level(x: Value, *values: np.ndarray) -> list[np.ndarray]:
+    """Numbers of a channel, or of an element where any of them are."""
+    if all(v.ndim == 1 for v in values):
+        return list(values)
+    ones = (1,) * (len(x.shape) - 1)
+    return [np.broadcast_to(v if v.ndim > 1 else v.reshape(-1, *ones), x.shape) for v in values]
 
 
 def _lying(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
