@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from toolkit.design import Conv, Dense, Design
 from toolkit.hardware.devices import Device, device
-from toolkit.hardware.layers import PLANNERS
+from toolkit.hardware.layers import unrollable
 from toolkit.hardware.options import MAX_LANES, Options
 from toolkit.hardware.workload import Workload, work
 from toolkit.utils.errors import InputError
@@ -47,7 +47,7 @@ class Architecture:
 def choose(design: Design, options: Options) -> Architecture:
     """The architecture of every layer. Raises InputError for lanes that name no layer."""
     works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
-    able = all(layer.kind in PLANNERS for layer in design.layers)
+    able = all(unrollable(layer, design.inputs_of(layer)) for layer in design.layers)
     unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.ii in (None, 1)
                                             and not options.lanes and _sums(design, works) <= SMALL)
     if unroll:

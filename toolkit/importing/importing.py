@@ -11,6 +11,7 @@ from toolkit.capture.onnx import QuantisedModel
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Quant
 from toolkit.design import ArgMax, Design, FixedPoint, Tensor
+from toolkit.importing.folding import folded
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import exponent, nearest_power
@@ -77,7 +78,7 @@ def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: s
 
 
 def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
-    network = model.network
+    network = folded(model.network)
     notes = list(network.notes)
     first = network.users(network.input)
     entry = None

@@ -54,8 +54,6 @@ from toolkit.importing.rounding import exponent, nearest_power, quantiser
 from toolkit.importing.symbolic import Curve, Sums, SymbolicValue
 from toolkit.importing.weights import approximated, bias_codes, coded
 
-MAX_SCALED = 4096
-
 
 def linear(low: Lowering, step: Linear) -> None:
     x = low.held(step.inputs[0])
@@ -77,26 +75,29 @@ def convolve(low: Lowering, step: Convolve) -> None:
 def affine(low: Lowering, step: Affine) -> None:
     """A scale that no layer took: a power of two is only a matter of name, else a layer of one weight a channel."""
     open_sums = low.values[step.inputs[0]]
-    factor = float(step.scale[0])
+    factor = float(step.scale.flat[0])
     if isinstance(open_sums, Sums) and open_sums.scalable and (step.scale == factor).all() and not step.offset.any() \
             and factor > 0 and math.frexp(factor)[0] == 0.5:
         low.set(step, scaled(open_sums, exponent(factor)))
         return
     x = low.held(step.inputs[0])
-    channels = len(step.scale)
-    if len(step.shape) == 1:
-        if channels > MAX_SCALED:
-            raise step.fail(f"scales {channels} features that no layer before it takes the scale of; {MAX_SCALED} is "
-                            "the most supported, so put the scale into weights")
-        places = np.arange(channels) if x.order is None else x.order
-        weight = np.zeros((channels, channels))
-        weight[np.arange(channels), places] = step.scale
-        _weighted(low, step, weight, step.offset, x, lambda name, codes, bias, frac, r:
-                  Dense(name, (x.tensor,), codes, bias, frac, r))
-    else:
-        ones = (1,) * (len(step.shape) - 1)
-        _weighted(low, step, step.scale.reshape(channels, *ones, 1), step.offset, x, lambda name, codes, bias, frac, r:
-                  Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
+    if len(step.shape) == 1 or step.scale.ndim > 1:
+        _elements(low, step, x)
+        return
+    channels, ones = len(step.scale), (1,) * (len(step.shape) - 1)
+    _weighted(low, step, step.scale.reshape(channels, *ones, 1), step.offset, x, lambda name, codes, bias, frac, r:
+              Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
+
+
+def _elements(low: Lowering, step: Affine, x: SymbolicValue) -> None:
+    """One weight an element: a convolution over one pixel, of which each element is a channel by itself."""
+    size, places = low.tensors[x.tensor].size, low.places(x).reshape(-1)
+    both = [np.empty(size), np.empty(size)]
+    for turned, given in zip(both, (step.scale, step.offset), strict=True):
+        turned[places] = given.reshape(-1)
+    pixel = low.append(Reshape(low.unique(f"{step.label}_as_pixel"), (x.tensor,), (1, size))).name
+    _weighted(low, step, both[0].reshape(size, 1, 1), both[1], x, lambda name, codes, bias, frac, r:
+              Conv(name, (pixel,), codes, bias, frac, Window.of((1,)), size, r), x.order)
 
 
 def scaled(sums: Sums, power: int) -> Sums:
@@ -106,7 +107,8 @@ def scaled(sums: Sums, power: int) -> Sums:
 
 
 def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: SymbolicValue,
-              layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
+              layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer],
+              order: np.ndarray | None = None) -> None:
     """Sums of weights, which must be few bits times powers of two."""
     codes = coded(weight)
     if codes is None:
@@ -126,7 +128,7 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
             return layer(label, moved, kept, places + power, requantise)
         return layer(label, moved, found, frac + power, requantise)
 
-    low.sums(step, make, step.shape, max(grid, frac))
+    low.sums(step, make, step.shape, max(grid, frac), order=order)
 
 
 def _approximate(low: Lowering, step: Step, weight: np.ndarray) -> Weights:

@@ -90,8 +90,11 @@ class Lowering:
                     tensor.format.frac, step.origin, held.order, scalable=False)
 
     def close(self, sums: Sums, requantise: Requantise) -> SymbolicValue:
-        """Add the layer of `sums`."""
-        return SymbolicValue(self.append(sums.make(requantise, sums.power)).name, sums.shape, sums.order)
+        """Add the layer of `sums`, in the shape that they have."""
+        made, shape = self.append(sums.make(requantise, sums.power)), channels_last(sums.shape)
+        if made.shape != shape:
+            made = self.append(Reshape(self.unique(f"{made.name}_as_it_was"), (made.name,), shape))
+        return SymbolicValue(made.name, sums.shape, sums.order)
 
     def held(self, name: str) -> SymbolicValue:
         """A value as a tensor; sums that nothing quantises keep every bit."""

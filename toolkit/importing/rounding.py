@@ -40,7 +40,8 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
     has no hardware."""
     dropped = sums.frac + sums.power - frac
     # What is rounded is the sum and the zero point, clamped: that is what must not be negative.
-    table = POSITIVE if max(math.ldexp(sums.low, frac) + zero, low) >= 0 else EVERYWHERE
+    reached = math.ldexp(int(sums.accumulator.low.min()), frac - sums.frac - sums.power)
+    table = POSITIVE if max(math.ldexp(sums.low, frac) + zero, reached + zero, low) >= 0 else EVERYWHERE
     if dropped <= 0:
         rounding = Rounding.FLOOR
     elif mode not in table:

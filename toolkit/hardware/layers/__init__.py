@@ -2,14 +2,22 @@
 
 from collections.abc import Callable
 
+from toolkit.design.layers import Conv, Layer
+from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.layers import add, argmax, clamp, dense, permutation
+from toolkit.hardware.layers import add, argmax, clamp, conv, dense, permutation
 
 PLANNERS: dict[str, Callable[..., Datapath]] = {
     "dense": dense.plan,
+    "conv": conv.plan,
     "add": add.plan,
     "clamp": clamp.plan,
     "concat": permutation.plan,
     "reshape": permutation.plan,
     "argmax": argmax.plan,
 }
+
+
+def unrollable(layer: Layer, inputs: list[Tensor]) -> bool:
+    """Whether a layer has unrolled hardware."""
+    return layer.kind in PLANNERS and not (isinstance(layer, Conv) and not conv.pixel(layer, inputs[0]))
