@@ -243,7 +243,8 @@ def test_any_chain_of_steps_over_vectors_is_exact(data):
     b.exact()
 
 
-@pytest.mark.parametrize("low, high", [(0.5, 1.5), (-2.0, -0.5), (0.25, 0.5), (-1.0, 0.0)])
+@pytest.mark.parametrize("low, high", [(0.5, 1.5), (-2.0, -0.5), (0.25, 0.5), (-1.0, 0.0), (0.5, INFINITY),
+                                       (-INFINITY, -0.5)])
 def test_a_clip_beyond_all_that_comes_gives_its_bound_to_all_that_read_it(low: float, high: float):
     b = Builder(2)
     b.quant(0.25, 0, 1)

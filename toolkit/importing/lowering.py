@@ -146,8 +146,8 @@ def exactly(sums: Sums) -> Requantise:
         if isfinite(bound) and ldexp(bound, frac) != int(ldexp(bound, frac)):
             raise InputError(f"the node {sums.origin}: a clip at {bound:g} follows it that no Quant takes up; quantise "
                              "behind it")
-    floor = low if sums.low == -inf else int(ldexp(sums.low, frac))
-    ceiling = high if sums.high == inf else int(ldexp(sums.high, frac))
+    floor = -inf if sums.low == -inf else int(ldexp(sums.low, frac))
+    ceiling = inf if sums.high == inf else int(ldexp(sums.high, frac))
     # A clip may lie beyond all that the sums reach: then both ends are one of its bounds.
-    least, most = (min(max(end, floor), ceiling) for end in (low, high))
+    least, most = (int(min(max(end, floor), ceiling)) for end in (low, high))
     return Requantise(FixedPoint.holding(least, most, frac), least, most, Rounding.FLOOR)
