@@ -10,7 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 QONNX = "qonnx.custom_op.general"
 VECTOR, IMAGE = (4,), (4, 4, 4)
-ONE, ROUND = np.float32(1), {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
+ROUND: dict[str, Any] = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
+
+
+def real(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float32)
+
+
+ONE = real(1)
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -30,17 +37,17 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     **{op: (VECTOR, ["x"], {}) for op in (
         "Neg", "Relu", "LeakyRelu", "HardSigmoid", "Abs", "Selu", "Celu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "Elu",
         "Softplus", "Mish")},
-    "LeakyRelu": (VECTOR, ["x"], {"alpha": 0.125}), "PRelu": (VECTOR, ["x", np.float32([0.125])], {}),
+    "LeakyRelu": (VECTOR, ["x"], {"alpha": 0.125}), "PRelu": (VECTOR, ["x", real([0.125])], {}),
     "Sum": (VECTOR, ["x", "h"], {}), "Max": (VECTOR, ["x", "h"], {}), "Min": (VECTOR, ["x", "h"], {}),
-    "Clip": (VECTOR, ["x", np.float32(0.25), np.float32(0.75)], {}),
+    "Clip": (VECTOR, ["x", real(0.25), real(0.75)], {}),
     **{op: (IMAGE, ["x"], {"kernel_shape": [2, 2], "strides": [2, 2]}) for op in ("MaxPool", "AveragePool")},
     **{op: (IMAGE, ["x"], {}) for op in ("GlobalMaxPool", "GlobalAveragePool")},
     **{op: (IMAGE, ["x", ints(2, 3)], {"keepdims": 0})
        for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")},
     "Pad": (IMAGE, ["x", ints(0, 0, 1, 1, 0, 0, 1, 1)], {}),
-    "Resize": (IMAGE, ["x", "", np.float32([1, 1, 2, 2])],
+    "Resize": (IMAGE, ["x", "", real([1, 1, 2, 2])],
                {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
-    "Upsample": (IMAGE, ["x", np.float32([1, 1, 2, 2])], {}),
+    "Upsample": (IMAGE, ["x", real([1, 1, 2, 2])], {}),
     "Identity": (VECTOR, ["h"], {}), "Dropout": (VECTOR, ["h"], {}), "Cast": (VECTOR, ["h"], {"to": TensorProto.FLOAT}),
     "Transpose": (IMAGE, ["x"], {"perm": [0, 2, 1, 3]}), "Flatten": (IMAGE, ["r"], {}),
     "Reshape": (IMAGE, ["r", ints(-1, 8, 8)], {}), "Squeeze": ((4, 1), ["r", ints(2)], {}),
@@ -51,8 +58,8 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     "GatherND": (VECTOR, ["x", ints(2, 0)], {}), "Expand": ((4, 1), ["x", ints(1, 4, 3)], {}),
     "Tile": (VECTOR, ["x", ints(1, 2)], {}), "DepthToSpace": (IMAGE, ["x"], {"blocksize": 2}),
     "SpaceToDepth": (IMAGE, ["x"], {"blocksize": 2}),
-    "Quant": (VECTOR, ["h", np.float32(0.5), np.float32(0), np.float32(4)], ROUND),
-    "BipolarQuant": (VECTOR, ["x", ONE], {}), "Trunc": (VECTOR, ["q", ONE, np.float32(0), np.float32(4), np.float32(2)],
+    "Quant": (VECTOR, ["h", real(0.5), real(0), real(4)], ROUND),
+    "BipolarQuant": (VECTOR, ["x", ONE], {}), "Trunc": (VECTOR, ["q", ONE, real(0), real(4), real(2)],
                                                         {"rounding_mode": "FLOOR"}),
 }
 """Samples' shape, inputs (arrays, `x`, `h` or `r` for what a Gemm or a Relu makes of it, `q` what a quantised layer
@@ -64,7 +71,7 @@ OLD = {"Upsample": 9}
 def network(operator: str) -> onnx.ModelProto:
     """A model of one operator: what leaves nothing of itself stands behind a Gemm, a Pad before a Conv."""
     shape, inputs, attributes = CASES[operator]
-    constants = {f"c{i}": v for i, v in enumerate(inputs) if isinstance(v, np.ndarray | np.floating)}
+    constants = {f"c{i}": v for i, v in enumerate(inputs) if isinstance(v, np.ndarray)}
     names = [v if isinstance(v, str) else f"c{i}" for i, v in enumerate(inputs)]
     nodes = []
     if names[0] == "h":
@@ -73,7 +80,7 @@ def network(operator: str) -> onnx.ModelProto:
     elif "h" in names or names[0] == "r":
         nodes.append(helper.make_node("Relu", ["x"], ["h" if "h" in names else "r"]))
     if names[0] == "q":
-        constants |= {"one": ONE, "zero": np.float32(0), "bits": np.float32(4)}
+        constants |= {"one": ONE, "zero": real(0), "bits": real(4)}
         constants["w"] = np.eye(4, dtype=np.float32)
         nodes += [helper.make_node("Quant", ["x", "one", "zero", "bits"], ["a"], domain=QONNX, **ROUND),
                   helper.make_node("MatMul", ["a", "w"], ["q"])]

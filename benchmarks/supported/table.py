@@ -22,7 +22,7 @@ from toolkit.capture.onnx.translate import OPERATORS
 from toolkit.compress.baseline import without_argmax
 from toolkit.compress.lower import lower
 from toolkit.compress.quantisation.ptq import Widths, quantise
-from toolkit.compress.scheme import parse_step
+from toolkit.compress.scheme import Quantise, parse_step
 from toolkit.design import Design
 from toolkit.emit.target import Job
 from toolkit.emit.targets import TARGETS
@@ -139,5 +139,7 @@ def _loaded(operator: str) -> Design:
 def _lowered(graph: fx.GraphModule) -> Design:
     x = np.random.default_rng(0).random((16, *graph.meta["input_shape"]), np.float32)
     graph, argmax = without_argmax(graph)
-    made = quantise(graph, torch.from_numpy(x), parse_step("log2:4"), Widths()).double()
+    step = parse_step("log2:4")
+    assert isinstance(step, Quantise)
+    made = quantise(graph, torch.from_numpy(x), step, Widths()).double()
     return lower(made, "network", argmax=argmax)

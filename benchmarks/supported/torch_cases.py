@@ -40,7 +40,7 @@ def behind(function: Callable[..., Any]) -> Callable[[], Case]:
     return lambda: Case(VECTOR, lambda x, m: function(m(x)), nn.Linear(4, 3))
 
 
-CASES: dict[str, Callable[[], Case]] = {
+CASES: dict[str, Callable[[], Any]] = {
     "nn.Linear": layer(VECTOR, nn.Linear(4, 3)),
     "x @ matrix": lambda: Weights(VECTOR, lambda x, w: x @ w),
     "torch.addmm": lambda: Weights(VECTOR, lambda x, w: torch.addmm(w[0], x, w)),
