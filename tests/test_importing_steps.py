@@ -35,8 +35,9 @@ from toolkit.capture.onnx.steps import (
     Step,
     Truncate,
 )
-from toolkit.design import FixedPoint, IntegerFormat, Log2Format, Window
+from toolkit.design import Conv, FixedPoint, IntegerFormat, Log2Format, Window
 from toolkit.importing import Imported, InputRange, design_of
+from toolkit.importing.folding import folded
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.rounding import nearest_power
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest
@@ -79,7 +80,8 @@ def meant(step: Step, xs: list[np.ndarray]) -> np.ndarray:
         return np.stack(columns, 2).reshape(len(x), *step.shape)
     if isinstance(step, Affine):
         tail = (1,) * (x.ndim - 2)
-        return x * step.scale.reshape(-1, *tail) + step.offset.reshape(-1, *tail)
+        scale, offset = (v if v.ndim > 1 else v.reshape(-1, *tail) for v in (step.scale, step.offset))
+        return x * scale + offset
     if isinstance(step, Clip):
         return np.minimum(np.maximum(x, step.low), step.high)
     if isinstance(step, Function):
@@ -107,7 +109,7 @@ def meant(step: Step, xs: list[np.ndarray]) -> np.ndarray:
     if isinstance(step, Permuted):
         return x.transpose(0, *(a + 1 for a in step.axes))
     if isinstance(step, Picked):
-        return x[:, step.index]
+        return x.reshape(len(x), -1)[:, step.index].reshape(len(x), *step.shape)
     if isinstance(step, Repeated):
         for axis, times in enumerate(step.scale, 2):
             x = np.repeat(x, times, axis)
@@ -241,8 +243,8 @@ def test_any_chain_of_steps_over_vectors_is_exact(data):
     b.exact()
 
 
-@pytest.mark.parametrize("low, high", [
-    (0.5, 1.5), (-2.0, -0.5), (0.25, 0.5), (-1.0, 0.0), (0.5, INFINITY), (-INFINITY, -0.5)])
+@pytest.mark.parametrize("low, high", [(0.5, 1.5), (-2.0, -0.5), (0.25, 0.5), (-1.0, 0.0), (0.5, INFINITY),
+                                       (-INFINITY, -0.5)])
 def test_a_clip_beyond_all_that_comes_gives_its_bound_to_all_that_read_it(low: float, high: float):
     b = Builder(2)
     b.quant(0.25, 0, 1)
@@ -386,7 +388,7 @@ def test_any_other_scale_behind_weights_is_a_layer_of_its_own(scale, offset):
     b.linear([[0.5, -1, 0.25]])
     b.add(Affine, scale=np.array(scale), offset=np.array(offset))
     b.quant(0.125)
-    assert kinds(b.exact()) == ["dense", "dense"]
+    assert kinds(b.exact()) == ["dense", "reshape", "conv", "reshape"]
 
 
 def test_scales_that_differ_between_channels_are_a_layer_and_each_meets_its_own():
@@ -397,16 +399,83 @@ def test_scales_that_differ_between_channels_are_a_layer_and_each_meets_its_own(
     assert kinds(b.exact()) == ["conv"]
 
 
-def test_a_scale_of_too_many_features_is_refused():
-    for size in (4096, 4097):
-        b = Builder(size)
-        b.quant()
-        b.add(Affine, scale=np.where(np.arange(size) % 2, 1.0, 2.0), offset=np.zeros(size))
-        b.quant(0.5)
-        if size == 4096:
-            continue  # allowed; 16 million weights are left to the network that needs them
-        with pytest.raises(InputError, match=r"'v1' \(Affine\): scales 4097 features.*4096"):
-            b.imported()
+def test_a_scale_has_one_weight_a_feature_or_an_element():
+    b = Builder(5000)
+    b.quant()
+    b.add(Affine, scale=np.where(np.arange(5000) % 2, 1.0, -3.0), offset=np.arange(5000) / 4)
+    b.quant(0.5, -9999, 9999)
+    assert [layer.weights.codes.size for layer in b.exact(4).design.layers if isinstance(layer, Conv)] == [5000]
+    b = Builder(2, 3, 2)
+    b.quant()
+    b.add(Affine, scale=np.arange(12.0).reshape(2, 3, 2) - 5, offset=np.arange(12.0).reshape(2, 3, 2) / 8)
+    b.quant(0.125, -999, 999)
+    assert [layer.weights.codes.size for layer in b.exact().design.layers if isinstance(layer, Conv)] == [12]
+
+
+def test_a_scale_behind_a_flatten_meets_the_elements_where_they_lie():
+    b = Builder(2, 3)
+    b.quant()
+    b.add(Flat, (6,))
+    b.add(Affine, scale=np.array([1.0, 2, 3, 4, 5, 6]), offset=np.arange(6.0))
+    b.quant(0.25, -999, 999)
+    b.linear([[1, -2, 0.5, 1, 1, 2]])
+    assert kinds(b.exact()) == ["reshape", "reshape", "conv", "reshape", "dense"]
+
+
+def normalised(b: Builder, scale: float = 2.0, offset: float = -1.0) -> Builder:
+    b.quant()
+    b.add(Affine, scale=np.full(b.shapes["x"][0], scale), offset=np.full(b.shapes["x"][0], offset))
+    return b
+
+
+def test_a_power_of_two_and_an_offset_go_into_the_weights_that_read_them_number_for_number():
+    for scale, offset in ((2.0, -1.0), (0.5, 0.5), (-0.25, 3.0)):
+        b = normalised(Builder(3), scale, offset)
+        source = b.last
+        b.linear([[0.5, -1, 0.25], [1, 3, 1]], [0.0625, -3])
+        b.linear([[1, 0, 0.5], [2, 2, 0]], inputs=(source,))
+        b.add(Plus, inputs=("v2", "v3"))
+        assert kinds(b.exact()) == ["dense", "dense", "add"]
+    b = normalised(Builder(1, 4))
+    b.add(Convolve, (2, 3), weight=np.array([[[1.0, 0.5]], [[-2, 3]]]), bias=np.zeros(2), stride=(1,),
+          padding=((0, 0),), dilation=(1,), groups=1)
+    assert kinds(b.exact()) == ["conv"]
+
+
+@pytest.mark.parametrize("scale, offset, bias, padding", [
+    (3.0, 0.0, 0.0, 0), (2.0, 2.0**-60, 2.0**10, 0), (2.0, 0.1, 2.0**10, 0), (1.0, 1.0, 0.0, 1)])
+def test_what_the_weights_cannot_take_exactly_stays_a_layer(scale, offset, bias, padding):
+    b = normalised(Builder(1, 4), scale, offset)
+    b.add(Convolve, (1, 3 + 2 * padding), weight=np.array([[[1.0, 0.5]]]), bias=np.array([bias]), stride=(1,),
+          padding=((padding, padding),), dilation=(1,), groups=1)
+    steps = folded(b.model().network).steps
+    assert [type(s) for s in steps] == [Quant, Affine, Convolve]
+
+
+def test_a_scale_that_another_layer_reads_too_stays_a_layer():
+    b = normalised(Builder(2))
+    source = b.last
+    b.linear([[1, 1], [1, -1]])
+    b.add(Plus, inputs=(b.last, source))
+    assert kinds(b.exact()) == ["reshape", "conv", "reshape", "dense", "add"]
+
+
+def test_what_never_is_negative_may_round_down_though_something_else_reads_it_too():
+    b = Builder(1)
+    b.quant()
+    b.linear([[1.0]], [-1.875])
+    clipped = b.add(Clip, low=0.0, high=INFINITY)
+    b.quant(0.5, -20, 1, mode="DOWN")
+    b.add(Plus, inputs=(b.last, clipped))
+    b.exact()
+
+
+def test_elements_are_picked_from_images_and_into_them():
+    b = Builder(2, 3)
+    b.quant()
+    b.add(Picked, (3, 2), index=np.array([5, 0, 2, 2, 4, 1]))
+    b.add(Picked, (4,), index=np.array([1, 5, 0, 0]))
+    assert kinds(b.exact()) == ["reorder", "reorder"]
 
 
 @pytest.mark.parametrize("mode", ["ROUND", "HALF_EVEN", "FLOOR", "DOWN", "HALF_UP"])
@@ -821,6 +890,7 @@ SAMPLES = np.array([-30.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 2.9, 3.1, 30.0])
     ("gelu", 0.0, lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2))),
     ("gelu_tanh", 0.0, lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))),
     ("elu", 0.5, lambda x: x if x > 0 else 0.5 * (math.exp(x) - 1)),
+    ("selu", 0.0, lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1))),
     ("softplus", 0.0, lambda x: math.log1p(math.exp(-abs(x))) + max(x, 0)),
     ("mish", 0.0, lambda x: x * math.tanh(math.log1p(math.exp(-abs(x))) + max(x, 0)))])
 def test_every_function_is_the_one_of_its_name(name, alpha, scalar):
@@ -830,4 +900,4 @@ def test_every_function_is_the_one_of_its_name(name, alpha, scalar):
 
 
 def test_every_function_has_a_test_of_its_own():
-    assert len(FUNCTIONS) == 11
+    assert len(FUNCTIONS) == 12

@@ -75,8 +75,8 @@ def test_matmul_add_relu_become_linears_with_a_bias(tmp_path: Path):
     assert kinds(graph) == ["Linear", "ReLU", "Linear", "ReLU"]
 
 
-@pytest.mark.parametrize("opset", range(7, 23))
-def test_every_opset_from_7_to_22(opset: int, tmp_path: Path):
+@pytest.mark.parametrize("opset", range(7, 24))
+def test_every_opset_from_7_to_23(opset: int, tmp_path: Path):
     nodes, constants = dense(6, 5)
     if opset < 11:
         nodes.append(node("Clip", "r0", "y", min=0.25, max=2.0))

@@ -14,7 +14,7 @@ from onnx_files import executed, floats, model, node, quant, saved
 
 from toolkit.api import Data, build, compress
 from toolkit.capture.onnx import QuantisedModel, load_onnx
-from toolkit.design import Design, FixedPoint, IntegerFormat, Log2Format
+from toolkit.design import Conv, Dense, Design, FixedPoint, IntegerFormat, Log2Format
 from toolkit.importing import Imported, InputRange, design_of
 from toolkit.utils.errors import InputError
 
@@ -329,3 +329,24 @@ def test_a_qonnx_file_takes_no_scheme_but_builds(tmp_path: Path):
     built = build(loaded, None, "log2:4", tmp_path / "out", vectors=500)
     assert built.report.ok and built.simulation is not None and built.simulation.hardware_ber == 0
     assert "no data were given" in (tmp_path / "out" / "report.txt").read_text()
+
+
+@pytest.mark.parametrize("head", [
+    [node("Mul", "xq two", "a"), node("Sub", "a one", "h")], [node("Add", "xq one", "a"), node("Div", "a two", "h")]])
+@pytest.mark.parametrize("between, counts", [(False, [24]), (True, [8, 24])])
+def test_an_input_that_is_scaled_and_moved_has_one_weight_an_element_or_none(head, between, counts, tmp_path: Path):
+    constants: dict[str, Any] = {"one": np.float32(1), "two": np.float32(2)}
+    nodes = [quant("xq", "x", constants, bits=6, scale=0.125), *head]
+    if between:
+        nodes.append(quant("hq", "h", constants, bits=5, scale=0.25))
+    nodes += [weights("w", (8, 3), constants), node("MatMul", f"{'hq' if between else 'h'} w", "m"),
+              quant("y", "m", constants, bits=8)]
+    design = exact(nodes, (8,), constants, tmp_path)
+    assert [layer.weights.codes.size for layer in design.layers if isinstance(layer, Dense | Conv)] == counts
+
+
+def test_a_softmax_over_the_batch_is_refused(tmp_path: Path):
+    nodes = [*mlp(constants := {}), node("Softmax", "y", "end", axis=0)]
+    nodes[-1].input[0] = nodes[-2].output[0]
+    with pytest.raises(InputError, match="moves the argmax"):
+        load_onnx(saved(model(nodes, ("N", 5), constants), tmp_path))

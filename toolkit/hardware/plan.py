@@ -95,6 +95,8 @@ def plan(design: Design, options: Options | None = None) -> Plan:
     with bar("sharing subexpressions", len(design.layers)) as advance:
         for layer in design.layers:
             found = design.ranges[layer.name]
+            if layer.kind not in PLANNERS:
+                raise layer.fail("it has no unrolled hardware; give it --arch folded")
             datapath = PLANNERS[layer.kind](layer, design.inputs_of(layer), [intervals[n] for n in layer.inputs],
                                             found, options)
             start = max(ready[n] for n in layer.inputs)

@@ -28,6 +28,7 @@ FUNCTIONS: dict[str, Function] = {
     "gelu": _gelu,
     "gelu_tanh": lambda x, a: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "elu": lambda x, a: np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x),
+    "selu": lambda x, a: 1.0507009873554805 * np.where(x < 0, 1.6732632423543772 * np.expm1(np.minimum(x, 0)), x),
     "softplus": lambda x, a: np.logaddexp(0, x),
     "mish": lambda x, a: x * np.tanh(np.logaddexp(0, x)),
 }

@@ -14,6 +14,7 @@ from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.refusals import Refusals
 from toolkit.capture.onnx.steps import Quant, Step
 from toolkit.design import ArgMax, Design, FixedPoint, Tensor
+from toolkit.importing.folding import folded
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import exponent, nearest_power
@@ -86,7 +87,7 @@ def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: s
 
 
 def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
-    network = model.network
+    network = folded(model.network)
     notes = list(network.notes)
     first = network.users(network.input)
     entry = None

@@ -55,8 +55,6 @@ from toolkit.importing.scales import requantised, scaled, tensor
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest, on_a_grid
 
-MAX_SCALED = 4096
-
 
 def linear(low: Lowering, step: Linear) -> None:
     x = low.held(step.inputs[0])
@@ -78,29 +76,35 @@ def convolve(low: Lowering, step: Convolve) -> None:
 def affine(low: Lowering, step: Affine) -> None:
     """A scale that no layer took: a power of two is only a matter of name; else the Quant behind it takes it."""
     open_sums = low.values[step.inputs[0]]
-    factor = float(step.scale[0])
+    factor = float(step.scale.flat[0])
     if isinstance(open_sums, Sums) and open_sums.scalable and (step.scale == factor).all() and not step.offset.any() \
             and factor > 0 and math.frexp(factor)[0] == 0.5:
         low.set(step, doubled(open_sums, exponent(factor)))
         return
     if not low.requantise and not _shifts(low, step, open_sums):
+        if step.scale.ndim > 1:
+            raise step.fail("each element has a scale of its own that is not few bits times a power of two; scale the "
+                            "channels, or approximate it with --requantise")
         low.set(step, scaled(low, step.inputs[0], step).affine(step.scale, step.offset))
         return
     x = low.held(step.inputs[0])
-    channels = len(step.scale)
-    if len(step.shape) == 1:
-        if channels > MAX_SCALED:
-            raise step.fail(f"scales {channels} features that no layer before it takes the scale of; {MAX_SCALED} is "
-                            "the most supported, so put the scale into weights")
-        places = np.arange(channels) if x.order is None else x.order
-        weight = np.zeros((channels, channels))
-        weight[np.arange(channels), places] = step.scale
-        _weighted(low, step, weight, step.offset, x, lambda name, codes, bias, frac, r:
-                  Dense(name, (x.tensor,), codes, bias, frac, r))
-    else:
-        ones = (1,) * (len(step.shape) - 1)
-        _weighted(low, step, step.scale.reshape(channels, *ones, 1), step.offset, x, lambda name, codes, bias, frac, r:
-                  Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
+    if len(step.shape) == 1 or step.scale.ndim > 1:
+        _elements(low, step, x)
+        return
+    channels, ones = len(step.scale), (1,) * (len(step.shape) - 1)
+    _weighted(low, step, step.scale.reshape(channels, *ones, 1), step.offset, x, lambda name, codes, bias, frac, r:
+              Conv(name, (x.tensor,), codes, bias, frac, Window.of(ones), channels, r))
+
+
+def _elements(low: Lowering, step: Affine, x: SymbolicValue) -> None:
+    """One weight an element: a convolution over one pixel, of which each element is a channel by itself."""
+    size, places = low.tensors[x.tensor].size, low.places(x).reshape(-1)
+    both = [np.empty(size), np.empty(size)]
+    for turned, given in zip(both, (step.scale, step.offset), strict=True):
+        turned[places] = given.reshape(-1)
+    pixel = low.append(Reshape(low.unique(f"{step.label}_as_pixel"), (x.tensor,), (1, size))).name
+    _weighted(low, step, both[0].reshape(size, 1, 1), both[1], x, lambda name, codes, bias, frac, r:
+              Conv(name, (pixel,), codes, bias, frac, Window.of((1,)), size, r), x.order)
 
 
 def _shifts(low: Lowering, step: Affine, x: Any) -> bool:
@@ -116,7 +120,8 @@ def doubled(sums: Sums, power: int) -> Sums:
 
 
 def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: SymbolicValue,
-              layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer]) -> None:
+              layer: Callable[[str, Weights, np.ndarray, int, Requantise], Layer],
+              order: np.ndarray | None = None) -> None:
     """Sums of weights, which must be few bits times powers of two."""
     codes = coded(weight)
     if x.unit != 1 or (codes is None and not low.requantise):
@@ -139,7 +144,7 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
             return layer(label, moved, kept, places + power, requantise)
         return layer(label, moved, found, frac + power, requantise)
 
-    low.sums(step, make, step.shape, max(grid, frac))
+    low.sums(step, make, step.shape, max(grid, frac), order=order)
 
 
 def _on_any_scale(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x: SymbolicValue,
@@ -334,9 +339,10 @@ def moved(low: Lowering, step: Any) -> None:
     x = low.held(step.inputs[0])
     places = low.places(x)
     if isinstance(step, Picked):
-        order = places[step.index]
+        order = places.reshape(-1)[step.index]
         # Weights behind it are put in its order, where it leaves out nothing and takes nothing twice.
-        every = np.array_equal(np.sort(order), np.arange(low.tensors[x.tensor].size))
+        every = len(step.shape) == len(x.shape) == 1 and np.array_equal(np.sort(order),
+                                                                        np.arange(low.tensors[x.tensor].size))
         low.set(step, SymbolicValue(x.tensor, step.shape, order, x.unit) if every
                 else low.placed(step, x, order, step.shape))
         return

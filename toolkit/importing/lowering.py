@@ -102,8 +102,11 @@ class Lowering:
                     tensor.format.frac, origin, held.order, scalable=False)
 
     def close(self, sums: Sums, requantise: Requantise) -> SymbolicValue:
-        """Add the layer of `sums`."""
-        return SymbolicValue(self.append(sums.make(requantise, sums.power)).name, sums.shape, sums.order)
+        """Add the layer of `sums`, in the shape that they have."""
+        made, shape = self.append(sums.make(requantise, sums.power)), channels_last(sums.shape)
+        if made.shape != shape:
+            made = self.append(Reshape(self.unique(f"{made.name}_as_it_was"), (made.name,), shape))
+        return SymbolicValue(made.name, sums.shape, sums.order)
 
     def held(self, name: str) -> SymbolicValue:
         """A value as a tensor; sums that nothing quantises keep every bit."""
@@ -175,8 +178,8 @@ def exactly(sums: Sums) -> Requantise:
     for bound in (sums.low, sums.high):
         if isfinite(bound) and ldexp(bound, frac) != int(ldexp(bound, frac)):
             raise NodeError(sums.origin, f"a clip at {bound:g} follows it that no Quant takes up; quantise behind it")
-    floor = -(1 << MAX_WIDTH) if sums.low == -inf else int(ldexp(sums.low, frac))
-    ceiling = 1 << MAX_WIDTH if sums.high == inf else int(ldexp(sums.high, frac))
+    floor = -inf if sums.low == -inf else int(ldexp(sums.low, frac))
+    ceiling = inf if sums.high == inf else int(ldexp(sums.high, frac))
     # A clip may lie beyond all that the sums reach: then both ends are one of its bounds.
-    least, most = (min(max(end, floor), ceiling) for end in (low, high))
+    least, most = (int(min(max(end, floor), ceiling)) for end in (low, high))
     return Requantise(FixedPoint.holding(least, most, frac), least, most, Rounding.FLOOR)

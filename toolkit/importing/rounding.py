@@ -40,8 +40,8 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
     has no hardware."""
     dropped = sums.frac + sums.power - frac
     # What is rounded is the sum and the zero point, clamped: that is what must not be negative.
-    least = max(sums.low, math.ldexp(int(sums.accumulator.low.min()), -sums.frac - sums.power))
-    table = POSITIVE if max(math.ldexp(least, frac) + zero, low) >= 0 else EVERYWHERE
+    reached = math.ldexp(int(sums.accumulator.low.min()), frac - sums.frac - sums.power)
+    table = POSITIVE if max(math.ldexp(sums.low, frac) + zero, reached + zero, low) >= 0 else EVERYWHERE
     if dropped <= 0:
         rounding = Rounding.FLOOR
     elif mode not in table:
@@ -51,9 +51,9 @@ def quantiser(step: Step, frac: int, low: int, high: int, zero: int, mode: str, 
         rounding = table[mode]
     if zero % 2 and rounding is Rounding.HALF_EVEN:
         raise step.fail(f"has the odd zero point {zero}, so that its halves would round to odd; use an even one, or 0")
-    least_code, most = low - zero, high - zero
+    least, most = low - zero, high - zero
     bounds = [code(b, frac, zero, mode) for b in (sums.low, sums.high)]
-    first = least_code if bounds[0] is None else min(max(least_code, bounds[0]), most)
+    first = least if bounds[0] is None else min(max(least, bounds[0]), most)
     last = most if bounds[1] is None else max(min(most, bounds[1]), first)
     return Requantise(FixedPoint.holding(first, last, frac), first, last, rounding)
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from toolkit.design.weights import IntegerFormat, Log2Format, Weights
 
+NOTHING = 1 << 20
+"""The exponent of the lowest set bit of a zero: larger than any other."""
 MAX_BITS = 16
 APPROXIMATE_BITS = 8
 FLOAT32 = 5e-7
@@ -21,7 +23,7 @@ def lowest(values: np.ndarray) -> np.ndarray:
     mantissa, exponent = np.frexp(values)
     whole = np.ldexp(mantissa, 53).astype(np.int64)
     odd = (whole & -whole).astype(np.float64)
-    return np.where(values != 0, exponent - 53 + np.log2(np.where(values != 0, odd, 1)).astype(np.int64), 1 << 20)
+    return np.where(values != 0, exponent - 53 + np.log2(np.where(values != 0, odd, 1)).astype(np.int64), NOTHING)
 
 
 def coded(values: np.ndarray) -> Weights | None:
@@ -29,7 +31,7 @@ def coded(values: np.ndarray) -> Weights | None:
     two, else integers of as few bits as they need; None where those would be more than 16."""
     rows = values.reshape(len(values), -1)
     least = lowest(rows).min(axis=1)
-    least = np.where(least == 1 << 20, 0, least)
+    least = np.where(least == NOTHING, 0, least)
     if np.abs(least).max() > 500:
         return None
     scaled = np.ldexp(rows, -least[:, None])
@@ -116,7 +118,7 @@ def bias_codes(values: np.ndarray, grid: int, *, sticky: bool) -> tuple[np.ndarr
     with `sticky` one more bit says that, and the result stays exact. Without, 24 more bits are kept.
     """
     finest = lowest(values).min()
-    frac = -int(finest) if finest != 1 << 20 else 0
+    frac = -int(finest) if finest != NOTHING else 0
     if sticky:
         if frac <= grid + 1:
             return np.ldexp(values, frac).astype(np.int64), frac, True

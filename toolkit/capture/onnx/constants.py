@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 import onnx
 
 from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.moving import MOVES, SPARE, ints, small
 from toolkit.capture.onnx.translator import Translator
 from toolkit.utils.errors import InputError
 
 BATCH = 0
 """The batch in a shape that a file computes: Reshape reads a 0 as the input's own size, wherever the batch stands."""
-SPARE = 1 << 22
-"""Elements that all evaluated constants may have beyond four times those that the file stores."""
-
 MOST = 16
 """How often what a file stores may be evaluated: transposed, scaled, converted, one after the other."""
 
@@ -40,18 +37,20 @@ def shape(t: Translator, node: Node) -> None:
 
 def evaluate(t: Translator, node: Node) -> bool:
     """Evaluate a node of constants; False where it is none that is known."""
-    made = FUNCTIONS.get(node.operator)
-    if made is None or node.domain not in ("", "ai.onnx"):
+    made, moves = FUNCTIONS.get(node.operator), MOVES.get(node.operator)
+    if (made is None and moves is None) or node.domain not in ("", "ai.onnx"):
         return False
     try:
-        found = made(t, node)
+        with np.errstate(all="ignore"):  # what is not finite is refused where a layer takes it
+            found = [made(t, node)] if made else moves(t, node, t.constant(node, 0, "input"))  # type: ignore[misc]
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError) as error:
         raise node.fail(f"its constants do not fit: {str(error)[:120]}") from error
-    t.evaluated += np.asarray(found).size
+    t.evaluated += sum(np.asarray(one).size for one in found)
     if t.evaluated > SPARE + MOST * t.file.stored:
         raise InputError(f"the node {node.label}: evaluates constants to many times what the file stores; evaluate "
                          "them when it is exported")
-    t.set(node, np.asarray(found))
+    for output, one in enumerate(found[:len(node.outputs)]):
+        t.set(node, np.asarray(one), output)
     return True
 
 
@@ -59,29 +58,12 @@ def _inputs(t: Translator, node: Node) -> list[np.ndarray]:
     return [t.constant(node, i, "input") for i, name in enumerate(node.inputs) if name]
 
 
-def ints(t: Translator, node: Node, name: str, index: int) -> tuple[int, ...] | None:
-    """Whole numbers that are an attribute in old opsets and an input in new ones."""
-    if name in node.attributes:
-        found = node.attributes[name]
-        return tuple(found) if isinstance(found, list | tuple) else (int(found),)
-    array = t.optional(node, index, name)
-    return None if array is None else tuple(int(n) for n in np.asarray(array).reshape(-1))
-
-
 def _binary(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Translator, Node], np.ndarray]:
     def run(t: Translator, node: Node) -> np.ndarray:
         a, b = _inputs(t, node)
-        _small(t, node, np.broadcast_shapes(a.shape, b.shape))
+        small(t, node, np.broadcast_shapes(a.shape, b.shape))
         return function(a, b)
     return run
-
-
-def _small(t: Translator, node: Node, wanted: tuple[int, ...]) -> None:
-    """Refuse, before it is made, an array that would be much larger than what the file stores."""
-    most = SPARE + 4 * t.file.stored - t.evaluated
-    if prod(int(n) for n in wanted) > most or min(wanted, default=0) < 0:
-        raise InputError(f"the node {node.label}: makes a constant of shape {tuple(wanted)}, larger than the "
-                         f"{max(most, 0):,} elements that are supported here")
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -104,56 +86,84 @@ def _unsqueeze(t: Translator, node: Node) -> np.ndarray:
 
 def _cast(t: Translator, node: Node) -> np.ndarray:
     kind = node.attributes["to"]
-    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32, onnx.TensorProto.INT64):
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32, onnx.TensorProto.INT64,
+                    onnx.TensorProto.BOOL):
         raise node.fail("converts a constant to a type that is not supported; use float32")
     return t.constant(node, 0, "input").astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
 
 
 def _concat(t: Translator, node: Node) -> np.ndarray:
     parts = _inputs(t, node)
-    _small(t, node, (sum(part.size for part in parts),))
+    small(t, node, (sum(part.size for part in parts),))
     return np.concatenate(parts, node.attributes["axis"])
-
-
-def _gather(t: Translator, node: Node) -> np.ndarray:
-    data, index = _inputs(t, node)
-    axis = node.attributes.get("axis", 0)
-    _small(t, node, (*data.shape[:axis], *index.shape, *data.shape[axis:][1:]))
-    return np.take(data, index.astype(np.int64), axis)
-
-
-def _slice(t: Translator, node: Node) -> np.ndarray:
-    data = t.constant(node, 0, "input")
-    starts, ends = ints(t, node, "starts", 1) or (), ints(t, node, "ends", 2) or ()
-    axes = ints(t, node, "axes", 3) or tuple(range(len(starts)))
-    steps = ints(t, node, "steps", 4) or (1,) * len(starts)
-    cut: list[slice] = [slice(None)] * data.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        cut[axis] = slice(start, end, step)
-    return data[tuple(cut)]
 
 
 def _filled(t: Translator, node: Node) -> np.ndarray:
     wanted = tuple(int(n) for n in t.constant(node, 0, "shape"))
-    _small(t, node, wanted)
+    small(t, node, wanted)
     fill = t.attribute(node, "value").reshape(-1)[0] if "value" in node.attributes else np.float32(0)
     return np.full(wanted, fill)
 
 
-def _expand(t: Translator, node: Node) -> np.ndarray:
-    data, wanted = _inputs(t, node)
-    shape = np.broadcast_shapes(data.shape, tuple(int(n) for n in wanted))
-    _small(t, node, shape)
-    return np.broadcast_to(data, shape)
+def _range(t: Translator, node: Node) -> np.ndarray:
+    start, limit, delta = (part.reshape(()).item() for part in _inputs(t, node))
+    small(t, node, (max(-int(-(limit - start) // delta), 0),))
+    return np.arange(start, limit, delta).astype(t.constant(node, 0, "input").dtype)
+
+
+def _matmul(t: Translator, node: Node) -> np.ndarray:
+    a, b = _inputs(t, node)
+    small(t, node, (a.size, b.shape[-1] if b.ndim > 1 else 1))  # as many products
+    return np.matmul(a, b)
+
+
+def _reduced(function: Callable[..., np.ndarray]) -> Callable[[Translator, Node], np.ndarray]:
+    def run(t: Translator, node: Node) -> np.ndarray:
+        axes = ints(t, node, "axes", 1) or None
+        data = t.constant(node, 0, "input")
+        if axes is None and node.attributes.get("noop_with_empty_axes", 0):
+            return data
+        return np.asarray(function(data, axis=axes, keepdims=bool(node.attributes.get("keepdims", 1))))
+    return run
+
+
+def _each(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Translator, Node], np.ndarray]:
+    return lambda t, node: function(t.constant(node, 0, "input"))
+
+
+def _clip(t: Translator, node: Node) -> np.ndarray:
+    low, high = (node.attributes.get(name, t.optional(node, i, name)) for i, name in ((1, "min"), (2, "max")))
+    return np.clip(t.constant(node, 0, "input"), low, high)
+
+
+def _flat(t: Translator, node: Node) -> np.ndarray:
+    data, axis = t.constant(node, 0, "input"), node.attributes.get("axis", 1)
+    return data.reshape(int(np.prod(data.shape[:axis], dtype=np.int64)), -1)
+
+
+def _where(t: Translator, node: Node) -> np.ndarray:
+    condition, a, b = _inputs(t, node)
+    small(t, node, np.broadcast_shapes(condition.shape, a.shape, b.shape))
+    return np.where(condition != 0, a, b)
 
 
 FUNCTIONS: dict[str, Callable[[Translator, Node], np.ndarray]] = {
-    "Identity": lambda t, node: t.constant(node, 0, "input"),
-    "Transpose": lambda t, node: t.constant(node, 0, "input").transpose(node.attributes.get("perm")),
+    "Identity": _each(lambda x: x), "Dropout": _each(lambda x: x), "Flatten": _flat,
     "Reshape": _reshape, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Cast": _cast, "Concat": _concat,
-    "Gather": _gather, "Slice": _slice, "ConstantOfShape": _filled, "Expand": _expand,
+    "ConstantOfShape": _filled, "Range": _range, "Where": _where, "Clip": _clip, "MatMul": _matmul,
     "Add": _binary(np.add), "Sub": _binary(np.subtract), "Mul": _binary(np.multiply), "Div": _binary(_divide),
-    "Sqrt": lambda t, node: np.sqrt(t.constant(node, 0, "input")),
-    "Neg": lambda t, node: -t.constant(node, 0, "input"),
+    "Pow": _binary(np.power), "Max": _binary(np.maximum), "Min": _binary(np.minimum), "Mod": _binary(np.mod),
+    "Equal": _binary(np.equal), "Greater": _binary(np.greater), "Less": _binary(np.less),
+    "And": _binary(np.logical_and), "Or": _binary(np.logical_or), "Not": _each(np.logical_not),
+    "Sqrt": _each(np.sqrt), "Neg": _each(np.negative), "Abs": _each(np.abs), "Exp": _each(np.exp), "Log": _each(np.log),
+    "Sign": _each(np.sign), "Floor": _each(np.floor), "Ceil": _each(np.ceil), "Round": _each(np.round),
+    "Reciprocal": _each(np.reciprocal), "Tanh": _each(np.tanh), "Relu": _each(lambda x: np.maximum(x, 0)),
+    "Sigmoid": _each(lambda x: 1 / (1 + np.exp(-x))), "Softplus": _each(lambda x: np.logaddexp(0, x)),
+    "ReduceSum": _reduced(np.sum), "ReduceMean": _reduced(np.mean), "ReduceMax": _reduced(np.max),
+    "ReduceMin": _reduced(np.min), "ReduceProd": _reduced(np.prod),
+    "ReduceSumSquare": _reduced(lambda x, **axes: np.sum(x * x, **axes)),
+    "ReduceL1": _reduced(lambda x, **axes: np.sum(np.abs(x), **axes)),
+    "ReduceL2": _reduced(lambda x, **axes: np.sqrt(np.sum(x * x, **axes))),
 }
-"""Each returns the array; numpy's own errors become one sentence that names the node."""
+"""Each returns the array; numpy's own errors become one sentence that names the node. `moving.MOVES` has further ones,
+those that move elements."""

@@ -22,14 +22,15 @@ MAX_BYTES = 2 << 30
 MAX_NODES = 20_000
 MAX_STORED = 1 << 29
 """Elements of all constants together."""
-OPSETS = (7, 22)
+OPSETS = (6, 23)
 DOMAINS = ("", "ai.onnx")
 QONNX_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 KINDS = {
     **dict.fromkeys(("perm", "pads", "kernel_shape", "strides", "dilations", "axes", "shape", "starts", "ends",
-                     "output_padding"), onnx.AttributeProto.INTS),
+                     "output_padding", "split"), onnx.AttributeProto.INTS),
     **dict.fromkeys(("axis", "group", "keepdims", "transA", "transB", "ceil_mode", "count_include_pad", "allowzero",
-                     "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end"),
+                     "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end",
+                     "noop_with_empty_axes", "blocksize", "broadcast", "num_outputs", "batch_dims"),
                     onnx.AttributeProto.INT),
     **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max"), onnx.AttributeProto.FLOAT),
     **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate", "coordinate_transformation_mode",

@@ -35,12 +35,12 @@ def _known(made: dict[str, Step], gate: Step | None, source: str) -> tuple[str, 
         if isinstance(inner, Affine) and inner.inputs == (source,) and (inner.scale == 1).all() \
                 and (inner.offset == 3).all():
             return "hardswish", 6.0
-    if isinstance(gate, Affine) and (gate.scale == gate.offset).all() and (gate.scale == gate.scale[0]).all():
+    if isinstance(gate, Affine) and (gate.scale == gate.offset).all() and (gate.scale == gate.scale.flat[0]).all():
         inner = made.get(gate.inputs[0])
         if isinstance(inner, Function) and inner.function == "erf":
             scale, argument = _unscaled(made, inner.inputs[0])
             if argument == source and abs(scale - math.sqrt(0.5)) < 1e-4:
-                return "gelu", 2 * float(gate.scale[0])
+                return "gelu", 2 * float(gate.scale.flat[0])
     return None
 
 
@@ -48,7 +48,7 @@ def _unscaled(made: dict[str, Step], name: str) -> tuple[float, str]:
     """(factor, value) such that `name` is the value times the factor."""
     step, factor = made.get(name), 1.0
     most = 8  # scales in a row: more stand in no function that is known
-    while most and isinstance(step, Affine) and not step.offset.any() and (step.scale == step.scale[0]).all():
-        factor, name = factor * float(step.scale[0]), step.inputs[0]
+    while most and isinstance(step, Affine) and not step.offset.any() and (step.scale == step.scale.flat[0]).all():
+        factor, name = factor * float(step.scale.flat[0]), step.inputs[0]
         step, most = made.get(name), most - 1
     return factor, name

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
-from toolkit.capture.onnx.constants import ints
 from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.moving import ints, taken
+from toolkit.capture.onnx.shaping import reshaped
 from toolkit.capture.onnx.steps import Pool, Repeated, Reshaped
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
-from toolkit.capture.onnx.window import window
+from toolkit.capture.onnx.weighted import affine, negated
+from toolkit.capture.onnx.window import Found, window
 
 
 def pool(t: Translator, node: Node) -> None:
@@ -25,9 +28,6 @@ def pool(t: Translator, node: Node) -> None:
     found = window(node, x.shape, kernel, pads)
     counted = node.attributes.get("count_include_pad", 0) or not any(sum(p) for p in
                                                                      window(node, x.shape, kernel).padding)
-    if mean and not counted:
-        raise node.fail("leaves its padding out of the mean, so that it divides by another number at the edge; use "
-                        "count_include_pad=1, or no padding")
     padding = found.padding
     if node.attributes.get("ceil_mode", 0):
         short = [-(n + sum(p) - (k - 1) * d - 1) % s for n, p, k, d, s in
@@ -38,8 +38,25 @@ def pool(t: Translator, node: Node) -> None:
         sides = [side for both in zip(*padding, strict=True) for side in both]
         longer = {**node.attributes, "pads": sides, "auto_pad": "NOTSET"}
         found = window(replace(node, attributes=longer), x.shape, kernel)
-    t.set(node, t.step(node, Pool, (x,), (x.shape[0], *found.outputs), kind="mean" if mean else "max",
-                       kernel=found.kernel, stride=found.stride, padding=padding, dilation=found.dilation))
+    made = t.step(node, Pool, (x,), (x.shape[0], *found.outputs), kind="mean" if mean else "max",
+                  kernel=found.kernel, stride=found.stride, padding=padding, dilation=found.dilation)
+    if mean and not counted:
+        made = affine(t, node, made, _fewer(x.shape, found, pads), np.zeros(1))
+    t.set(node, made)
+
+
+def _fewer(shape: tuple[int, ...], found: Found, pads: tuple[tuple[int, int], ...] | None) -> np.ndarray:
+    """What makes a mean over a window one over those of its elements that are not its own padding; zeros that a Pad
+    has put there count."""
+    counts = np.ones(())
+    for axis, (n, k, s, d, padding) in enumerate(zip(shape[1:], found.kernel, found.stride, found.dilation,
+                                                     found.padding, strict=True)):
+        more = pads[axis] if pads else (0, 0)
+        starts = np.arange(found.outputs[axis]) * s - padding[0]
+        places = starts[:, None] + np.arange(k) * d
+        inside = ((places >= -more[0]) & (places < n + more[1])).sum(axis=1)
+        counts = counts[..., None] * (k / np.maximum(inside, 1))
+    return np.asarray(counts[None])
 
 
 def _image(t: Translator, node: Node, x: Value) -> Value:
@@ -56,14 +73,41 @@ def whole(t: Translator, node: Node) -> None:
 
 
 def reduce(t: Translator, node: Node) -> None:
-    """ReduceMean and ReduceMax over spatial axes, wherever ONNX sees them."""
+    """ReduceMean, ReduceSum, ReduceMax and ReduceMin, over any axes of a sample."""
     x = t.value(node, 0)
     rank = len(x.seen) + 1
-    axes = tuple(a % rank for a in ints(t, node, "axes", 1) or range(rank))
-    if 0 in axes or len(x.shape) not in (2, 3) or any(x.axes[a - 1] == 0 for a in axes) or x.order is not None:
-        raise node.fail(f"reduces axes {axes} of a sample of shape {x.seen}; spatial axes are supported")
-    along = tuple(any(x.axes[a - 1] == i for a in axes) for i in range(1, len(x.shape)))
-    _reduced(t, node, x, along, "mean" if node.operator == "ReduceMean" else "max", node.attributes.get("keepdims", 1))
+    given = ints(t, node, "axes", 1)
+    if not given and node.attributes.get("noop_with_empty_axes", 0):
+        t.set(node, x)
+        return
+    axes = tuple(a + rank if a < 0 else a for a in given or range(rank))
+    if not all(0 < a < rank for a in axes) or len(set(axes)) != len(axes):
+        raise node.fail(f"reduces axes {axes} of a sample of shape {x.seen}; the axes behind the batch are supported")
+    keep = node.attributes.get("keepdims", 1)
+    kind = "max" if node.operator in ("ReduceMax", "ReduceMin") else "mean"
+    if node.operator == "ReduceMin":
+        x = negated(t, node, x)
+    if len(x.shape) in (2, 3) and all(x.axes[a - 1] != 0 for a in axes):
+        along = tuple(any(x.axes[a - 1] == i for a in axes) for i in range(1, len(x.shape)))
+        _reduced(t, node, x, along, kind, keep)
+    else:
+        _rows(t, node, x, tuple(a - 1 for a in axes), kind, keep)
+    made = t.values[node.outputs[0]]
+    if node.operator == "ReduceSum":
+        t.set(node, affine(t, node, made, np.full(1, float(x.size // made.size)), np.zeros(1)))
+    elif node.operator == "ReduceMin":
+        t.set(node, negated(t, node, made))
+
+
+def _rows(t: Translator, node: Node, x: Value, axes: tuple[int, ...], kind: str, keep: int) -> None:
+    """A reduction of axes among which the channels are: they become the length of a signal, the others its channels."""
+    kept = [i for i in range(len(x.seen)) if i not in axes]
+    shape = prod(x.seen[i] for i in kept), prod(x.seen[i] for i in axes)
+    rows = taken(t, node, x, np.arange(x.size).reshape(x.seen).transpose(*kept, *axes).reshape(shape))
+    made = t.step(node, Pool, (t.plain(node, rows),), (shape[0], 1), kind=kind, kernel=shape[1:], stride=(1,),
+                  padding=((0, 0),), dilation=(1,))
+    wanted = tuple(1 if i in axes else n for i, n in enumerate(x.seen) if keep or i not in axes)
+    reshaped(t, node, made, wanted)
 
 
 def _reduced(t: Translator, node: Node, x: Value, along: tuple[bool, ...], kind: str, keep: int) -> None:
@@ -148,5 +192,6 @@ def resize(t: Translator, node: Node) -> None:
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), whole),
-    **dict.fromkeys(("ReduceMean", "ReduceMax"), reduce), "Pad": pad, **dict.fromkeys(("Resize", "Upsample"), resize),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), reduce), "Pad": pad,
+    **dict.fromkeys(("Resize", "Upsample"), resize),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,13 @@ from toolkit.capture.onnx.steps import (
     Reshaped,
     Step,
 )
+from toolkit.capture.pick import Pick
 
 FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "leaky": nn.LeakyReLU, "sigmoid": lambda _: nn.Sigmoid(), "tanh": lambda _: nn.Tanh(),
     "hardsigmoid": lambda _: nn.Hardsigmoid(), "hardswish": lambda _: nn.Hardswish(), "silu": lambda _: nn.SiLU(),
     "gelu": lambda _: nn.GELU(), "gelu_tanh": lambda _: nn.GELU("tanh"), "elu": nn.ELU,
-    "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(),
+    "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(), "selu": lambda _: nn.SELU(),
 }
 
 
@@ -117,7 +119,22 @@ def _zeros(padding: tuple[tuple[int, int], ...]) -> nn.Module:
     return PADS[len(padding)](tuple(n for pair in reversed(padding) for n in pair))
 
 
+class _Elements(nn.Module):
+    """A scale and an offset for each element of a sample."""
+
+    def __init__(self, s: Affine) -> None:
+        super().__init__()
+        self.scale, self.offset = (nn.Parameter(torch.from_numpy(np.array(v, np.float32))) for v in (s.scale, s.offset))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale + self.offset
+
+
 def _affine(s: Affine) -> nn.Module:
+    if s.scale.ndim > 1 or len(s.shape) > 3:
+        return _Elements(s if s.scale.ndim > 1 else replace(
+            s, scale=s.scale.reshape(-1, *(1,) * (len(s.shape) - 1)),
+            offset=s.offset.reshape(-1, *(1,) * (len(s.shape) - 1))))
     layer = (nn.BatchNorm2d if len(s.shape) == 3 else nn.BatchNorm1d)(len(s.scale), eps=0.0)
     _set(layer.weight, s.scale)
     _set(layer.bias, s.offset)
@@ -150,7 +167,7 @@ MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
     Plus: lambda s: _Call(torch.add), Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
     Reshaped: lambda s: _Call(lambda x: x.reshape(x.shape[0], *s.shape)),
     Permuted: lambda s: _Call(lambda x: x.permute(0, *(a + 1 for a in s.axes))),
-    Picked: lambda s: _Call(lambda x: x[:, torch.from_numpy(s.index)]),
+    Picked: lambda s: Pick(torch.from_numpy(np.ascontiguousarray(s.index, np.int64)), s.shape),
     Repeated: lambda s: nn.Upsample(scale_factor=tuple(float(n) for n in s.scale)),
     Largest: lambda s: _Call(lambda x: torch.argmax(x, 1)),
 }

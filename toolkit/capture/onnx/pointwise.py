@@ -10,7 +10,9 @@ from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.steps import Clip, Function
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
-from toolkit.capture.onnx.weighted import affine
+from toolkit.capture.onnx.weighted import affine, aligned, negated, plus
+
+SELU = 1.6732632, 1.0507010
 
 
 def relu(t: Translator, node: Node) -> None:
@@ -29,8 +31,15 @@ def clip(t: Translator, node: Node) -> None:
 
 
 def bound(t: Translator, node: Node) -> None:
-    """Min and Max with one constant."""
-    places = [i for i in range(len(node.inputs)) if isinstance(t._given(node, i), Value)]
+    """Min and Max with one constant; of two activations max(a, b) = b + relu(a - b)."""
+    places = [i for i in range(len(node.inputs)) if isinstance(t.given(node, i), Value)]
+    if len(places) == len(node.inputs) == 2:
+        a, b = aligned(t, node, t.value(node, 0), t.value(node, 1))
+        largest = node.operator == "Max"
+        apart = plus(t, node, *((a, negated(t, node, b)) if largest else (b, negated(t, node, a))))
+        more = t.like(node, Clip, apart, low=0.0, high=math.inf)
+        t.set(node, plus(t, node, b, more if largest else negated(t, node, more)))
+        return
     if len(node.inputs) != 2 or len(places) != 1:
         raise node.fail("is supported with one activation and one constant")
     limit = _scalar(node, t.constant(node, 1 - places[0], "bound"))
@@ -74,6 +83,30 @@ def hard_sigmoid(t: Translator, node: Node) -> None:
     t.set(node, t.like(node, Function, x, function="hardsigmoid", alpha=alpha))
 
 
+def absolute(t: Translator, node: Node) -> None:
+    """relu(x) + relu(-x)."""
+    x = t.value(node, 0)
+    parts = [t.like(node, Clip, one, low=0.0, high=math.inf) for one in (x, negated(t, node, x))]
+    t.set(node, plus(t, node, *parts))
+
+
+def selu(t: Translator, node: Node) -> None:
+    found = [float(node.attributes.get(key, default)) for key, default in zip(("alpha", "gamma"), SELU, strict=True)]
+    if any(abs(a - b) > 1e-4 for a, b in zip(found, SELU, strict=True)):
+        raise node.fail(f"has an alpha of {found[0]:g} and a gamma of {found[1]:g}; the usual ones are supported")
+    t.set(node, t.like(node, Function, t.value(node, 0), function="selu"))
+
+
+def celu(t: Translator, node: Node) -> None:
+    """alpha * elu(x / alpha)."""
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if not alpha > 0:
+        raise node.fail(f"has an alpha of {alpha:g}; it must be positive")
+    inner = affine(t, node, t.value(node, 0), np.full(1, 1 / alpha), np.zeros(1))
+    made = t.like(node, Function, inner, function="elu", alpha=1.0)
+    t.set(node, affine(t, node, made, np.full(1, alpha), np.zeros(1)))
+
+
 def gelu(t: Translator, node: Node) -> None:
     kind = "gelu_tanh" if node.attributes.get("approximate", "none") == "tanh" else "gelu"
     t.set(node, t.like(node, Function, t.value(node, 0), function=kind))
@@ -88,7 +121,8 @@ def _function(name: str, default: float = 0.0) -> Handler:
 
 HANDLERS: dict[str, Handler] = {
     "Relu": relu, "Clip": clip, **dict.fromkeys(("Min", "Max"), bound), "LeakyRelu": leaky, "PRelu": prelu,
-    "HardSigmoid": hard_sigmoid, "Gelu": gelu, "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
+    "HardSigmoid": hard_sigmoid, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu,
+    "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
     "HardSwish": _function("hardswish"), "Elu": _function("elu", 1.0), "Softplus": _function("softplus"),
     "Mish": _function("mish"), "Erf": _function("erf"),
 }

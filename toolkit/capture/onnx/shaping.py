@@ -7,8 +7,9 @@ from math import prod
 import numpy as np
 import onnx
 
-from toolkit.capture.onnx.constants import ints
+from toolkit.capture.onnx import moving
 from toolkit.capture.onnx.file import Node
+from toolkit.capture.onnx.moving import ints
 from toolkit.capture.onnx.steps import Join, Largest, Reshaped
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
@@ -27,12 +28,18 @@ def cast(t: Translator, node: Node) -> None:
 
 
 def transpose(t: Translator, node: Node) -> None:
-    """Nothing moves: ONNX only sees the value under other axes."""
+    """Nothing moves: ONNX only sees the value under other axes. A batch that moves must come back."""
+    if isinstance(t.given(node, 0), moving.Elsewhere):
+        moving.moved(t, node)
+        return
     x = t.value(node, 0)
     rank = len(x.seen) + 1
     perm = tuple(node.attributes.get("perm", range(rank)[::-1]))
-    if sorted(perm) != list(range(rank)) or perm[0] != 0:
-        raise node.fail(f"transposes by {perm}, which moves the batch or does not fit a sample of shape {x.seen}")
+    if sorted(perm) != list(range(rank)):
+        raise node.fail(f"transposes by {perm}, which does not fit a sample of shape {x.seen}")
+    if perm[0] != 0:
+        moving.moved(t, node)
+        return
     t.set(node, Value(x.name, x.shape, tuple(x.axes[p - 1] for p in perm[1:]), x.order))
 
 
@@ -51,8 +58,11 @@ def reshape(t: Translator, node: Node) -> None:
     x = t.value(node, 0)
     wanted = [int(n) for n in (node.attributes["shape"] if "shape" in node.attributes
                                else t.constant(node, 1, "shape").reshape(-1))]
-    if node.attributes.get("allowzero", 0) and 0 in wanted:
+    if node.attributes.get("allowzero", 0) and 0 in wanted[1:]:
         raise node.fail("its shape holds a 0 that stands for nothing (allowzero)")
+    if len(wanted) == 1 and x.size == 1 and wanted[0] in (-1, 0, t.file.batch):
+        _one(t, node, x)
+        return
     before = (None, *x.seen)
     if any(n == 0 and i >= len(before) for i, n in enumerate(wanted)) or min(wanted, default=0) < -1:
         raise node.fail(f"the shape {wanted} does not fit a sample of shape {x.seen}")
@@ -64,7 +74,7 @@ def reshape(t: Translator, node: Node) -> None:
     if not rest or prod(n or 0 for n in rest) != x.size or -1 in rest or batch not in (-1, 0, 1, t.file.batch):
         raise node.fail(f"reshapes a sample of shape {x.seen} to {wanted[1:]}, which does not keep the batch in front "
                         "or the number of elements")
-    _reshaped(t, node, x, tuple(int(n) for n in rest if n is not None))
+    reshaped(t, node, x, tuple(int(n) for n in rest if n is not None))
 
 
 def squeeze(t: Translator, node: Node) -> None:
@@ -79,9 +89,7 @@ def squeeze(t: Translator, node: Node) -> None:
         raise node.fail(f"squeezes axes {axes} of a sample of shape {x.seen}, which are the batch or hold more than "
                         "one element")
     kept = tuple(n for i, n in enumerate(x.seen) if i + 1 not in axes)
-    if not kept:
-        raise node.fail("leaves nothing but the batch")
-    _reshaped(t, node, x, kept)
+    reshaped(t, node, x, kept)
 
 
 def unsqueeze(t: Translator, node: Node) -> None:
@@ -93,13 +101,20 @@ def unsqueeze(t: Translator, node: Node) -> None:
     if 0 in axes or len(set(axes)) != len(axes):
         raise node.fail(f"puts axes {axes} in, the batch's own place among them")
     seen = iter(x.seen)
-    _reshaped(t, node, x, tuple(1 if i in axes else next(seen) for i in range(1, rank)))
+    reshaped(t, node, x, tuple(1 if i in axes else next(seen) for i in range(1, rank)))
 
 
-def _reshaped(t: Translator, node: Node, x: Value, wanted: tuple[int, ...]) -> None:
+def _one(t: Translator, node: Node, x: Value) -> None:
+    """One number a sample, without an axis of its own."""
+    t.set(node, Value(t.vector(node, x).name, (1,), ()))
+
+
+def reshaped(t: Translator, node: Node, x: Value, wanted: tuple[int, ...]) -> None:
     """`x` seen as `wanted`. Where only axes of one element come or go, no element moves."""
     if wanted == x.seen:
         t.set(node, x)
+    elif not wanted:
+        _one(t, node, x)
     elif len(wanted) == 1:
         t.set(node, t.vector(node, x))
     elif x.order is None and (axes := _refitted(x, wanted)) is not None:
@@ -158,16 +173,19 @@ def concat(t: Translator, node: Node) -> None:
 
 
 def softmax(t: Translator, node: Node) -> None:
-    """A softmax at the end is left out."""
+    """A softmax at the end is left out, where it does not move the argmax over the classes."""
     users = t.file.users.get(node.outputs[0], [])
     if any(u.operator not in ("ArgMax", "Identity") for u in users):
         raise node.fail("is only supported at the end, where it is left out")
     x = t.value(node, 0)
     rank = len(x.seen) + 1
-    axis = node.attributes.get("axis", -1 if t.file.opset >= 13 else 1) % rank
-    if prod(x.seen) != x.seen[axis - 1]:
-        raise node.fail(f"over axis {axis} of a sample of shape {x.seen} is not a softmax over classes; "
-                  "flatten it first")
+    axis = node.attributes.get("axis", -1 if t.file.opset >= 13 else 1)
+    axis += rank if axis < 0 else 0
+    # Up to opset 12 it is over all axes from that one on; later over that one alone.
+    over = x.seen[axis - 1:axis] if t.file.opset >= 13 else x.seen[axis - 1:]
+    if axis < 1 or (axis != 1 and prod(over) != x.size):
+        raise node.fail(f"over axis {axis} of a sample of shape {x.seen} moves the argmax; only a softmax over the "
+                        "features or channels (axis 1) does not, and is left out at the end")
     t.notes.append(f"the final {node.operator.lower()} is left out: it does not move the argmax")
     t.set(node, x)
 

@@ -49,7 +49,8 @@ class Convolve(Step):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Step):
-    """`scale * x + offset`, float64, one of each for every channel (or feature)."""
+    """`scale * x + offset`, float64, one of each for every channel (or feature), or for every element: of the shape
+    (channels,) or of `shape`."""
 
     scale: np.ndarray
     offset: np.ndarray
@@ -114,7 +115,7 @@ class Permuted(Step):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Picked(Step):
-    """Element j of the output vector is element `index[j]` of the input vector."""
+    """Element j of the output, in its order, is element `index[j]` of the input."""
 
     index: np.ndarray
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolkit.capture.faults import Layer, Refused
-from toolkit.capture.onnx import constants, images, pointwise, quantisers, shaping, weighted
+from toolkit.capture.onnx import constants, images, moving, pointwise, quantisers, shaping, weighted
 from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
 from toolkit.capture.onnx.refusals import Refusals, is_never_supported, layer_of, multiplies_activations
 from toolkit.capture.onnx.steps import Function, Network
@@ -14,7 +14,8 @@ from toolkit.capture.onnx.values import Value
 from toolkit.capture.ways_out import BY_OPERATOR
 from toolkit.utils.errors import InputError
 
-OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS}
+OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS,
+                                **moving.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
 PASSING = ("Quant", "IntQuant", "BipolarQuant", "Identity", "Relu", "Clip", "Cast", "Dropout")
 
@@ -37,6 +38,8 @@ def _translated(file: File, requantise: bool) -> Network:
     layers = _collected(t, file)
     end = t.values[file.output]
     last = file.nodes[-1]
+    if isinstance(end, moving.Elsewhere):
+        raise last.fail("moves the batch from its place in front, and nothing moves it back")
     if not isinstance(end, Value):
         raise InputError("computes nothing from its input; there is no hardware to make")
     if end.pads is not None:
@@ -140,6 +143,8 @@ def _input_axes(file: File) -> tuple[int, ...]:
     while len(users := file.users.get(name, [])) == 1 and users[0].operator in PASSING:
         name = users[0].outputs[0]
     wanted = [0, *(a + 1 for a in last)]
+    if users and rank in (2, 3) and all(u.operator == "MatMul" and u.inputs[0] == name for u in users):
+        return last  # rows of features
     turned = users and all(u.operator == "Transpose" and list(u.attributes.get("perm", ())) == wanted for u in users)
     return last if rank in (2, 3) and turned else plain
 

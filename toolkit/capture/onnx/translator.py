@@ -23,7 +23,7 @@ class Translator:
 
     def __init__(self, file: File, requantise: bool = False) -> None:
         self.file, self.requantise = file, requantise
-        self.values: dict[str, Value | np.ndarray] = {}
+        self.values: dict[str, Any] = {}
         self.steps: list[Step] = []
         self.labels: set[str] = set()
         self.notes: list[str] = []
@@ -38,8 +38,11 @@ class Translator:
 
     def value(self, node: Node, index: int) -> Value:
         """The activation that is input `index` of a node."""
-        found = self._given(node, index)
-        if not isinstance(found, Value):
+        found = self.given(node, index)
+        if not isinstance(found, Value | np.ndarray):
+            raise node.fail("works on an activation whose batch does not stand in front; only what moves elements may, "
+                            "up to a Transpose that moves it back")
+        if isinstance(found, np.ndarray):
             raise node.fail(f"its input {index} is a constant where what a layer made is expected")
         if found.pads is not None and node.operator not in ("Conv", "AveragePool", "Identity"):
             raise node.fail("reads zero padding, which is only supported right before a Conv or an AveragePool")
@@ -47,8 +50,8 @@ class Translator:
 
     def constant(self, node: Node, index: int, what: str) -> np.ndarray:
         """The constant that is input `index` of a node."""
-        found = self._given(node, index)
-        if isinstance(found, Value):
+        found = self.given(node, index)
+        if not isinstance(found, np.ndarray):
             raise node.fail(f"its {what} is computed from data; only a constant one becomes hardware")
         return found
 
@@ -56,7 +59,8 @@ class Translator:
         """As `constant`, None where the input is left out."""
         return self.constant(node, index, what) if len(node.inputs) > index and node.inputs[index] else None
 
-    def _given(self, node: Node, index: int) -> Value | np.ndarray:
+    def given(self, node: Node, index: int) -> Any:
+        """Input `index` of a node: an activation, a constant, or what stands elsewhere for a while (`moving`)."""
         if index >= len(node.inputs) or not node.inputs[index]:
             raise node.fail(f"its input {index} is missing")
         name = node.inputs[index]
@@ -66,7 +70,7 @@ class Translator:
 
     def all_constant(self, node: Node) -> bool:
         """No input is an activation."""
-        return all(not isinstance(self._given(node, i), Value) for i, name in enumerate(node.inputs) if name)
+        return all(isinstance(self.given(node, i), np.ndarray) for i, name in enumerate(node.inputs) if name)
 
     def give_up(self, node: Node) -> None:
         """Let what a node makes be unknown."""
@@ -77,12 +81,13 @@ class Translator:
         """The array of a tensor attribute."""
         return to_array(node.attributes[name], self.file.path.parent)
 
-    def set(self, node: Node, value: Value | np.ndarray) -> None:
-        """Let `value` be what the node makes."""
-        self.values[node.outputs[0]] = value
+    def set(self, node: Node, value: Value | np.ndarray, output: int = 0) -> None:
+        """Let `value` be what the node makes, as its output of that number."""
+        name = node.outputs[output]
+        self.values[name] = value
         if isinstance(value, Value):
-            self._names.setdefault(value.name, []).append(node.outputs[0])
-            self._readers.setdefault(value.name, set()).update(map(id, self.file.users.get(node.outputs[0], ())))
+            self._names.setdefault(value.name, []).append(name)
+            self._readers.setdefault(value.name, set()).update(map(id, self.file.users.get(name, ())))
 
     def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
              **rest: Any) -> Value:
@@ -93,7 +98,7 @@ class Translator:
         if len(self.steps) >= MAX_STEPS:
             raise InputError(f"has more than {MAX_STEPS:,} operations on activations, which is the most supported")
         self._budget.tensor(shape, node.label)
-        self._weights -= sum(v.size for v in rest.values() if isinstance(v, np.ndarray))
+        self._weights -= sum(v.size for k, v in rest.items() if isinstance(v, np.ndarray) and k != "index")
         if self._weights < 0:
             raise InputError(f"the node {node.label}: its weights are shared by so many nodes that they take many "
                              "times what is stored")
@@ -115,14 +120,24 @@ class Translator:
             return self.step(node, Picked, (x,), x.shape, index=x.order)
         if x.is_plain:
             return x
+        if not x.seen:  # one number, which is a vector of one here
+            return Value.plain(x.name, x.shape)
         if x.flat_order() is None:
             return self.step(node, Reshaped, (x,), x.seen)
         return self.step(node, Permuted, (x,), x.seen, axes=x.axes)
 
+    def leading(self, node: Node, x: Value, axis: int) -> Value:
+        """`x` such that the axis `axis` that ONNX sees of it lies first, the others in the order in which it sees
+        them."""
+        lying = (axis, *(i for i in range(len(x.seen)) if i != axis))
+        shape = tuple(x.seen[i] for i in lying)
+        made = self.step(node, Permuted, (x,), shape, axes=tuple(x.axes[i] for i in lying))
+        return Value(made.name, shape, tuple(lying.index(i) for i in range(len(lying))))
+
     def vector(self, node: Node, x: Value) -> Value:
         """All elements of `x` as one vector, which may lie in another order than ONNX sees."""
         if len(x.shape) == 1:
-            return x
+            return Value(x.name, x.shape, (0,), x.order)
         made = self.step(node, Flat, (x,), (x.size,))
         return Value(made.name, made.shape, (0,), x.flat_order())
 

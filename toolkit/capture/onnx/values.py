@@ -12,7 +12,8 @@ import numpy as np
 class Value:
     """An activation: what step `name` makes, of `shape` (without the batch, channels first).
 
-    ONNX sees it under other axes: its axis i, the batch not counted, is axis `axes[i]` of `shape`. A vector may also
+    ONNX sees it under other axes: its axis i, the batch not counted, is axis `axes[i]` of `shape`; a vector of one
+    number may be seen without an axis of its own. A vector may also
     be in another order: element j that ONNX sees is element `order[j]`. `pads` are zeros, (before, after) on each
     spatial axis, that the next convolution or mean is to see.
     """

@@ -9,15 +9,27 @@ import numpy as np
 
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.gates import gated
+from toolkit.capture.onnx.moving import taken
 from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.capture.onnx.window import window
+from toolkit.utils.limits import MAX_VALUE
 
 
 def matmul(t: Translator, node: Node) -> None:
-    """x @ weights of shape (in, out)."""
-    _linear(t, node, t.constant(node, 1, "weight"), None)
+    """x @ weights of shape (in, out), on every row of features; weights @ x the same on every column."""
+    left = not isinstance(t.given(node, 0), Value)
+    matrix = t.constant(node, 0 if left else 1, "weight")
+    if matrix.ndim > 2 and prod(matrix.shape[:-2]) == 1:
+        matrix = matrix.reshape(matrix.shape[-2:])
+    if not left:
+        _linear(t, node, matrix, None)
+        return
+    x = t.value(node, 1)
+    if matrix.ndim != 2 or len(x.seen) < 2 or x.seen[-2] != matrix.shape[1]:
+        raise node.fail(f"a weight of shape {matrix.shape} from the left does not fit a sample of shape {x.seen}")
+    t.set(node, _mixed(t, node, x, len(x.seen) - 2, matrix.astype(np.float64), np.zeros(len(matrix))))
 
 
 def gemm(t: Translator, node: Node) -> None:
@@ -37,27 +49,41 @@ def _linear(t: Translator, node: Node, matrix: np.ndarray, bias: np.ndarray | No
     x = t.value(node, 0)
     if matrix.ndim != 2 or not matrix.size:
         raise node.fail(f"its weight is of shape {matrix.shape}; a matrix is expected")
-    if x.seen[-1] != matrix.shape[0]:
+    if not x.seen or x.seen[-1] != matrix.shape[0]:
         raise node.fail(f"a weight of shape {matrix.shape} does not fit an input of shape {x.seen}")
-    if x.size != x.seen[-1]:
-        raise node.fail(f"a sample of shape {x.seen} is more than one row of features; flatten it first")
-    seen = x.seen
-    x = t.vector(node, x)
     weight = matrix.T.astype(np.float64)
-    if x.order is not None:
-        weight = np.empty_like(weight)
-        weight[:, x.order] = matrix.T
     out = len(weight)
-
     bias = np.zeros(out) if bias is None else bias.astype(np.float64)
     if bias.size not in (1, out):
         raise node.fail(f"a bias of shape {bias.shape} does not fit {out} outputs")
-    made = t.step(node, Linear, (x,), (out,), weight=weight,
-                  bias=np.broadcast_to(bias.reshape(-1), (out,)).copy())
+    bias = np.broadcast_to(bias.reshape(-1), (out,)).copy()
+    seen = x.seen
+    if x.size != seen[-1]:
+        t.set(node, _mixed(t, node, x, len(seen) - 1, weight, bias))
+        return
+    x = t.vector(node, x)
+    if x.order is not None:
+        turned = np.empty_like(weight)
+        turned[:, x.order] = weight
+        weight = turned
+    made = t.step(node, Linear, (x,), (out,), weight=weight, bias=bias)
     if len(seen) > 1:  # leading axes of one element
         made = Value(t.step(node, Reshaped, (made,), (*seen[:-1], out)).name, (*seen[:-1], out),
                      tuple(range(len(seen))))
     t.set(node, made)
+
+
+def _mixed(t: Translator, node: Node, x: Value, axis: int, weight: np.ndarray, bias: np.ndarray) -> Value:
+    """`weight @ x + bias` along one axis that is seen, at every place of the others: a convolution of one pixel."""
+    if x.axes[axis] != 0:
+        x = t.leading(node, x, axis)
+    rank = len(x.shape) - 1
+    if rank > 2:
+        raise node.fail(f"a sample of shape {x.seen} has too many axes for rows of features; flatten some of them")
+    ones = (1,) * rank
+    made = t.step(node, Convolve, (x,), (len(weight), *x.shape[1:]), weight=weight.reshape(*weight.shape, *ones),
+                  bias=bias, stride=ones, padding=((0, 0),) * rank, dilation=ones, groups=1)
+    return Value(made.name, made.shape, x.axes)
 
 
 def conv(t: Translator, node: Node) -> None:
@@ -82,7 +108,8 @@ def conv(t: Translator, node: Node) -> None:
 
 def batch_norm(t: Translator, node: Node) -> None:
     """A scale and an offset for each channel, from the stored statistics."""
-    if node.attributes.get("training_mode", 0) or (node.attributes.get("spatial", 1) == 0):
+    training = node.attributes.get("training_mode", 0) or len([name for name in node.outputs if name]) > 1
+    if training or node.attributes.get("spatial", 1) == 0:
         raise node.fail("computes its statistics from the data; export the model in evaluation mode")
     gamma, beta, mean, variance = (t.constant(node, i, "statistics").astype(np.float64) for i in range(1, 5))
     x = t.value(node, 0)
@@ -100,12 +127,15 @@ def arithmetic(t: Translator, node: Node) -> None:
     """Add, Sub, Mul, Div: of two activations, or with a constant."""
     if len(node.inputs) != 2:
         raise node.fail(f"has {len(node.inputs)} inputs; two are expected")
-    first, second = (t._given(node, i) for i in range(2))
+    first, second = (t.given(node, i) for i in range(2))
     if isinstance(first, Value) and isinstance(second, Value):
         _of_two(t, node, t.value(node, 0), t.value(node, 1))
         return
     x = t.value(node, 0 if isinstance(first, Value) else 1)
     c = t.constant(node, 1 if isinstance(first, Value) else 0, "operand").astype(np.float64)
+    if t.file.opset < 7 and node.attributes.get("broadcast", 0) and "axis" in node.attributes:
+        axis = node.attributes["axis"]  # the constant's axes begin there, counted with the batch
+        c = c.reshape(*c.shape, *(1,) * (len(x.seen) + 1 - axis % (len(x.seen) + 1) - c.ndim))
     ones, zeros = np.ones_like(c), np.zeros_like(c)
     if node.operator == "Add":
         scale, offset = ones, c
@@ -128,45 +158,92 @@ def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
             made = t.like(node, Function, x, function=name)
             t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
             return
-    if node.operator != "Add":
-        raise node.fail("combines two activations; of these Add is supported, and x * sigmoid(x) and similar")
-    if a.seen != b.seen:
-        raise node.fail(f"adds shapes {a.seen} and {b.seen}; they must be equal")
+    if node.operator not in ("Add", "Sub"):
+        raise node.fail("combines two activations; of these Add, Sub, Max and Min are supported, and x * sigmoid(x) "
+                        "and similar")
+    if node.operator == "Sub":
+        b = negated(t, node, b)
+    t.set(node, plus(t, node, *aligned(t, node, a, b)))
+
+
+def total(t: Translator, node: Node) -> None:
+    """Sum of any number of activations."""
+    found = t.value(node, 0)
+    for i in range(1, len(node.inputs)):
+        found = plus(t, node, *aligned(t, node, found, t.value(node, i)))
+    t.set(node, found)
+
+
+def negative(t: Translator, node: Node) -> None:
+    """Neg."""
+    t.set(node, affine(t, node, t.value(node, 0), np.full(1, -1.0), np.zeros(1)))
+
+
+def negated(t: Translator, node: Node, x: Value) -> Value:
+    """-x as a step of its own, as something else reads x too."""
+    return t.like(node, Affine, x, scale=np.full(x.shape[0], -1.0), offset=np.zeros(x.shape[0]))
+
+
+def aligned(t: Translator, node: Node, a: Value, b: Value) -> tuple[Value, Value]:
+    """Both of one shape: axes of one element are repeated."""
+    if a.seen == b.seen:
+        return a, b
+    if len(a.seen) != len(b.seen) or any(n != m and 1 not in (n, m) for n, m in zip(a.seen, b.seen, strict=True)):
+        raise node.fail(f"combines shapes {a.seen} and {b.seen}; they must be equal, or 1 where they differ")
+    wanted = np.broadcast_shapes(a.seen, b.seen)
+    if prod(wanted) > MAX_VALUE:
+        raise node.fail(f"makes {prod(wanted):,} elements a sample; {MAX_VALUE:,} are supported")
+    both = [taken(t, node, x, np.broadcast_to(np.arange(x.size).reshape(x.seen), wanted)) for x in (a, b)]
+    return both[0], both[1]
+
+
+def plus(t: Translator, node: Node, a: Value, b: Value) -> Value:
+    """The sum of two activations of one shape."""
     same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None
                                                         and np.array_equal(a.order, b.order)))
     if not same:
         a, b = t.plain(node, a), t.plain(node, b)
-    made_by = t.step(node, Plus, (a, b), a.shape)
-    t.set(node, Value(made_by.name, a.shape, a.axes, a.order))
+    made = t.step(node, Plus, (a, b), a.shape)
+    return Value(made.name, a.shape, a.axes, a.order)
 
 
 def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
     """`scale * x + offset`, taken into the weights before it where they are this node's alone."""
-    scale, offset = _per_channel(node, x, scale), _per_channel(node, x, offset)
+    scale, offset = _level(x, _lying(node, x, scale), _lying(node, x, offset))
     if (scale == 1).all() and not offset.any():
         return x
     before = t.producer(x)
     if isinstance(before, Affine):
-        scale, offset = before.scale * scale, before.offset * scale + offset
+        scale, offset, factor, constant = _level(x, scale, offset, before.scale, before.offset)
+        scale, offset = factor * scale, constant * scale + offset
         if np.allclose(scale, 1, rtol=1e-6, atol=0) and not offset.any():
             t.drop()
             return Value(before.inputs[0], x.shape, x.axes, x.order)
         t.replace(replace(before, scale=scale, offset=offset))
         return x
-    if isinstance(before, Linear | Convolve):
+    if isinstance(before, Linear | Convolve) and scale.ndim == 1:
         lifted = scale.reshape((-1,) + (1,) * (before.weight.ndim - 1))
         t.replace(replace(before, weight=before.weight * lifted, bias=before.bias * scale + offset))
         return x
     return t.like(node, Affine, x, scale=scale, offset=offset)
 
 
-def _per_channel(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
-    """A constant as ONNX would broadcast it over a batch of x, one number a channel (or feature)."""
+def _level(x: Value, *values: np.ndarray) -> list[np.ndarray]:
+    """Numbers of a channel, or of an element where any of them are."""
+    if all(v.ndim == 1 for v in values):
+        return list(values)
+    ones = (1,) * (len(x.shape) - 1)
+    return [np.broadcast_to(v if v.ndim > 1 else v.reshape(-1, *ones), x.shape) for v in values]
+
+
+def _lying(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
+    """A constant as ONNX would broadcast it over a batch of x: one number a channel (or feature) where that is enough,
+    else one for each element of x as it lies."""
     if constant.size == 1:
         return np.full(x.shape[0], constant.reshape(()).item())
     seen = constant
-    if constant.ndim == len(x.seen) + 1:
-        if constant.shape[0] != 1:
+    if constant.ndim > len(x.seen):
+        if constant.ndim != len(x.seen) + 1 or constant.shape[0] != 1:
             raise node.fail(f"a constant of shape {constant.shape} differs from sample to sample")
         seen = constant[0]
     try:
@@ -177,8 +254,7 @@ def _per_channel(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
     lifted = seen.reshape((1,) * (len(x.seen) - seen.ndim) + seen.shape)
     lies = lifted.transpose(np.argsort(x.axes))  # axis a of what lies is the seen axis that maps to it
     if prod(lies.shape[1:]) != 1:
-        raise node.fail(f"a constant of shape {constant.shape} differs from pixel to pixel; one number a channel is "
-                        "supported")
+        return np.broadcast_to(lies, x.shape).copy()
     flat = np.broadcast_to(lies.reshape(-1), (x.shape[0],))
     if x.order is None:
         return flat.copy()
@@ -188,4 +264,5 @@ def _per_channel(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
 
 
 HANDLERS: dict[str, Handler] = {"MatMul": matmul, "Gemm": gemm, "Conv": conv, "BatchNormalization": batch_norm,
-                                **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic)}
+                                **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic),
+                                "Neg": negative, "Sum": total}
