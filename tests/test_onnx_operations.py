@@ -206,6 +206,7 @@ def test_rows_of_features_need_no_transpose(tmp_path: Path):
 
 @pytest.mark.parametrize("nodes, word", [
     ([node("Slice", "x s e a", "y")], "mixes samples"), ([node("Gather", "x s", "y", axis=0)], "mixes samples"),
+    ([node("Gather", "x twice", "y", axis=0)], "mixes samples"),
     ([node("Transpose", "x", "t", perm=[1, 0, 2]), node("Relu", "t", "y")], "batch does not stand in front"),
     ([node("ReduceMean", "x", "y", axes=[0])], "behind the batch"),
     ([node("ReduceMean", "x", "y")], "behind the batch"),
@@ -214,6 +215,7 @@ def test_rows_of_features_need_no_transpose(tmp_path: Path):
 ])
 def test_what_mixes_samples_or_does_not_fit_is_refused(nodes: list[onnx.NodeProto], word: str, tmp_path: Path):
     constants = {"s": whole_numbers(0), "e": whole_numbers(1), "a": whole_numbers(0), "far": whole_numbers(9),
+                 "twice": whole_numbers(0, 0),
                  "r": whole_numbers(1, 1 << 20, 1 << 20)}
     with pytest.raises(InputError, match=word):
         load_onnx(saved(model(nodes, ROWS, constants), tmp_path))
