@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from toolkit.compress.data import entry_point, source
 from toolkit.compress.data.arrays import SPLIT, Arrays
+from toolkit.compress.data.described import described
 from toolkit.compress.data.labels import TASKS, check_all_known, checked_rows, inferred_task, typed_labels
 from toolkit.compress.data.split import held_out, in_three
 from toolkit.utils.errors import InputError
@@ -156,6 +158,10 @@ class Data:
                 f"{len(test)} random inputs, uniform over {low:g}..{high:g} (--input-range), so that there is no "
                 "accuracy; give --data for real figures")
         return cls(train, None, val, None, test, None, (note,))
+
+    def described(self) -> dict[str, Any]:
+        """What is in the data: samples, shape, range, classes and their shares (`toolkit.compress.data.described`)."""
+        return described(self)
 
     @property
     def without_test(self) -> Data:
