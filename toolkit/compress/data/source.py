@@ -29,7 +29,7 @@ def read(source: str, label_column: str | None = None) -> Any:
         return _folder(path)
     if suffix == ".csv":
         return read_csv(path, label_column)
-    if suffix == ".npy":
+    if suffix == ".npy" or (".npy," in source.lower() and not path.exists()):
         return read_pair(source)
     if ENTRY_POINT.fullmatch(source) and not path.exists():
         return entry_point.call(source)

@@ -91,11 +91,11 @@ def _byte_notes(normalisation: dict[str, Any] | None) -> list[str]:
     note = "the samples are bytes: the hardware takes them as they are, each byte its own code"
     if normalisation is None:
         return [f"{note}; the network has no normalisation of its input (--normalise puts one before it)"]
-    told = f"x * {_few(normalisation['scale'])} + {_few(normalisation['offset'])}"
+    told = f"scale {_few(normalisation['scale'])} and offset {_few(normalisation['offset'])}"
     if not normalisation["own"]:
-        return [f"{note}; the network's normalisation, {told}, is folded into the layers behind it"]
+        return [f"{note}; the network's normalisation ({told}) is folded into the layers behind it"]
     own = normalisation["own"]
-    note += (f"; the network's normalisation, {told}, is the layer '{own}', because the layer behind it puts zeros "
+    note += (f"; the network's normalisation ({told}) is the layer '{own}', because the layer behind it puts zeros "
              "around what is normalised")
     if not normalisation["exact"]:
         note += f": its weights are rounded as others are (--layer-config '{own}=int:8' rounds less)"
