@@ -60,7 +60,7 @@ class Data:
         where each row holds a single 1), and all others are values. `classes` and `notes` are what is known of them
         already.
         """
-        told, notes = notes, []
+        told = list(notes)
         if task not in (None, *TASKS):
             raise InputError(f"unknown task '{task}'; known are {', '.join(TASKS)}")
         if x_val is None and y_val is not None:
@@ -77,7 +77,7 @@ class Data:
         known = [y for y in rows.values() if y is not None]
         chosen = task or inferred_task(known)
         for y in known[:1]:
-            notes += _one_hot(y, task, chosen)
+            told += _one_hot(y, task, chosen)
         labels = {key: typed_labels(f"y_{key}", y, chosen) for key, y in rows.items()}
         flat = samples["train"].reshape(len(samples["train"]), -1)
         constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
@@ -85,23 +85,23 @@ class Data:
             raise InputError("every input feature is constant in x_train; there is nothing to learn from")
         if len(constant):
             shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
-            notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
+            told.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
         for key in ("val", "test"):
             check_all_known(key, labels["train"], labels.get(key))
         whole = samples["train"]
         if "val" not in samples:
             note, (samples["train"], labels["train"]), (samples["val"], labels["val"]) = \
                 held_out(samples["train"], labels["train"], seed)
-            notes.append(note)
+            told.append(note)
         if "test" not in samples and labels["train"] is None:
             samples["test"] = whole
-            notes.append("there are no test samples: what is reported is measured on all the samples that were given")
+            told.append("there are no test samples: what is reported is measured on all the samples that were given")
         elif "test" not in samples:
             samples["test"], labels["test"] = samples["val"], labels["val"]
-            notes.append("there are no test samples: what is reported is measured on the validation samples, by which "
+            told.append("there are no test samples: what is reported is measured on the validation samples, by which "
                          "choices are made too")
         return cls(samples["train"], labels["train"], samples["val"], labels["val"], samples["test"],
-                   labels.get("test"), (*told, *notes), raw, classes if chosen == "classes" else ())
+                   labels.get("test"), tuple(told), raw, classes if chosen == "classes" else ())
 
     @classmethod
     def split(cls, x: np.ndarray, y: np.ndarray | None = None, task: str | None = None, *, seed: int = 0,
@@ -135,7 +135,7 @@ class Data:
         if isinstance(found, Data):
             return found
         arrays = found if isinstance(found, Arrays) else entry_point.arrays_of(found, str(path))
-        named = {"classes": arrays.classes, "notes": arrays.notes}
+        named: Any = {"classes": arrays.classes, "notes": arrays.notes}
         if arrays.classes and task not in (None, "classes"):
             raise InputError(f"the labels are names of classes ({', '.join(arrays.classes[:3])}, ...), which are no "
                              f"{task}")

@@ -39,11 +39,11 @@ def read_images(folder: Path) -> Arrays:
     if "train" in {f.name.lower() for f in top} and all(f.name.lower() in PARTS for f in top) \
             and all(_folders(f, inside) for f in top):
         parts = {}
-        for part in top:
-            name = PARTS[part.name.lower()]
+        for one in top:
+            name = PARTS[one.name.lower()]
             if name in parts:
-                raise InputError(f"the data folder '{folder}' has two folders of validation samples; leave one")
-            parts[name] = _folders(part, inside)
+                raise InputError(f"the data folder '{folder}' has two folders of {name} samples; leave one")
+            parts[name] = _folders(one, inside)
     paths, labels = _listed(parts, folder, inside)
     reader = _Reader(sum(path.stat().st_size for files in paths.values() for path in files))
     with bar("reading images", sum(map(len, paths.values()))) as advance:
@@ -53,9 +53,13 @@ def read_images(folder: Path) -> Arrays:
             for i, path in enumerate(files):
                 images[part][i] = reader.read(path)
                 advance()
-    named, classes = named_classes({f"y_{part}" if part else "y": label for part, label in labels.items()})
+    named, classes = named_classes({_key("y", part): names for part, names in labels.items()})
     notes = ("transparency of the images was dropped",) if reader.transparent else ()
-    return Arrays({**{f"x_{part}" if part else "x": x for part, x in images.items()}, **named}, classes, notes)
+    return Arrays({**{_key("x", part): x for part, x in images.items()}, **named}, classes, notes)
+
+
+def _key(name: str, part: str) -> str:
+    return f"{name}_{part}" if part else name
 
 
 def _listed(parts: dict[str, list[Path]], folder: Path,
@@ -138,7 +142,7 @@ class _Reader:
                 raise InputError(f"the image '{path}' is damaged: {_sentence(error)}") from error
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
-    def _open(self, path: Path):  # type: ignore[no-untyped-def]  # Pillow is imported where it is needed
+    def _open(self, path: Path):  # Pillow, and so its type, is imported where it is needed
         from PIL import Image
 
         try:
