@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def read_images(folder: Path) -> Arrays:
     with bar("reading images", sum(map(len, paths.values()))) as advance:
         images = {}
         for part, files in paths.items():
-            images[part] = np.empty((len(files), *reader.shape_of(files[0])), np.uint8)
+            images[part] = reader.room_for(files)
             for i, path in enumerate(files):
                 images[part][i] = reader.read(path)
                 advance()
@@ -118,23 +119,24 @@ class _Reader:
         self.like: tuple[str, tuple[int, int], Path] | None = None
         self.transparent = False
 
-    def shape_of(self, path: Path) -> tuple[int, int, int]:
-        """(channels, height, width) of the first image; all others must have it too."""
+    def room_for(self, paths: list[Path]) -> np.ndarray:
+        """An empty array (n, channels, height, width) for so many images, all like the first one of all."""
         if self.like is None:
-            self._open(path).close()
+            self._open(paths[0]).close()
         assert self.like is not None
         mode, (width, height), _ = self.like
-        return CHANNELS[mode], height, width
+        shape = len(paths), CHANNELS[mode], height, width
+        self.left -= prod(shape)
+        if self.left < 0:
+            raise InputError(f"the images unpack to too much, at '{paths[0].parent}': more than {PER_BYTE} numbers for "
+                             "each byte of their files")
+        return np.empty(shape, np.uint8)
 
     def read(self, path: Path) -> np.ndarray:
         """uint8 (channels, height, width)."""
         with self._open(path) as image:
             assert self.like is not None
             mode = self.like[0]
-            self.left -= CHANNELS[mode] * image.width * image.height
-            if self.left < 0:
-                raise InputError(f"the images unpack to too much, at '{path}': more than {PER_BYTE} numbers for each "
-                                 "byte of their files")
             self.transparent |= image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
             try:
                 pixels = np.asarray(image if image.mode == mode else image.convert(mode), np.uint8)
