@@ -439,16 +439,19 @@ def test_hostile_data_are_refused_in_little_memory_and_time(tmp_path):
     huge.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(64))
     long = tmp_path / "long.npy"
     long.write_bytes(b"\x93NUMPY\2\0" + struct.pack("<I", 0xFFFFFF00) + bytes(1 << 20))
-    bomb(tmp_path / "big" / "a" / "x.png", 60_000, 60_000)
+    for name, side in (("big", 3_000), ("bigger", 11_000), ("biggest", 60_000)):
+        bomb(tmp_path / name / "a" / "x.png", side, side)
     for i in range(40):
         bomb(tmp_path / "many" / "a" / f"{i}.png", 2_000, 2_000)
     bomb(tmp_path / "short" / "a" / "x.png", 2_000, 2_000).write_bytes(b"\x89PNG\r\n\x1a\n")
-    files = [wide, line, quoted, cells, sparse, huge, long, *(tmp_path / name for name in ("big", "many", "short"))]
+    folders = [tmp_path / name for name in ("big", "bigger", "biggest", "many", "short")]
+    files = [wide, line, quoted, cells, sparse, huge, long, *folders]
     found = dict(zip(files, endings(files, Data.load, (InputError,)), strict=True))
     assert {path.name: one for path, one in found.items() if one.how != "refused" or not one.good} == {}
     for path, words in ((wide, "1,000,001 columns"), (line, "a line of more than"), (huge, "declares the shape"),
                         (sparse, "is of 1,099,511,627,776 bytes"), (long, "header is of"),
-                        (tmp_path / "big", "60,000 x 60,000 pixels"), (tmp_path / "many", "unpack to too much")):
+                        (folders[0], "3,000 x 3,000 pixels"), (folders[1], "far too many pixels"),
+                        (folders[2], "far too many pixels"), (folders[3], "unpack to too much")):
         assert words in found[path].told, (path, found[path])
 
 

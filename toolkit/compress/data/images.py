@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from math import prod
 from pathlib import Path
 
@@ -148,7 +149,12 @@ class _Reader:
         from PIL import Image
 
         try:
-            image = Image.open(path, formats=FORMATS)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                image = Image.open(path, formats=FORMATS)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(f"the image '{path}' has far too many pixels; {MAX_VALUE:,} numbers a sample are the most "
+                             "supported") from error
         except OSError as error:
             why = error.strerror or "it is no .png, .jpg or .bmp file"
             raise InputError(f"the image '{path}' cannot be read: {why}") from error
