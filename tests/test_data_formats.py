@@ -289,6 +289,12 @@ def test_a_file_that_is_no_image_is_named(tmp_path, content):
     assert "cat/00.png" in why(tmp_path, "cannot be read|damaged")
 
 
+def test_a_file_of_another_format_is_not_read_whatever_its_name_is(tmp_path):
+    images(tmp_path)
+    Image.new("L", (6, 4)).save(tmp_path / "cat" / "00.png", "TIFF")
+    why(tmp_path, r"00.png' cannot be read: it is no .png, .jpg or .bmp file")
+
+
 def test_a_truncated_image_is_named(tmp_path):
     images(tmp_path)
     path = tmp_path / "dog" / "03.png"
@@ -312,6 +318,9 @@ def test_links_are_not_followed_out_of_the_folder(tmp_path):
     why(tmp_path / "in", r"99.png' is a link out of the data folder")
     (tmp_path / "in" / "dog" / "99.png").unlink()
     (tmp_path / "in" / "emu").symlink_to(tmp_path / "out" / "dog")
+    why(tmp_path / "in", r"emu' is a link to a folder")
+    (tmp_path / "in" / "emu").unlink()
+    (tmp_path / "in" / "emu").symlink_to(tmp_path / "in" / "dog")
     why(tmp_path / "in", r"emu' is a link to a folder")
     (tmp_path / "in" / "emu").unlink()
     (tmp_path / "in" / "dog" / "99.png").symlink_to(tmp_path / "in" / "dog" / "00.png")
