@@ -81,7 +81,8 @@ def _command(words: list[str], cwd: str, env: dict[str, str], out: str, err: str
 def refused(done: subprocess.CompletedProcess, code: int = 2) -> str:
     """The one sentence on stderr of a command that failed."""
     assert done.returncode == code, done.stdout + done.stderr
-    told = [line for line in done.stderr.splitlines(keepends=True) if not PROGRESS.fullmatch(line.rstrip())]
+    told = [line for line in done.stderr.splitlines(keepends=True)
+            if not PROGRESS.fullmatch(line.rstrip()) and not line.startswith("data: ")]
     assert len(told) == 1 and told[0].startswith("error: "), done.stderr
     return told[0]
 

@@ -31,6 +31,7 @@ from toolkit.options import (
     InputRange,
     Json,
     JUnit,
+    LabelColumn,
     Lanes,
     Layers,
     Loss,
@@ -40,6 +41,7 @@ from toolkit.options import (
     Metric,
     Model,
     Name,
+    Normalise,
     OnlyTargets,
     Out,
     OutputBits,
@@ -137,7 +139,8 @@ def check(model: Model, *, data: SampleData = None, requantise: Requantise = Fal
 
 
 @command()
-def compress(context: typer.Context, model: Model, *, data: AnyData = None, scheme: Schemes = None,
+def compress(context: typer.Context, model: Model, *, data: AnyData = None, label_column: LabelColumn = None,
+             normalise: Normalise = None, scheme: Schemes = None,
              sweep: Annotated[bool, compression_option(
                  "--sweep/--no-sweep", help="Try the 22 schemes of the reference report, and combinations.")] = True,
              train: Annotated[bool, compression_option(
@@ -155,7 +158,7 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, sche
 
     settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
                          layer_config, metric, loss, trainer, table_bits)
-    source, samples = _model_and_data(model, data, task)
+    source, samples = _model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
         found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=settings,
                              name=name, input_range=_range(input_range))
@@ -166,7 +169,8 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, sche
 
 
 @command()
-def build(context: typer.Context, model: Model, *, data: AnyData = None,
+def build(context: typer.Context, model: Model, *, data: AnyData = None, label_column: LabelColumn = None,
+          normalise: Normalise = None,
           scheme: Annotated[str, compression_option(
               help="The compression scheme, such as structured:0.5+log2:4,levels=4.")] = "log2:4",
           target: Target = "verilog", qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60,
@@ -192,7 +196,7 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None,
                          layer_config, metric, loss, trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = _model_and_data(model, data, task, requantise)
+    source, samples = _model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
     options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
     rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
@@ -203,7 +207,8 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None,
 
 
 @command()
-def search(context: typer.Context, model: Model, *, data: DataFile,
+def search(context: typer.Context, model: Model, *, data: DataFile, label_column: LabelColumn = None,
+           normalise: Normalise = None,
            trials: Annotated[int, compression_option(help="How many trials the study shall have when it ends.")] = 100,
            storage: Annotated[str | None, compression_option(
                hidden=True, help="An Optuna storage URL that several machines share.")] = None,
@@ -220,19 +225,19 @@ def search(context: typer.Context, model: Model, *, data: DataFile,
            loss: Loss = None, trainer: Trainer = None, out: Out, as_json: Json = False, config_file: Config = None,
            help_all: HelpAll = False) -> None:
     """Search pruning ratios, weight formats and activation bits layer by layer; run it again to continue."""
-    from toolkit.api import Data, load_model
     from toolkit.report.tables import terminal_width
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    source: Any = load_model(model)
     settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, 8, output_bits, "gptq", None, metric, loss,
                          trainer)
+    source, samples = _model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
-        found = run_search(source, Data.load(data, task), out, trials=trials, storage=storage,
+        found = run_search(source, samples, out, trials=trials, storage=storage,
                            objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
                            settings=settings, seed=seed, finalists=finalists)
-    own = {"--task": task, "--metric": metric, "--loss": loss, "--trainer": trainer}
+    own = {"--label-column": label_column, "--normalise": normalise, "--task": task, "--metric": metric, "--loss": loss,
+           "--trainer": trainer}
     told = search_text(found, out, model, data, own, terminal_width())
     _print(found.to_json() if as_json else f"{told}written to {out}")
 
@@ -339,10 +344,22 @@ def _settings(qat_epochs: int, finetune_epochs: int, lr: float, seed: int, input
                     function(trainer, "training loop"))
 
 
-def _model_and_data(model: str, data: Path | None, task: str | None, requantise: bool = False) -> tuple[Any, Any]:
-    from toolkit.api import Data, load_model
+def _model_and_data(model: str, data: Path | None, task: str | None, label_column: str | None, normalise: str | None,
+                    requantise: bool = False, *, quiet: bool) -> tuple[Any, Any]:
+    """The model and the data; what is in these is told on stderr, unless `quiet`."""
+    from toolkit.api import Data, load_model, normalised
+    from toolkit.report.data import data_text
+    from toolkit.utils.errors import InputError
 
-    return load_model(model, requantise=requantise), None if data is None else Data.load(data, task)
+    if data is None and (label_column is not None or normalise is not None):
+        raise InputError("--label-column and --normalise say how --data is read; give --data")
+    source: Any = load_model(model, requantise=requantise)
+    if data is None:
+        return source, None
+    samples = Data.load(data, task, label_column=label_column)
+    if not quiet:
+        print(printable_lines(data_text(samples.described(), samples.notes)), file=sys.stderr)
+    return (source, samples) if normalise is None else normalised(source, samples, normalise)
 
 
 def _range(text: str) -> tuple[float, float]:

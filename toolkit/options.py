@@ -45,14 +45,21 @@ Model = Annotated[str, typer.Argument(
     help="A .pt2 or .onnx file, or package.module:callable that returns an nn.Module.")]
 Project = Annotated[Path, typer.Argument(
     help="A generated project, or the folder of a build or demo with the project in hardware/.")]
-DataFile = Annotated[Path, model_option(
-    "--data", help="An .npz file with x_train, y_train, x_val, y_val, x_test, y_test. Without x_val, a fifth of the "
-                   "training samples is held out for validation.")]
-AnyData = Annotated[Path | None, model_option(
-    "--data", help="An .npz file with x_train, y_train, x_val, y_val, x_test, y_test, or with x and y. Without x_val, "
-                   "a fifth of the training samples is held out for validation. Optional for an .onnx model.")]
+DATA = ("An .npz file with x_train, y_train, x_val, y_val, x_test, y_test (or x and y); a pair x.npy,y.npy, or a "
+        "folder of such; a .csv table with a column label, y, class or target; a folder of images by class; or "
+        "package.module:callable that returns arrays, a TensorDataset or a DataLoader. Without x_val, a fifth of the "
+        "training samples is held out for validation; x and y are split in three.")
+DataFile = Annotated[Path, model_option("--data", help=DATA)]
+AnyData = Annotated[Path | None, model_option("--data", help=f"{DATA} Optional for an .onnx model.")]
+LabelColumn = Annotated[str | None, model_option(
+    "--label-column", metavar="NAME", help="The column of a .csv table that holds the labels; none: there are none.")]
+Normalise = Annotated[str | None, model_option(
+    "--normalise", metavar="MEAN,STD",
+    help="Of samples that are bytes (uint8), for a model that does not normalise them itself: (x / 255 - MEAN) / STD "
+         "comes before the model and is folded into it, so that the hardware takes bytes. One number or one for each "
+         "channel, as 0.5:0.4:0.4,0.2:0.2:0.2; unit: x / 255.")]
 SampleData = Annotated[Path | None, model_option(
-    "--data", help="An .npz file as build takes it: its samples say what shape the network takes. Needed for "
+    "--data", help="Data as build takes it: its samples say what shape the network takes. Needed for "
                    "package.module:callable alone.")]
 InputRange = Annotated[str, model_option(
     help="LOW,HIGH: the range of the inputs of an .onnx model that is given without data.")]

@@ -1,5 +1,6 @@
 """BatchNorm, and every other scale and offset, folded into the layer before it or those behind it; where none takes
-it, a depthwise 1x1 convolution: one weight a channel or feature."""
+it, a depthwise 1x1 convolution: one weight a channel or feature. What is done to the input first of all, its
+normalisation, is recorded in the graph's `meta`."""
 
 from __future__ import annotations
 
@@ -31,15 +32,60 @@ def fold_batch_norms(graph: fx.GraphModule) -> None:
         if isinstance(before, Weighted) and len(source.users) == 1:
             _into_before(before, norm)
         elif takers:
+            if _first(graph, source, node):
+                _record(graph, norm)
             for layer, *moved in takers:
                 _into_after(layer, *moved)
         else:
+            if _first(graph, source, node):
+                _record(graph, norm, str(node.target))
+                graph.meta["normalisation"]["exact"] = _to_powers(graph, node, norm)
             _alone(graph, node, norm, len(shape) - 1)
             continue
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
+
+
+def _first(graph: fx.GraphModule, source: fx.Node, node: fx.Node) -> bool:
+    """Whether `node` is all that reads the input, which may be flattened before."""
+    while isinstance(module_of(graph, source), nn.Flatten) and len(source.users) == 1:
+        source = source.args[0]  # type: ignore[assignment]
+    return source.op == "placeholder" and len(source.users) == 1
+
+
+def _record(graph: fx.GraphModule, norm: Norm, own: str = "") -> None:
+    """meta['normalisation']: `scale` and `offset`, float lists of each channel of the input (one number for all, where
+    they are alike); `own`: the path of the layer that it stays, '' where it is folded; `exact`: whether that layer's
+    weights are powers of two, so that no format rounds them."""
+    scale, offset = (values[:1].tolist() if bool((values == values[0]).all()) else values.tolist()
+                     for values in _affine(norm))
+    path = graph.meta.get("paths", {}).get(own, own)
+    graph.meta["normalisation"] = {"scale": scale, "offset": offset, "own": path, "exact": False}
+
+
+def _to_powers(graph: fx.GraphModule, node: fx.Node, norm: Norm) -> bool:
+    """Let a norm that stays a layer scale by powers of two, which every format of weights has, and those that read it
+    by the rest; False where they cannot. Zeros around an image stay what they were."""
+    scale, offset = _affine(norm)
+    if not bool(scale.all()) or norm.running_mean is None or norm.running_var is None:
+        return False
+    power = torch.exp2(torch.floor(torch.log2(scale.abs()) + 0.5)) * scale.sign()
+    rest = scale / power
+    shape = node.meta["shape"]
+    takers = _takers(graph, node, *(v.reshape(-1, *(1,) * (len(shape) - 1)).expand(shape)
+                                    for v in (rest, torch.zeros_like(rest))))
+    if not takers or any(isinstance(layer, Norm) for layer, *_ in takers):
+        return False
+    for layer, *moved in takers:
+        _into_after(layer, *moved)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0)
+    norm.eps = 0.0
+    norm.weight.copy_(power)
+    norm.bias.copy_(offset / rest)
+    return True
 
 
 def _takers(graph: fx.GraphModule, node: fx.Node, scale: torch.Tensor,

@@ -55,6 +55,7 @@ def build(model: Source | QuantisedModel, data: Data | None, scheme: Scheme | st
     if isinstance(model, QuantisedModel):
         return _build_imported(model, data, out, settings=settings or Settings(), targets=targets, options=options,
                                vectors=vectors, check=check, name=name, input_range=input_range)
+    told = None if data is None else data.described()
     data = data or random_data(model, input_range, settings)
     start = time.perf_counter()
     scheme = Scheme.parse(scheme) if isinstance(scheme, str) else scheme
@@ -70,7 +71,7 @@ def build(model: Source | QuantisedModel, data: Data | None, scheme: Scheme | st
         generated, simulation = hardware(compressed, fresh / "hardware", targets=targets, options=options,
                                          vectors=vectors, check=check, seed=(settings or Settings()).seed)
         report = Report(f"shiftwright build: {name}", (Network.of(name, compressed),),
-                        (Hardware.of(name, generated, simulation),), time.perf_counter() - start)
+                        (Hardware.of(name, generated, simulation),), time.perf_counter() - start, told)
         write_report(fresh, report)
     return Built(Path(out), compressed, generated, simulation, report)
 
@@ -85,7 +86,8 @@ def _build_imported(model: QuantisedModel, data: Data | None, out: Path | str, *
     if check:
         require(targets)
     samples = None if data is None else data.arranged(model)
-    low, high = input_range if samples is None else (float(samples.x_train.min()), float(samples.x_train.max()))
+    low, high = input_range if samples is None else (0.0, 255.0) if samples.raw else \
+        (float(samples.x_train.min()), float(samples.x_train.max()))
     imported = design_of(model, input=InputRange(settings.widths.input, low, high), name=name)
     test = None if samples is None else imported.codes(samples.x_test)
     if samples is None or test is None:
@@ -100,7 +102,8 @@ def _build_imported(model: QuantisedModel, data: Data | None, out: Path | str, *
                              vectors=vectors, seed=settings.seed)
         simulation = simulate(fresh / "hardware") if check else None
         report = Report(f"shiftwright build: {name}", (Network.imported(name, imported),),
-                        (Hardware.of(name, generated, simulation),), time.perf_counter() - start)
+                        (Hardware.of(name, generated, simulation),), time.perf_counter() - start,
+                        None if data is None else data.described())
         write_report(fresh, report)
     return Built(Path(out), None, generated, simulation, report)
 
@@ -141,6 +144,7 @@ def compress_all(model: Source, data: Data | None, out: Path | str, *, schemes: 
 
     `out` gets report.txt, .json, .csv and .svg, and rows/ with every network: a `.swd`, or arrays and a manifest.
     """
+    told = None if data is None else data.described()
     data = data or random_data(model, input_range, settings)
     chosen = [*(DEFAULT.items() if reference else ()), *((scheme, scheme) for scheme in schemes or ())]
     if not chosen:
@@ -149,6 +153,7 @@ def compress_all(model: Source, data: Data | None, out: Path | str, *, schemes: 
     with output_folder(out) as fresh:
         (fresh / "rows").mkdir()
         made = sweep(model, data, chosen, settings or Settings(), fresh / "rows", trained=trained, name=name)
+        made = replace(made, data=told)
         (fresh / "report.txt").write_text(sweep_report.text(made))
         (fresh / "report.json").write_text(json.dumps(sweep_report.to_json(made), indent=1) + "\n")
         (fresh / "report.csv").write_text(sweep_report.to_csv(made))

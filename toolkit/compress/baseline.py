@@ -12,7 +12,7 @@ from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
 from toolkit.compress.measure.measures import Measure, Measured
-from toolkit.compress.quantisation.input_exponents import with_input_exponents
+from toolkit.compress.quantisation.input_exponents import with_byte_units, with_input_exponents
 from toolkit.compress.quantisation.ptq import ROUNDINGS, Widths
 from toolkit.compress.scheme import Overrides
 from toolkit.compress.training.hooks import Metric, Trainer, UserLoss, trained
@@ -82,7 +82,8 @@ class Baselines:
         self.settings, self.test = settings, test
         self.data = data.arranged(model)
         captured, self.argmax = without_argmax(capture(model, self.data.sample_shape))
-        self.original = with_input_exponents(captured, self.data.calibration(CALIBRATION))
+        self.original = with_byte_units(captured) if self.data.raw \
+            else with_input_exponents(captured, self.data.calibration(CALIBRATION))
         outputs = evaluate(self.original, self.data.x_val[:2])
         if not np.isfinite(outputs).all():
             raise InputError("the model's outputs are not finite on the validation samples")

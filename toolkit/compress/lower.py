@@ -14,6 +14,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.compress.input_units import in_one_unit
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
 from toolkit.compress.quantisation.layout import has_images, positions, turned
@@ -82,8 +83,19 @@ class _Lowering:
         if argmax:
             self.layers.append(ArgMax(self._unique("argmax"), (self.layers[-1].name,)))
         scale = next((m for m in self.graph.modules() if isinstance(m, InputScale)), None)
-        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"], scale.exponents if scale else ())
-        return Design(self.name, tensor, tuple(self.layers))
+        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"], scale.exponents if scale else (),
+                        self._normalisation(self._turned(shape)))
+        return Design(self.name, *in_one_unit(tensor, tuple(self.layers)))
+
+    def _normalisation(self, shape: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+        """What the weights hold of the normalisation of raw bytes, for the record; nothing where it is a layer."""
+        found = self.graph.meta.get("normalisation") if self.graph.meta.get("bytes") else None
+        if found is None or found["own"]:
+            return ()
+        count = max(map(len, (found["scale"], found["offset"])))
+        pairs = tuple((float(s), float(o)) for s, o in zip(*(v * (count // len(v)) for v in (
+            found["scale"], found["offset"])), strict=True))
+        return pairs if count in (1, shape[-1]) else ()
 
     def _take(self, node: fx.Node, module: Any) -> None:
         source: Any = node.args[0] if node.args else None

@@ -68,7 +68,7 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
         graph = quantise(real, samples, one, changed.widths, rounding="nearest", overrides=changed.overrides)
         return _error(evaluate(graph, samples.numpy()).reshape(len(samples), -1), due)
 
-    options = list(_options(step, settings))
+    options = list(_options(step, settings, finer=not data.raw))
     if not options:
         return "its formats are as wide as they get: scale the data alike, or remove what is extreme in them"
     errors = [tried(one, changed) for _, one, changed in options]
@@ -88,10 +88,11 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
             "data or prune less")
 
 
-def _options(step: Quantise, settings: Settings) -> Iterator[tuple[str, Quantise, Settings]]:
-    """(how it is asked for, the step, the settings): wider inputs, wider hidden activations, finer weights."""
+def _options(step: Quantise, settings: Settings, *, finer: bool) -> Iterator[tuple[str, Quantise, Settings]]:
+    """(how it is asked for, the step, the settings): wider inputs (if `finer` ones are possible), wider hidden
+    activations, finer weights."""
     widths = settings.widths
-    if widths.input < 16:
+    if widths.input < 16 and finer:
         yield "--input-bits 16", step, replace(settings, widths=replace(widths, input=16))
     if widths.hidden < 16 or widths.table < 12:
         wide = replace(widths, hidden=max(widths.hidden, 16), table=12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from toolkit.capture.capture import Source
 from toolkit.compress.artifact import save
@@ -57,13 +58,15 @@ class Row:
 @dataclass(frozen=True)
 class Sweep:
     """All rows, the original first of all apart from them; `baselines` are the original trained on for as many epochs
-    as the rows were, each number of epochs once."""
+    as the rows were, each number of epochs once. `data`: what was in the data (`Data.described`), where any were
+    given."""
 
     original: Step
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     task: str
     baselines: tuple[Step, ...] = ()
+    data: dict[str, Any] | None = None
 
     @property
     def good(self) -> list[Row]:

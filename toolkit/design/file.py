@@ -37,11 +37,13 @@ def save(design: Network, path: Path) -> None:
     arrays = {f"arrays/{i}_{key}.npy": array for i, layer in enumerate(design.layers)
               for key, array in layer.arrays().items()}
     scaled = {"exponents": list(design.input.exponents)} if design.input.exponents else {}
+    pairs = [list(pair) for pair in design.input.normalisation]
+    record = {"normalisation": pairs} if pairs else {}
     text = json.dumps({
         "schema": SCALED if scaled else SCHEMA,
         "name": design.name,
         "input": {"name": design.input.name, "shape": list(design.input.shape), "format": str(design.input.format),
-                  **scaled},
+                  **scaled, **record},
         "layers": [{"kind": layer.kind, "name": layer.name, "inputs": list(layer.inputs), **layer.attributes()}
                    for layer in design.layers],
     }, indent=1)
@@ -89,7 +91,7 @@ def _read(archive: Archive, make: Maker[Made]) -> Made:
             raise archive.fail(f"has no list of at most {MAX_LAYERS:,} layers")
         head = document["input"]
         tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]),
-                        _exponents(head) if document["schema"] == SCALED else ())
+                        _exponents(head) if document["schema"] == SCALED else (), _normalisation(head))
         if not tensor.shape or any(n < 1 for n in tensor.shape):
             raise archive.fail(f"has an input of impossible shape {str(tensor.shape)[:80]}")
         made = [_layer(archive, i, entry, arrays.get(str(i), [])) for i, entry in enumerate(layers)]
@@ -108,6 +110,15 @@ def _exponents(head: dict[str, Any]) -> tuple[int, ...]:
     if not isinstance(found, list) or not found or not all(type(n) is int for n in found):
         raise InputError("its input's exponents are no list of whole numbers")
     return tuple(found)
+
+
+def _normalisation(head: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Scales and offsets that an input's record holds."""
+    found = head.get("normalisation", [])
+    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 and
+                                              all(type(n) in (int, float) for n in pair) for pair in found):
+        raise InputError("its input's normalisation is no list of scales and offsets")
+    return tuple((float(scale), float(offset)) for scale, offset in found)
 
 
 def _layer(archive: Archive, index: int, entry: dict[str, Any], keys: list[str]) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
@@ -20,14 +20,21 @@ class Tensor:
 
     Only a design's input has `exponents`, one for each place along its last axis or one for each element: there the
     code c stands for the real value `c * 2**(exponent - frac)`. Layers know nothing of it: they read `c * 2**-frac`.
+    Only an input of raw bytes has a `normalisation`: scale and offset of each place along its last axis, or of all.
+    They are in the weights already, and told for the record: the network was trained on `scale * byte + offset`.
     """
 
     name: str
     shape: tuple[int, ...]
     format: FixedPoint
     exponents: tuple[int, ...] = ()
+    normalisation: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.normalisation) not in (0, 1, self.shape[-1]) or not all(
+                len(pair) == 2 and all(map(isfinite, pair)) for pair in self.normalisation):
+            raise InputError(f"'{self.name}' has a normalisation that is no finite scale and offset for each of "
+                             f"{self.shape[-1]} channels, or for all of them")
         if not self.exponents:
             return
         if len(self.exponents) not in (self.shape[-1], self.size):

@@ -80,8 +80,10 @@ def port(tensor: Tensor) -> dict[str, Any]:
     """What the manifest says about an input or an output."""
     form = tensor.format
     scaled = {"exponents": list(tensor.exponents)} if tensor.exponents else {}
+    record = {"normalisation": [{"scale": scale, "offset": offset} for scale, offset in tensor.normalisation]} \
+        if tensor.normalisation else {}
     return {"name": tensor.name, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
-            "signed": form.signed, "width": form.width, "frac": form.frac, **scaled}
+            "signed": form.signed, "width": form.width, "frac": form.frac, **scaled, **record}
 
 
 def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:

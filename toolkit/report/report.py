@@ -80,12 +80,14 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run: networks as they were compressed, and the hardware that was made of some."""
+    """A whole run: networks as they were compressed, and the hardware that was made of some. `data`: what was in the
+    data (`Data.described`), where there were any."""
 
     title: str
     networks: tuple[Network, ...]
     hardware: tuple[Hardware, ...]
     seconds: float
+    data: dict[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -95,4 +97,5 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         return {"schema": 3, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
                 "seconds": self.seconds, "networks": [n.to_json() for n in self.networks],
-                "hardware": [h.to_json() for h in self.hardware]}
+                "hardware": [h.to_json() for h in self.hardware],
+                **({} if self.data is None else {"data": self.data})}

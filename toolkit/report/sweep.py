@@ -62,7 +62,8 @@ def to_json(sweep: Sweep) -> dict[str, Any]:
             "rows": [_flat(row) for row in sweep.rows], "pareto": [row.name for row in pareto(sweep)],
             "best": {key: getattr(best([r for r in sweep.good if r.category == key]), "name", None)
                      for key in CATEGORIES},
-            "recommendations": recommendations(sweep), "notes": list(sweep.notes)}
+            "recommendations": recommendations(sweep), "notes": list(sweep.notes),
+            **({} if sweep.data is None else {"data": sweep.data})}
 
 
 def to_csv(sweep: Sweep) -> str:

@@ -62,6 +62,7 @@ class SearchResult:
     baselines: tuple[Step, ...]
     limits: Limits
     settings: Settings
+    data: dict[str, Any] | None = None
 
     @property
     def front(self) -> list[Found]:
@@ -79,7 +80,8 @@ class SearchResult:
         return {"schema": 3, "settings": training, "objectives": list(self.objectives),
                 "original": flat(self.original), "baselines": [flat(step) for step in self.baselines],
                 "limits": asdict(self.limits), "hypervolume": self.volume, "front": [f.number for f in front],
-                "finalists": [_finalist(f, front) for f in self.finalists], "trials": [_entry(f) for f in self.trials]}
+                "finalists": [_finalist(f, front) for f in self.finalists], "trials": [_entry(f) for f in self.trials],
+                **({} if self.data is None else {"data": self.data})}
 
 
 def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100, storage: str | None = None,
@@ -120,7 +122,8 @@ def run_search(model: Source, data: Data, out: Path | str, *, trials: int = 100,
                                    step=last))
             advance(note=f"trial {one.number}")
     original, *others = (measured.step for measured in baselines.all)
-    result = SearchResult(tuple(found), tuple(trained), objectives, original, tuple(others), limits, settings)
+    result = SearchResult(tuple(found), tuple(trained), objectives, original, tuple(others), limits, settings,
+                          data.described())
     _write(out / RESULT, json.dumps(result.to_json(), indent=1) + "\n")
     _write(out / "search.txt", search_text(result))
     _write(out / "search.svg", search_svg(result))

@@ -210,4 +210,5 @@ def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectiv
         digest.update(parameter.detach().numpy().tobytes())
     for array in (data.x_train, data.y_train, data.x_val, data.y_val):
         digest.update(b"" if array is None else array.tobytes())
+    digest.update(b"bytes" if data.raw else b"")
     return digest.hexdigest()

@@ -163,6 +163,27 @@ class Archive:
                             f"supported for a file of {self.size:,} bytes")
 
 
+def read_npy(path: Path, what: str, kinds: str) -> np.ndarray:
+    """The array of a .npy file, of a dtype of one of `kinds` and at most 8 bytes; `what` is what errors call the file.
+    No pickle is loaded, and no more memory is taken than the file is large."""
+    def fail(why: str) -> InputError:
+        return InputError(f"{what} '{path}' {why}")
+
+    if not path.is_file():
+        raise fail("does not exist" if not path.exists() else "is no file")
+    try:
+        with path.open("rb") as stream:
+            shape, fortran, dtype = read_header(stream, path.stat().st_size, kinds)
+            flat = _filled(stream, prod(shape), dtype)
+    except OSError as error:
+        raise fail(f"cannot be read: {error.strerror or error}") from error
+    except BROKEN as error:
+        raise fail(f"is damaged: {str(error).partition(chr(10))[0][:200]}") from error
+    except MemoryError as error:
+        raise fail("needs more memory than there is") from error
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
 def read_header(stream: Any, size: int, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """(shape, in Fortran's order, dtype) of a .npy file of `size` bytes, its data next in
     `stream`. Raises ValueError for an array that is damaged, of another kind, or of another size than it declares."""

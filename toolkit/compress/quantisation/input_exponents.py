@@ -71,6 +71,42 @@ def with_input_exponents(graph: fx.GraphModule, samples: np.ndarray) -> fx.Graph
     return made
 
 
+def with_byte_units(graph: fx.GraphModule) -> fx.GraphModule:
+    """A float graph whose input is raw bytes, 0..255: the same function, trained in units of 2**BITS, so that the
+    weights of its first layers are of the size of all others. `meta['bytes']` lets `quantise` take each byte as its own
+    code. Notes say so, and what became of the network's normalisation."""
+    readers, hindrance = _readers(graph)
+    made = graph
+    if not hindrance and readers and entry(graph).op == "placeholder":
+        shape = tuple(graph.meta["input_shape"])
+        images = has_images(graph)
+        exponents = np.full(shape[0] if images else prod(shape), BITS, np.int64)
+        made = _scaled(graph, exponents, readers, (-1, *(1,) * (len(shape) - 1)) if images else shape)
+    made.meta["bytes"] = True
+    made.meta["notes"] = [*made.meta["notes"], *_byte_notes(made.meta.get("normalisation"))]
+    return made
+
+
+def _byte_notes(normalisation: dict[str, Any] | None) -> list[str]:
+    note = "the samples are bytes: the hardware takes them as they are, each byte its own code"
+    if normalisation is None:
+        return [f"{note}; the network has no normalisation of its input (--normalise puts one before it)"]
+    told = f"scale {_few(normalisation['scale'])} and offset {_few(normalisation['offset'])}"
+    if not normalisation["own"]:
+        return [f"{note}; the network's normalisation ({told}) is folded into the layers behind it"]
+    own = normalisation["own"]
+    note += (f"; the network's normalisation ({told}) is the layer '{own}', because the layer behind it puts zeros "
+             "around what is normalised")
+    if not normalisation["exact"]:
+        note += f": its weights are rounded as others are (--layer-config '{own}=int:8' rounds less)"
+    return [note]
+
+
+def _few(values: list[float]) -> str:
+    shown = ", ".join(f"{value:.6g}" for value in values[:4]) + (", ..." if len(values) > 4 else "")
+    return shown if len(values) == 1 else f"({shown})"
+
+
 def _rows(samples: np.ndarray, images: bool) -> np.ndarray:
     """float64 (numbers, features): of images, pixels by channels."""
     flat = samples.reshape(*samples.shape[:2], -1) if images else samples.reshape(len(samples), -1, 1)

@@ -26,6 +26,8 @@ from toolkit.utils.progress import bar
 Env = dict[fx.Node, torch.Tensor]
 
 
+BYTE = 8
+"""Bits of an input that is a byte; fewer where fewer are asked for."""
 ROUNDINGS = ("gptq", "nearest")
 
 
@@ -144,7 +146,8 @@ class _Calibration:
         source = cast(fx.Node, node.args[0])
         self.real[node] = real = requantiser(self.real[source])
         if source is self.entry:
-            form = fitted(real.numpy(), self.widths.input)
+            form = self._bytes() if self.graph.meta.get("bytes") and self.widths.input >= BYTE \
+                else fitted(real.numpy(), self.widths.input)
         elif node in self.final:
             form = self._output(real)
         else:
@@ -160,6 +163,11 @@ class _Calibration:
             layer.bias_frac = acc_frac if acc_frac > form.frac else form.frac + 2
             self.quantised[source] = copy.deepcopy(layer).double()(self.quantised[before])
         self.quantised[node] = requantiser(self.quantised[source])
+
+    def _bytes(self) -> FixedPoint:
+        """Every byte is its own code, in whatever units the network reads it."""
+        scale = module_of(self.graph, self.entry)
+        return FixedPoint(False, BYTE, scale.exponents[0] if isinstance(scale, InputScale) else 0)
 
     def _table(self, node: fx.Node, table: Table) -> None:
         source = cast(fx.Node, node.args[0])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from toolkit.compress.data import entry_point, source
+from toolkit.compress.data.arrays import SPLIT, Arrays
+from toolkit.compress.data.described import described
+from toolkit.compress.data.labels import TASKS, check_all_known, checked_rows, inferred_task, typed_labels
+from toolkit.compress.data.split import held_out, in_three
 from toolkit.utils.errors import InputError
-from toolkit.utils.untrusted import Archive
 
-SPARE = 1 << 24
-"""Numbers that a file may hold, and PER_BYTE more for each byte of it: deflate can make a thousand out of one."""
-PER_BYTE = 32
 RANDOM = 2048
 """Samples that are drawn where there are no data; fewer of more than RANDOM_ELEMENTS together."""
 RANDOM_ELEMENTS = 1 << 24
@@ -21,10 +23,6 @@ OUTLIER, FEW, ENOUGH = 64.0, 1000, 64
 ENOUGH values that are not 0."""
 MANY = 100
 """Where more than one sample in MANY holds an outlier, none is one."""
-TASKS = ("classes", "bits", "values")
-FILE_KEYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
-HELD_OUT, MOST_HELD_OUT = 0.2, 10_000
-"""Share of the training samples that become validation samples where none are given, and how many at the most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +30,8 @@ class Data:
     """Samples float32 (n, *shape). Labels are int64 classes (n,), bits uint8 (n, outputs), float32 targets
     (n, outputs), or None: then a network learns to give what the original gives. Training samples train and calibrate,
     validation samples are what choices are made by, test samples are what is reported. `notes`: what is odd about the
-    data but no error."""
+    data but no error. `raw`: the samples were given as bytes (uint8), which the hardware takes as they are. `classes`:
+    the names of classes 0, 1, ..., where they have names."""
 
     x_train: np.ndarray
     y_train: np.ndarray | None
@@ -41,6 +40,8 @@ class Data:
     x_test: np.ndarray
     y_test: np.ndarray | None
     notes: tuple[str, ...] = field(default=())
+    raw: bool = False
+    classes: tuple[str, ...] = ()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -49,78 +50,100 @@ class Data:
     @classmethod
     def of(cls, x_train: np.ndarray, y_train: np.ndarray | None = None, x_test: np.ndarray | None = None,
            y_test: np.ndarray | None = None, task: str | None = None, *, x_val: np.ndarray | None = None,
-           y_val: np.ndarray | None = None, seed: int = 0) -> Data:
+           y_val: np.ndarray | None = None, seed: int = 0, classes: tuple[str, ...] = (),
+           notes: tuple[str, ...] = ()) -> Data:
         """Check arrays of any real type. Without validation samples some training samples are held out (by `seed`, as
         many of each class as its share); without test samples the validation samples are reported on, or, where
         there are no labels, all samples. Notes say so.
 
         `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
-        where each row holds a single 1), and all others are values.
+        where each row holds a single 1), and all others are values. `classes` and `notes` are what is known of them
+        already.
         """
-        notes = []
+        told = list(notes)
         if task not in (None, *TASKS):
             raise InputError(f"unknown task '{task}'; known are {', '.join(TASKS)}")
         if x_val is None and y_val is not None:
             raise InputError("y_val holds labels of validation samples, but there is no x_val")
         given = {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
+        raw = _all_bytes({f"x_{key}": x for key, (x, _) in given.items() if key == "train" or x is not None})
         samples = {key: _samples(f"x_{key}", x) for key, (x, _) in given.items() if key == "train" or x is not None}
         for key, x in samples.items():
             if x.shape[1:] != samples["train"].shape[1:]:
                 raise InputError(f"x_train has samples of shape {samples['train'].shape[1:]}, x_{key} of {x.shape[1:]}")
-        rows = {key: _checked(f"y_{key}", given[key][1], len(x)) for key, x in samples.items()}
+        rows = {key: checked_rows(f"y_{key}", given[key][1], len(x)) for key, x in samples.items()}
         if rows.get("val") is None and "val" in samples and rows["train"] is not None:
             raise InputError("x_val has no labels, x_train has; give y_val, or leave both out")
         known = [y for y in rows.values() if y is not None]
-        chosen = task or _task(known)
-        if task is None and chosen == "classes" and any(y.shape[1] > 1 for y in known):
-            notes.append("the labels are rows with a single 1: they are taken as classes (--task bits: as bits)")
-        labels = {key: _labels(f"y_{key}", y, chosen) for key, y in rows.items()}
+        chosen = task or inferred_task(known)
+        for y in known[:1]:
+            told += _one_hot(y, task, chosen)
+        labels = {key: typed_labels(f"y_{key}", y, chosen) for key, y in rows.items()}
         flat = samples["train"].reshape(len(samples["train"]), -1)
         constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
         if len(constant) == flat.shape[1]:
             raise InputError("every input feature is constant in x_train; there is nothing to learn from")
         if len(constant):
             shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
-            notes.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
+            told.append(f"{len(constant)} of {flat.shape[1]} input features are constant in x_train ({shown})")
         for key in ("val", "test"):
-            _all_known(key, labels["train"], labels.get(key))
+            check_all_known(key, labels["train"], labels.get(key))
         whole = samples["train"]
         if "val" not in samples:
             note, (samples["train"], labels["train"]), (samples["val"], labels["val"]) = \
-                _held_out(samples["train"], labels["train"], seed)
-            notes.append(note)
+                held_out(samples["train"], labels["train"], seed)
+            told.append(note)
         if "test" not in samples and labels["train"] is None:
             samples["test"] = whole
-            notes.append("there are no test samples: what is reported is measured on all the samples that were given")
+            told.append("there are no test samples: what is reported is measured on all the samples that were given")
         elif "test" not in samples:
             samples["test"], labels["test"] = samples["val"], labels["val"]
-            notes.append("there are no test samples: what is reported is measured on the validation samples, by which "
+            told.append("there are no test samples: what is reported is measured on the validation samples, by which "
                          "choices are made too")
         return cls(samples["train"], labels["train"], samples["val"], labels["val"], samples["test"],
-                   labels.get("test"), tuple(notes))
+                   labels.get("test"), tuple(told), raw, classes if chosen == "classes" else ())
 
     @classmethod
-    def load(cls, path: Path | str, task: str | None = None) -> Data:
-        """Read an .npz with x_train, y_train, x_val, y_val, x_test, y_test (the last four may be missing), or x and
-        perhaps y, as `of`. No pickle is loaded. Raises InputError for an array of any other name."""
-        with Archive(Path(path), "the data", SPARE, PER_BYTE) as archive:
-            names = {name.removesuffix(".npy") for name in archive.members}
-            if "x_train" not in names and "x" not in names:
-                raise archive.fail(f"holds {', '.join(sorted(names))[:80] or 'nothing'}; it must hold x_train, "
-                                   "y_train, x_test, y_test, or x and y")
-            if foreign := sorted(names - ({"x", "y"} if "x" in names else set(FILE_KEYS))):
-                raise archive.fail(f"holds '{foreign[0][:60]}', which is not understood; it must hold x_train, "
-                                   "y_train, x_val, y_val, x_test, y_test, or x and y, and nothing else")
-            try:
-                found = {key: archive.array(f"{key}.npy", "fiub") for key in ("x", "y", *FILE_KEYS) if key in names}
-            except KeyError as error:
-                raise archive.fail(f"has no member {error}; an array is stored under its name and '.npy'") from error
-            except MemoryError as error:
-                raise archive.fail("needs more memory than there is") from error
-        if "x" in found:
-            return cls.of(found["x"], found.get("y"), task=task)
-        return cls.of(found["x_train"], found.get("y_train"), found.get("x_test"), found.get("y_test"), task,
-                      x_val=found.get("x_val"), y_val=found.get("y_val"))
+    def split(cls, x: np.ndarray, y: np.ndarray | None = None, task: str | None = None, *, seed: int = 0,
+              classes: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> Data:
+        """As `of`, of samples that come without a split: three fifths to train on, a fifth to choose by and a fifth to
+        report on (10,000 at the most for each of the two), drawn by `seed`, as many of each class as its share. A note
+        says so. Without labels, or where there are too few samples, only validation samples are held out."""
+        rows = None if y is None else checked_rows("y", y, len(x))
+        if rows is not None:
+            kind = task if task in TASKS else inferred_task([rows])
+            groups = typed_labels("y", rows, kind) if kind == "classes" else None
+            parts = in_three(groups, len(x), seed)
+            if parts is not None:
+                assert y is not None
+                x, y = np.asarray(x), np.asarray(y)
+                train, val, test = (int(part.sum()) for part in parts)
+                how = "as many of each class as its share, " if groups is not None else ""
+                note = (f"x and y come without a split: {train:,} samples are to train on, {val:,} to make choices by "
+                        f"and {test:,} to report on ({how}drawn by seed {seed})")
+                return cls.of(x[parts[0]], y[parts[0]], x[parts[2]], y[parts[2]], kind, x_val=x[parts[1]],
+                              y_val=y[parts[1]], seed=seed, classes=classes,
+                              notes=(*notes, note, *_one_hot(rows, task, kind)))
+        return cls.of(x, y, task=task, seed=seed, classes=classes, notes=notes)
+
+    @classmethod
+    def load(cls, path: Path | str, task: str | None = None, *, label_column: str | None = None) -> Data:
+        """Read what `path` names: an .npz file, `x.npy,y.npy`, a folder of .npy files or of images by class, a .csv
+        table (labels in `label_column`), or `package.module:callable` (docs/data.md). No pickle is loaded. Samples that
+        come as x and y are split as in `split`, all others as in `of`. Raises InputError for what cannot be used."""
+        found = source.read(str(path), label_column)
+        if isinstance(found, Data):
+            return found
+        arrays = found if isinstance(found, Arrays) else entry_point.arrays_of(found, str(path))
+        named: Any = {"classes": arrays.classes, "notes": arrays.notes}
+        if arrays.classes and task not in (None, "classes"):
+            raise InputError(f"the labels are names of classes ({', '.join(arrays.classes[:3])}, ...), which are no "
+                             f"{task}")
+        one = arrays.found
+        if "x" in one:
+            return cls.split(one["x"], one.get("y"), task, **named)
+        return cls.of(one["x_train"], one.get("y_train"), one.get("x_test"), one.get("y_test"), task,
+                      x_val=one.get("x_val"), y_val=one.get("y_val"), **named)
 
     @classmethod
     def uniform(cls, shape: tuple[int, ...], low: float, high: float, seed: int = 0) -> Data:
@@ -136,11 +159,16 @@ class Data:
                 "accuracy; give --data for real figures")
         return cls(train, None, val, None, test, None, (note,))
 
+    def described(self) -> dict[str, Any]:
+        """What is in the data: samples, shape, range, classes and their shares (`toolkit.compress.data.described`)."""
+        return described(self)
+
     @property
     def without_test(self) -> Data:
         """The same with the validation samples in the test samples' place: all that may be looked at while a network
         is made or chosen."""
-        return Data(self.x_train, self.y_train, self.x_val, self.y_val, self.x_val, self.y_val, self.notes)
+        return Data(self.x_train, self.y_train, self.x_val, self.y_val, self.x_val, self.y_val, self.notes, self.raw,
+                    self.classes)
 
     def arranged(self, model: object) -> Data:
         """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
@@ -160,8 +188,9 @@ class Data:
 
     def save(self, path: Path) -> None:
         """Write what `load` reads."""
-        np.savez(path, allow_pickle=False, **{key: getattr(self, key) for key in FILE_KEYS
-                                              if getattr(self, key) is not None})
+        found = {key: getattr(self, key) for key in SPLIT if getattr(self, key) is not None}
+        np.savez(path, allow_pickle=False, **{key: array.astype(np.uint8) if self.raw and key.startswith("x") else array
+                                              for key, array in found.items()})
 
     def check_outputs(self, shape: tuple[int, ...]) -> None:
         """Raise InputError unless the labels fit a network with outputs of such a shape."""
@@ -220,6 +249,24 @@ def without_outliers(samples: np.ndarray) -> np.ndarray:
     return samples if (~keep).sum() > max(len(rows) // MANY, 1) else samples[keep]
 
 
+def _all_bytes(samples: dict[str, np.ndarray | None]) -> bool:
+    """Whether all samples are bytes; raises InputError where some are and some are not."""
+    kinds = {name: np.asarray(x).dtype for name, x in samples.items()}
+    raw = [name for name, kind in kinds.items() if kind == np.uint8]
+    other = next((name for name in kinds if name not in raw), None)
+    if raw and other is not None:
+        raise InputError(f"{raw[0]} holds bytes (uint8), which the hardware takes as they are, but {other} holds "
+                         f"{kinds[other]}; give all samples as bytes, or none")
+    return bool(raw)
+
+
+def _one_hot(rows: np.ndarray, task: str | None, found: str) -> list[str]:
+    """What is said of rows with a single 1."""
+    if task is not None or found != "classes" or rows.shape[1] == 1:
+        return []
+    return ["the labels are rows with a single 1: they are taken as classes (--task bits: as bits)"]
+
+
 def _samples(name: str, values: np.ndarray | None) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind not in "fiub" or values.ndim < 2 or values.size == 0:
@@ -230,87 +277,3 @@ def _samples(name: str, values: np.ndarray | None) -> np.ndarray:
         place = np.argwhere(~np.isfinite(values))[0]
         raise InputError(f"{name} holds NaN or infinity, first in sample {place[0]}")
     return values
-
-
-def _checked(name: str, values: np.ndarray | None, samples: int) -> np.ndarray | None:
-    """Labels as rows (samples, targets), all of them finite numbers."""
-    if values is None:
-        return None
-    values = np.asarray(values)
-    if values.dtype.kind not in "fiub" or len(values) != samples or values.ndim not in (1, 2) or values.size == 0:
-        raise InputError(f"{name} must hold one label (or row of targets) for each of {samples} samples, not "
-                         f"{values.dtype} of shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} holds NaN or infinity")
-    return values.reshape(samples, -1)
-
-
-def _task(labels: list[np.ndarray]) -> str:
-    """What rows of labels are, inferred from their values."""
-    if all(y.shape[1] == 1 for y in labels):
-        whole = all(y.dtype.kind in "iub" or (np.array_equal(y, np.rint(y)) and y.min() >= 0) for y in labels)
-        several = any(y.dtype.kind in "iub" or len(np.unique(y)) > 1 for y in labels)
-        return "classes" if whole and several else "values"
-    if not all(np.isin(y, (0, 1)).all() for y in labels):
-        return "values"
-    return "classes" if all((y.sum(axis=1) == 1).all() for y in labels) else "bits"
-
-
-def _labels(name: str, values: np.ndarray | None, task: str) -> np.ndarray | None:
-    """Rows of labels in the type that stands for their task."""
-    if values is None:
-        return None
-    if task == "values":
-        return values.astype(np.float32)
-    if not np.array_equal(values, np.rint(values)):
-        raise InputError(f"{name} holds fractions, which are no {task}; say --task values")
-    if task == "bits":
-        if not np.isin(values, (0, 1)).all():
-            raise InputError(f"{name} holds {values.max():g}, which is not a bit; bits are 0 or 1")
-        return values.astype(np.uint8)
-    if values.shape[1] == 1:
-        return values.reshape(-1).astype(np.int64)
-    if not (np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()):
-        raise InputError(f"{name} has {values.shape[1]} numbers a sample; classes are one number each, or rows with a "
-                         "single 1")
-    return values.argmax(axis=1).astype(np.int64)
-
-
-def _all_known(key: str, y_train: np.ndarray | None, labels: np.ndarray | None) -> None:
-    """Raise InputError for a class that no training sample has."""
-    if y_train is None or labels is None or y_train.dtype != np.int64 or labels.dtype != np.int64:
-        return
-    missing = sorted(set(labels.tolist()) - set(y_train.tolist()))
-    if missing:
-        raise InputError(f"y_train holds no sample of {_listed(missing)}, which y_{key} holds: calibration and "
-                         f"training would not know it; add such samples, or take the class out of y_{key}")
-
-
-Part = tuple[np.ndarray, np.ndarray | None]
-
-
-def _held_out(x: np.ndarray, y: np.ndarray | None, seed: int) -> tuple[str, Part, Part]:
-    """(note, training part, validation part): HELD_OUT of the samples drawn evenly from the classes, both parts in
-    their old order. One sample of each class always stays to train on; too few samples are not split."""
-    count = len(x)
-    wanted = min(round(HELD_OUT * count), MOST_HELD_OUT)
-    classes = y if y is not None and y.dtype == np.int64 else np.zeros(count, np.int64)
-    order = np.lexsort((np.random.default_rng(seed).random(count), classes))
-    first = np.unique(classes[order], return_index=True)[1]
-    pool = np.delete(order, first)
-    if not 0 < wanted <= len(pool):
-        return (f"no validation samples were given, and {count} training samples are too few to hold some out: choices "
-                "are made on the training samples"), (x, y), (x, y)
-    held = np.zeros(count, bool)
-    held[pool[((np.arange(wanted) + 0.5) * len(pool) / wanted).astype(int)]] = True
-    how = "as many of each class as its share, " if classes is y else ""
-    note = (f"no validation samples were given: {wanted:,} of {count:,} training samples "
-            f"({100 * wanted / count:.0f} %, {how}drawn by seed {seed}) are held out to make choices by; "
-            f"{count - wanted:,} are left to train on")
-    parts = [(x[mask], None if y is None else y[mask]) for mask in (~held, held)]
-    return note, parts[0], parts[1]
-
-
-def _listed(classes: list[int]) -> str:
-    shown = ", ".join(map(str, classes[:8])) + (", ..." if len(classes) > 8 else "")
-    return f"class {shown}" if len(classes) == 1 else f"the classes {shown}"
