@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolkit.arguments import hardware_options, input_range_of, model_and_data, settings_of, target_names
 from toolkit.options import (
     AnyData,
     Arch,
@@ -118,7 +119,7 @@ def demo(context: typer.Context,
     from toolkit.commands.demo import demo as run
 
     with config.saved(context, out):
-        report = run(name, out, arch=arch, targets=_targets(target), vectors=vectors, seed=seed)
+        report = run(name, out, arch=arch, targets=target_names(target), vectors=vectors, seed=seed)
     _report(report, out, as_json)
 
 
@@ -156,12 +157,12 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, labe
     from toolkit.report import sweep as report
     from toolkit.report.tables import terminal_width
 
-    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
+    chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
                          layer_config, metric, loss, trainer, table_bits)
-    source, samples = _model_and_data(model, data, task, label_column, normalise, quiet=as_json)
+    source, samples = model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
-        found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=settings,
-                             name=name, input_range=_range(input_range))
+        found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=chosen,
+                             name=name, input_range=input_range_of(input_range))
     told = report.text(found, folder=out, width=terminal_width())
     _print(report.to_json(found) if as_json else f"{told}written to {out}")
     if found.failed:
@@ -192,14 +193,14 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None, label_c
     from toolkit.api import build_trial
     from toolkit.utils.errors import InputError
 
-    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
+    chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
                          layer_config, metric, loss, trainer, table_bits)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = _model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
-    options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
-    rest: Any = {"settings": settings, "targets": _targets(target), "options": options,
-                 "vectors": vectors, "check": check, "name": name, "input_range": _range(input_range)}
+    source, samples = model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
+    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
+    rest: Any = {"settings": chosen, "targets": target_names(target), "options": options,
+                 "vectors": vectors, "check": check, "name": name, "input_range": input_range_of(input_range)}
     with config.saved(context, out):
         built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
             else build_trial(search, trial, source, samples, out, **rest)
@@ -229,13 +230,13 @@ def search(context: typer.Context, model: Model, *, data: DataFile, label_column
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
-    settings = _settings(qat_epochs, finetune_epochs, lr, seed, input_bits, 8, output_bits, "gptq", None, metric, loss,
+    chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, 8, output_bits, "gptq", None, metric, loss,
                          trainer)
-    source, samples = _model_and_data(model, data, task, label_column, normalise, quiet=as_json)
+    source, samples = model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
         found = run_search(source, samples, out, trials=trials, storage=storage,
                            objectives=tuple(objective or OBJECTIVES), limits=Limits(max_accuracy_drop, max_kib),
-                           settings=settings, seed=seed, finalists=finalists)
+                           settings=chosen, seed=seed, finalists=finalists)
     own = {"--label-column": label_column, "--normalise": normalise, "--task": task, "--metric": metric, "--loss": loss,
            "--trainer": trainer}
     told = search_text(found, out, model, data, own, terminal_width())
@@ -257,8 +258,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
     from toolkit.report import Hardware, Report, text
     from toolkit.report.tables import terminal_width
 
-    options = _options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
-    made = run(design, out, targets=_targets(target), options=options, vectors=vectors, seed=seed)
+    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
+    made = run(design, out, targets=target_names(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
     if as_json:
@@ -284,7 +285,7 @@ def simulate(folder: Project, target: OnlyTargets = "", board: Boards = None, ve
     from toolkit.api import simulate as run
     from toolkit.report.text import simulation_text
 
-    found = run(project_folder(folder), targets=_targets(target), boards=tuple(board or ()), vectors=vectors,
+    found = run(project_folder(folder), targets=target_names(target), boards=tuple(board or ()), vectors=vectors,
                 bench=bench, stalls=stalls, waves=waves, max_ber=max_ber, junit=junit, seed=seed, timeout=timeout,
                 rebuild=rebuild, allow_edited=allow_edited)
     _print(found.data if as_json else "\n".join(simulation_text(found)))
@@ -304,7 +305,7 @@ def verify(folder: Project,
     from toolkit.commands.verify import text
     from toolkit.report.text import simulation_text
 
-    found = run(project_folder(folder), check=check, targets=_targets(target), boards=tuple(board or ()),
+    found = run(project_folder(folder), check=check, targets=target_names(target), boards=tuple(board or ()),
                 vectors=vectors, bench=bench, stalls=stalls, max_ber=max_ber,
                 junit=None if junit is None else junit.absolute(), seed=seed, timeout=timeout)
     lines = text(found) + ([] if found.simulation is None else simulation_text(found.simulation))
@@ -329,60 +330,6 @@ def estimate(folder: Project,
     _print(found.to_json() if as_json else "\n".join(text(found)))
     if not found.fits:
         raise typer.Exit(1)
-
-
-def _settings(qat_epochs: int, finetune_epochs: int, lr: float, seed: int, input_bits: int, hidden_bits: int,
-              output_bits: int, rounding: str, layers: list[str] | None, metric: str | None, loss: str | None,
-              trainer: str | None, table_bits: int = 10) -> Any:
-    from toolkit.compress import Settings
-    from toolkit.compress.quantisation.ptq import Widths
-    from toolkit.compress.scheme import Overrides
-    from toolkit.utils.entry_points import function
-
-    return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), qat_epochs, finetune_epochs, lr,
-                    rounding, seed, Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
-                    function(trainer, "training loop"))
-
-
-def _model_and_data(model: str, data: Path | None, task: str | None, label_column: str | None, normalise: str | None,
-                    requantise: bool = False, *, quiet: bool) -> tuple[Any, Any]:
-    """The model and the data; what is in these is told on stderr, unless `quiet`."""
-    from toolkit.api import Data, load_model, normalised
-    from toolkit.report.data import data_text
-    from toolkit.utils.errors import InputError
-
-    if data is None and (label_column is not None or normalise is not None):
-        raise InputError("--label-column and --normalise say how --data is read; give --data")
-    source: Any = load_model(model, requantise=requantise)
-    if data is None:
-        return source, None
-    samples = Data.load(data, task, label_column=label_column)
-    if not quiet:
-        print(printable_lines(data_text(samples.described(), samples.notes)), file=sys.stderr)
-    return (source, samples) if normalise is None else normalised(source, samples, normalise)
-
-
-def _range(text: str) -> tuple[float, float]:
-    from toolkit.utils.errors import InputError
-
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"the input range '{text[:40]}' is not LOW,HIGH; write it as --input-range=-1,1") from None
-    return low, high
-
-
-def _options(adders_per_stage: int, arch: str, ii: int | None, samples_per_second: float | None, clock: float,
-             max_lanes: int, lanes: list[str] | None, device: str, hls4ml: str) -> Any:
-    from toolkit.api import Options
-
-    chosen: Any = Options.parse_hls4ml(hls4ml)
-    return Options(adders_per_stage, arch=arch, ii=Options.cycles(ii, samples_per_second, clock),
-                   max_lanes=max_lanes, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
-
-
-def _targets(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _report(report: Any, out: Path, as_json: bool) -> None:
