@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
 
 from benchmarks.networks.qonnx_files import File, cnv, mlp
 from toolkit.api import generate, simulate
@@ -102,12 +104,18 @@ def test_an_output_with_a_scale_for_each_channel_is_rounded_and_says_how_far(tmp
     assert 0 < apart.max() <= most < 1e-3
 
 
-def test_tensors_of_two_scales_are_not_added(tmp_path: Path):
+def test_tensors_of_two_scales_are_added_where_a_quant_says_in_what_steps(tmp_path: Path):
     made = File((5,))
-    first, second = made.quant("x", 6, 0.043), made.quant("x", 6, 0.05)
+    source = made.quant("x", 6, 0.043)
+    made.node("MatMul", source, made.weights((5, 4), 4))
+    first = made.quant(made.last, 5, 0.043)
+    made.node("MatMul", source, made.weights((5, 4), 4))
+    second = made.quant(made.last, 5, 0.05)
     made.node("Add", first, second)
-    with pytest.raises(InputError, match=r"scales 0.043, 0.05"):
+    with pytest.raises(InputError, match=r"scales 0.043, 0.05, and no Quant follows it"):
         imported(made, tmp_path)
+    made.quant(made.last, 6, 0.071)
+    assert differing(made, tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("arch", ["unrolled", "folded"])
@@ -177,3 +185,126 @@ def test_an_input_on_any_scale_has_whole_codes(tmp_path: Path):
     real = np.float32([[-1, -0.004, 0, 0.003, 0.5, 9]])
     assert found.codes(real).tolist() == [[-127, -1, 0, 0, 64, 127]]
 
+
+
+# ONNX's own QuantizeLinear and DequantizeLinear.
+
+def coded(made: File, source: str, scale: float, zero: int, kind: type = np.int8,
+          clip: tuple[int, int] | None = None) -> str:
+    """QuantizeLinear, a Clip where one is wanted, DequantizeLinear."""
+    names = [f"q{len(made.nodes)}_s", f"q{len(made.nodes)}_z"]
+    made.constants |= {names[0]: np.float32(scale), names[1]: np.array(zero, kind)}
+    made.node("QuantizeLinear", source, *names)
+    if clip is not None:
+        ends = [f"{names[1]}_{end}" for end in clip]
+        made.constants |= {name: np.array(end, kind) for name, end in zip(ends, clip, strict=True)}
+        made.node("Clip", made.last, *ends)
+    return made.node("DequantizeLinear", made.last, *names)
+
+
+def stored(made: File, shape: tuple[int, ...], axis: int | None = None) -> str:
+    """Weights of 8 bits behind a DequantizeLinear, one scale for all or for each index of an axis."""
+    count = 1 if axis is None else shape[axis]
+    names = [f"w{len(made.nodes)}{part}" for part in "qsz"]
+    scales = made.rng.uniform(0.002, 0.01, count).astype(np.float32)
+    made.constants |= {names[0]: made.rng.integers(-127, 128, shape).astype(np.int8),
+                       names[1]: scales if axis is not None else scales[0],
+                       names[2]: np.zeros(count if axis is not None else (), np.int8)}
+    return made.node("DequantizeLinear", *names, **({} if axis is None else {"axis": axis}))
+
+
+def differences(made: File, folder: Path, count: int = 1000) -> tuple[np.ndarray, Imported]:
+    """By how many steps each output differs from that of ONNX's reference executor in float64. (In float32, executors
+    differ from each other where a value lies within their own rounding of half a step.)"""
+    found = imported(made, folder)
+    entry = found.entry
+    assert entry is not None
+    codes = np.random.default_rng(2).integers(entry.low, entry.high, (count, *found.design.input.shape), endpoint=True)
+    model = made.model(count)
+    model.opset_import[0].version = 21  # the least whose QuantizeLinear the executor has
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float64),
+                                                         tensor.name))
+    theirs = ReferenceEvaluator(model).run(None, {"x": np.moveaxis(codes * entry.scale, -1, 1)})[0]
+    step = found.unit * 2.0**-found.design.output.format.frac
+    return np.abs(np.rint(np.moveaxis(theirs, 1, -1) / step) - found.design.reference(codes)), found
+
+
+def test_onnxruntime_differs_from_it_by_no_more_than_its_float32_does(tmp_path: Path):
+    import onnxruntime
+
+    made = File((20,), 4)
+    source = coded(made, "x", 1 / 117.3, 5)
+    made.node("MatMul", source, stored(made, (20, 12), 1))
+    source = coded(made, made.last, 0.023, 0)
+    made.node("MatMul", source, stored(made, (12, 4)))
+    coded(made, made.last, 0.017, 0)
+    found = imported(made, tmp_path)
+    samples = np.random.default_rng(2).uniform(-1, 1, (2000, 20)).astype(np.float32)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(made.model(len(samples)).SerializeToString(), options)
+    theirs = np.rint(session.run(None, {"x": samples})[0] / found.unit)
+    apart = np.abs(theirs - found.design.reference(found.codes(samples))).max(axis=1)
+    assert apart.max() <= 1 and (apart > 0).sum() <= 10
+
+
+@pytest.mark.parametrize("kind, zero, clip", [(np.int8, 0, None), (np.int8, -7, None), (np.uint8, 131, None),
+                                              (np.int8, 0, (-8, 7)), (np.uint8, 3, (0, 15))])
+def test_a_qdq_mlp_equals_the_executor(kind: type, zero: int, clip: tuple[int, int] | None, tmp_path: Path):
+    made = File((20,), 4)
+    source = coded(made, "x", 1 / 117.3, 5)
+    made.node("MatMul", source, stored(made, (20, 12), 1))
+    made.node("Add", made.last, made.constant(made.rng.normal(size=12) * 0.2))
+    made.node("Relu", made.last)
+    source = coded(made, made.last, 0.023 if clip is None else 0.21, zero, kind, clip)
+    made.node("MatMul", source, stored(made, (12, 4)))
+    coded(made, made.last, 0.017, zero, kind)
+    assert not differences(made, tmp_path)[0].any()
+
+
+def test_a_qdq_residual_of_two_scales_equals_the_executor(tmp_path: Path):
+    made = File((3, 8, 8), 6)
+    source = coded(made, "x", 1 / 117.3, 0)
+    made.node("Conv", source, stored(made, (4, 3, 3, 3), 0), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    made.node("Relu", made.last)
+    first = coded(made, made.last, 0.0171, -128)
+    made.node("Conv", first, stored(made, (4, 4, 3, 3), 0), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    second = coded(made, made.last, 0.0293, 11)
+    made.node("Add", first, second)
+    made.node("Relu", made.last)
+    source = coded(made, made.last, 0.0347, -128)
+    made.node("GlobalAveragePool", source)
+    coded(made, made.last, 0.0119, -128)
+    apart, found = differences(made, tmp_path, 300)
+    assert not apart.any()
+    assert not [note for note in found.notes if "step" in note]
+
+
+def test_channels_of_two_scales_are_joined(tmp_path: Path):
+    made = File((6,), 8)
+    source = coded(made, "x", 1 / 117.3, 0)
+    made.node("MatMul", source, stored(made, (6, 3)))
+    first = coded(made, made.last, 0.013, 4)
+    made.node("MatMul", source, stored(made, (6, 5), 1))
+    second = coded(made, made.last, 0.031, -9)
+    made.node("Concat", first, second, axis=1)
+    coded(made, made.last, 0.027, 1)
+    assert not differences(made, tmp_path)[0].any()
+
+
+def test_what_works_on_codes_is_refused(tmp_path: Path):
+    made = File((6,))
+    made.constants |= {"s": np.float32(0.1), "z": np.int8(0)}
+    made.node("QuantizeLinear", "x", "s", "z")
+    made.node("Relu", made.last)
+    made.node("DequantizeLinear", made.last, "s", "z")
+    with pytest.raises(InputError, match="works on codes; DequantizeLinear is to stand before it"):
+        imported(made, tmp_path)
+    made = File((6,))
+    made.constants |= {"s": np.float32(0.1), "z": np.int8(0), "t": np.float32(0.2)}
+    made.node("QuantizeLinear", "x", "s", "z")
+    made.node("DequantizeLinear", made.last, "t", "z")
+    with pytest.raises(InputError, match="no QuantizeLinear of its own scale"):
+        imported(made, tmp_path)

@@ -280,7 +280,7 @@ def test_what_is_not_exact_or_has_no_hardware_is_refused_by_name(tmp_path: Path)
     raw = {**c, "v": floats(3, 2)}
     refused([*start, quant("q", "m", raw, bits=4), node("MatMul", "q v", "y")], raw, tmp_path, "'MatMul_y'", "16 bits")
     apart = [quant("p", "m", c, scale=0.3), quant("q", "m", c, scale=0.7), node("Add", "p q", "y")]
-    refused([*start, *apart], c, tmp_path, "'Add_y' (Add)", "scales 0.3, 0.7")
+    refused([*start, *apart], c, tmp_path, "'Add_y' (Add)", "scales 0.3, 0.7", "no Quant follows")
 
 
 def test_with_requantise_scales_are_approximated_and_reported(tmp_path: Path):

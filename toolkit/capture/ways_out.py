@@ -75,7 +75,7 @@ BY_OPERATOR: dict[str, Way] = {
                      "RMSNormalization", "LRN"),
                     Way(NORM.why, "use BatchNormalization, which folds into a layer's weights")),
     "ConvTranspose": Way(TRANSPOSED.why, "use a nearest Resize and a Conv instead"),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger",
                      "MatMulInteger"), QUANTISED),
 }
 """Operators of ONNX."""

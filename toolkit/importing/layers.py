@@ -50,8 +50,8 @@ from toolkit.design import (
 )
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering, channels_last
-from toolkit.importing.rounding import exponent, nearest_power, quantiser
-from toolkit.importing.scales import requantised, scaled, tensor
+from toolkit.importing.rounding import EVERYWHERE, exponent, nearest_power, quantiser
+from toolkit.importing.scales import added, requantised, scaled, tensor
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest, on_a_grid
 
@@ -215,12 +215,31 @@ def quant(low: Lowering, step: Quant) -> None:
         made = low.append(Lookup(value.name, (value.source.tensor,), table, form, value.label))
         low.set(step, SymbolicValue(made.name, step.shape, value.source.order, unit))
         return
+    if isinstance(value, SymbolicValue) and _is_so(low, value, step, frac, unit):
+        low.set(step, value)
+        return
+    if isinstance(value, Scaled) and isinstance(value.source, Sums) and step.rounding in EVERYWHERE \
+            and (value.gain == step.scale).all() and not value.offset.any() \
+            and (step.zero % 2 == 0 or step.rounding == "FLOOR") and not np.ptp(value.low) > 0 \
+            and not np.ptp(value.high) > 0:
+        # Sums in steps of the quantiser's own scale: their rounding alone.
+        sums = replace(value.source, low=float(value.low[0]) / step.scale, high=float(value.high[0]) / step.scale)
+        made_of = low.close(sums, quantiser(step, 0, step.low, step.high, step.zero, step.rounding, sums))
+        low.set(step, replace(made_of, unit=step.scale))
+        return
     if not power or _on_a_scale(value):
         low.set(step, requantised(low, scaled(low, step.inputs[0], step), step, step.label, scale=step.scale,
                                   zero=step.zero, least=step.low, most=step.high, rounding=step.rounding))
         return
     sums = low.open(step.inputs[0], step)
     low.set(step, low.close(sums, quantiser(step, frac, step.low, step.high, step.zero, step.rounding, sums)))
+
+
+def _is_so(low: Lowering, value: SymbolicValue, step: Quant, frac: int, unit: float) -> bool:
+    """Whether a tensor holds just what a quantiser would make of it."""
+    tensor, codes = low.tensors[value.tensor], low.intervals[value.tensor]
+    return (tensor.format.frac, value.unit) == (frac, unit) and step.low - step.zero <= codes.low.min() \
+        and codes.high.max() <= step.high - step.zero
 
 
 def bipolar(low: Lowering, step: Bipolar) -> None:
@@ -301,7 +320,10 @@ def plus(low: Lowering, step: Plus) -> None:
     parts = [low.held(n) for n in step.inputs]
     if len({None if p.order is None else p.order.tobytes() for p in parts}) > 1:
         parts = [low.ordered(step, p) for p in parts]
-    unit = _one_unit(step, parts)
+    if len({p.unit for p in parts}) > 1:
+        low.set(step, added(low, step, parts))
+        return
+    unit = parts[0].unit
     label = low.unique(step.label)
     names = tuple(p.tensor for p in parts)
     sums = low.summed(step, lambda r, power: Add(label, names, r), step.shape,
@@ -309,21 +331,20 @@ def plus(low: Lowering, step: Plus) -> None:
     low.set(step, sums if unit == 1 else Scaled.of(sums, unit, 0.0, step.origin))
 
 
-def _one_unit(step: Step, parts: list[SymbolicValue]) -> float:
-    """The unit of tensors that are added or joined: one for all."""
-    units = {p.unit for p in parts}
-    if len(units) > 1:
-        raise step.fail(f"combines tensors of the scales {', '.join(f'{u:.6g}' for u in sorted(units))}; quantise them "
-                        "alike, or approximate them with --requantise")
-    return units.pop()
-
-
 def join(low: Lowering, step: Join) -> None:
     parts = [low.ordered(step, low.held(n)) for n in step.inputs]
     axis = step.axis - 1 if step.axis else len(step.shape) - 1
-    unit = _one_unit(step, parts)
     made = low.append(Concat(low.unique(step.label), tuple(p.tensor for p in parts), axis))
-    low.set(step, SymbolicValue(made.name, step.shape, unit=unit))
+    joined = SymbolicValue(made.name, step.shape, unit=parts[0].unit)
+    if len({p.unit for p in parts}) == 1:
+        low.set(step, joined)
+    elif step.axis == 0:
+        gain = np.concatenate([np.full(p.shape[0], p.unit) for p in parts])
+        low.set(step, Scaled.of(joined, gain, 0.0, step.origin))
+    else:
+        units = ", ".join(f"{u:.6g}" for u in sorted({p.unit for p in parts}))
+        raise step.fail(f"joins tensors of the scales {units} along another axis than the channels; quantise them "
+                        "alike")
 
 
 def flat(low: Lowering, step: Flat) -> None:

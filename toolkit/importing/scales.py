@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.quantisers import ROUNDINGS
-from toolkit.capture.onnx.steps import Step
-from toolkit.design import Conv, FixedPoint, IntegerFormat, Requantise, Reshape, Rounding, Weights, Window
+from toolkit.capture.onnx.steps import Clip, Quant, Step
+from toolkit.design import Add, Conv, FixedPoint, IntegerFormat, Requantise, Reshape, Rounding, Weights, Window
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.importing.lowering import Lowering, exactly
 from toolkit.importing.multiply_shift import MultiplyShift, Thresholds, multiply_shift, thresholds
 from toolkit.importing.rounding import exponent
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue
 
+ADDED_BITS = 24
+"""Fractional bits of a sum of tensors of several scales, at the most."""
+MAX_PAIRS = 1 << 22
 OUTPUT_BITS = 16
 """Of an output that the file does not quantise and that has scales of its own for its channels."""
 
@@ -116,6 +120,66 @@ def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
         raise NodeError(value.origin, "its clips differ from channel to channel and no Quant follows it; quantise "
                                       "behind it")
     return layer(low, held, low.unique(label), made, grid, frac, (clip[0], clip[1]), 1.0)
+
+
+def added(low: Lowering, step: Step, parts: list[SymbolicValue]) -> Scaled:
+    """The sum of tensors of several scales, for the Quant that follows: in steps of its scale, with so many fractional
+    bits that the rounded sum is the file's for every pair of codes, or with the most there are and a note."""
+    target = _following(low, step)
+    if target is None:
+        units = ", ".join(f"{p.unit:.6g}" for p in parts)
+        raise step.fail(f"adds tensors of the scales {units}, and no Quant follows it; quantise the sum")
+    ratios = [p.unit / target.scale for p in parts]
+    spans = [low.intervals[p.tensor] for p in parts]
+    sources = [low.tensors[p.tensor] for p in parts]
+    codes = [np.arange(int(i.low.min()), int(i.high.max()) + 1) for i in spans]
+    frac, differing = _common_grid([np.ldexp(r, -t.format.frac) for r, t in zip(ratios, sources, strict=True)], codes,
+                                   ROUNDINGS[target.rounding])
+    if differing:
+        low.notes.append(f"'{step.label}': it adds tensors of several scales, so that its codes are up to 1 step from "
+                         f"the file's, for {differing:.2g} of the pairs of codes")
+    moved = []
+    for part, ratio, source in zip(parts, ratios, sources, strict=True):
+        channels = part.shape[0]
+        factor = np.full(channels, int(np.rint(np.ldexp(ratio, frac - source.format.frac))), np.int64)
+        nothing = np.zeros(channels, np.int64)
+        made = MultiplyShift(factor, nothing, nothing, np.ones(channels, bool), 0)
+        span = low.intervals[part.tensor]
+        ends = int(span.low.min()) * int(factor[0]), int(span.high.max()) * int(factor[0])
+        moved.append(layer(low, part, f"{step.label} {part.tensor}", made, source.format.frac, frac, ends, 1.0))
+    label, names = low.unique(step.label), tuple(m.tensor for m in moved)
+    sums = low.summed(step, lambda r, power: Add(label, names, r), step.shape, frac, scalable=False,
+                      order=parts[0].order)
+    return Scaled.of(sums, target.scale, 0.0, step.origin)
+
+
+def _following(low: Lowering, step: Step) -> Quant | None:
+    """The Quant that reads a sum, clips between them left out."""
+    while len(users := low.network.users(step.output)) == 1:
+        step = users[0]
+        if isinstance(step, Quant):
+            return step
+        if not isinstance(step, Clip):
+            return None
+    return None
+
+
+def _common_grid(ratios: list[float], codes: list[np.ndarray],
+                 rounding: Callable[[np.ndarray], np.ndarray]) -> tuple[int, float]:
+    """(fractional bits, share of the pairs of codes whose rounded sum differs) for a sum of codes times ratios."""
+    pairs = math.prod(len(c) for c in codes)
+    if len(codes) > 2 or pairs > MAX_PAIRS:
+        return ADDED_BITS, 1.0
+    first, second = codes[0][:, None], codes[1][None]
+    due = rounding(first * ratios[0] + second * ratios[1])
+    share = 1.0
+    for frac in range(4, ADDED_BITS + 1):
+        factors = [int(np.rint(np.ldexp(r, frac))) for r in ratios]
+        ours = rounding(np.ldexp((first * factors[0] + second * factors[1]).astype(np.float64), -frac))
+        share = float((ours != due).mean())
+        if not share:
+            break
+    return frac, share
 
 
 def _source(low: Lowering, value: Scaled) -> tuple[SymbolicValue, tuple[np.ndarray, np.ndarray], int]:

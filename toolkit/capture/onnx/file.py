@@ -38,6 +38,8 @@ KINDS = {
 }
 """What attributes hold, by name, whatever operator has them."""
 QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+LINEAR = ("QuantizeLinear", "DequantizeLinear")
+"""ONNX's own way to write quantised networks (QDQ)."""
 
 
 SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
@@ -96,8 +98,9 @@ class File:
 
     @property
     def quantised(self) -> bool:
-        """It is of the QONNX dialect: some node quantises."""
-        return any(n.operator in QONNX_OPERATORS and n.domain in QONNX_DOMAINS for n in self.nodes)
+        """Some node quantises: it is of the QONNX dialect, or QDQ."""
+        return any((n.operator in QONNX_OPERATORS and n.domain in QONNX_DOMAINS)
+                   or (n.operator in LINEAR and n.domain in DOMAINS) for n in self.nodes)
 
     @cached_property
     def users(self) -> dict[str, list[Node]]:

@@ -1,9 +1,11 @@
-"""QONNX: Quant, BipolarQuant and Trunc, of constants (evaluated) and of activations (steps)."""
+"""QONNX's Quant, BipolarQuant and Trunc, and ONNX's own QuantizeLinear and DequantizeLinear, of constants (evaluated)
+and of activations (steps)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,6 +90,66 @@ def trunc(t: Translator, node: Node) -> None:
         raise node.fail(f"has {len(node.inputs)} inputs, from {before} to {after} bits, which is not a truncation")
 
 
+def quantise_linear(t: Translator, node: Node) -> None:
+    """QuantizeLinear(x, scale, zero point): codes, which DequantizeLinear reads, and a Clip may narrow."""
+    scale = _scales(t, node, 1)
+    zero = t.optional(node, 2, "zero point")
+    zero = np.zeros(scale.shape, np.uint8) if zero is None else np.asarray(zero)
+    if zero.dtype.kind not in "iu" or zero.dtype.itemsize > 2:
+        raise node.fail(f"its zero point is of the type {zero.dtype}; integers of 8 and 16 bits are supported")
+    ends = np.iinfo(zero.dtype)
+    if t.all_constant(node):
+        x = t.constant(node, 0, "input")
+        scale, zero = (_along(node, a, x) for a in (scale, zero))
+        t.set(node, np.clip(np.rint(x.astype(np.float32) / scale) + zero, ends.min, ends.max).astype(np.float64))
+        return
+    one = _one(node, scale, "scale"), int(_one(node, zero, "zero point"))
+    # It rounds before it adds the zero point: the code less that point is what a Quant without one makes.
+    t.set(node, t.like(node, Quant, t.value(node, 0), scale=one[0], zero=0, low=int(ends.min) - one[1],
+                       high=int(ends.max) - one[1], rounding="ROUND"))
+    t.codes[node.outputs[0]] = one
+
+
+def dequantise_linear(t: Translator, node: Node) -> None:
+    """DequantizeLinear(codes, scale, zero point): what the codes stand for."""
+    scale = _scales(t, node, 1)
+    zero = t.optional(node, 2, "zero point")
+    zero = np.zeros(scale.shape, np.int64) if zero is None else np.asarray(zero).astype(np.int64)
+    if t.all_constant(node):
+        x = t.constant(node, 0, "input")
+        scale, zero = (_along(node, a, x) for a in (scale, zero))
+        t.set(node, ((x - zero).astype(np.float32) * scale).astype(np.float64))
+        return
+    if t.codes.get(node.inputs[0]) != (_one(node, scale, "scale"), int(_one(node, zero, "zero point"))):
+        raise node.fail("reads what no QuantizeLinear of its own scale and zero point made")
+    t.set(node, t.value(node, 0))
+
+
+def clipped_codes(t: Translator, node: Node) -> None:
+    """A Clip between QuantizeLinear and DequantizeLinear, as Brevitas writes it: fewer codes."""
+    x = t.value(node, 0)
+    before = t.producer(x)
+    if not isinstance(before, Quant):
+        raise node.fail("clips codes that more than one node reads; quantise them apart")
+    ends = [t.optional(node, place, "bound") for place in (1, 2)]
+    zero = t.codes[node.inputs[0]][1]
+    low, high = (default if end is None else int(_one(node, end, "bound")) - zero
+                 for end, default in zip(ends, (before.low, before.high), strict=True))
+    t.replace(replace(before, low=max(before.low, low), high=min(before.high, high)))
+    t.set(node, x)
+    t.codes[node.outputs[0]] = t.codes[node.inputs[0]]
+
+
+def _along(node: Node, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Numbers of a scale or zero point such that they lie along their axis of `x`."""
+    if numbers.size == 1:
+        return numbers.reshape(())
+    axis = int(node.attributes.get("axis", 1))
+    if numbers.ndim != 1 or not -x.ndim <= axis < x.ndim or x.shape[axis] != numbers.size:
+        raise node.fail(f"scales of shape {numbers.shape} do not fit axis {axis} of shape {x.shape}")
+    return numbers.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+
+
 def _scales(t: Translator, node: Node, index: int) -> np.ndarray:
     """A scale of one or more numbers; float32."""
     scale = np.asarray(t.constant(node, index, "scale"), np.float32)
@@ -117,4 +179,5 @@ def _rounding(node: Node, default: str) -> str:
     return found
 
 
+LINEAR: dict[str, Handler] = {"QuantizeLinear": quantise_linear, "DequantizeLinear": dequantise_linear}
 HANDLERS: dict[str, Handler] = {"Quant": quant, "IntQuant": quant, "BipolarQuant": bipolar, "Trunc": trunc}

@@ -17,7 +17,8 @@ from toolkit.utils.errors import InputError
 OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS,
                                 **moving.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
-PASSING = ("Quant", "IntQuant", "BipolarQuant", "Identity", "Relu", "Clip", "Cast", "Dropout")
+PASSING = ("Quant", "IntQuant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "Identity", "Relu", "Clip",
+           "Cast", "Dropout")
 
 
 def translate(file: File, requantise: bool = False) -> Network:
@@ -101,6 +102,12 @@ def _take(t: Translator, node: Node) -> None:
             constants.constant(t, node)
         elif node.operator == "Shape" and node.domain in DOMAINS:
             constants.shape(t, node)
+        elif node.operator in quantisers.LINEAR and node.domain in DOMAINS:
+            quantisers.LINEAR[node.operator](t, node)
+        elif not t.codes.keys().isdisjoint(node.inputs):
+            if node.operator != "Clip":
+                raise node.fail("works on codes; DequantizeLinear is to stand before it")
+            quantisers.clipped_codes(t, node)
         elif t.all_constant(node) and constants.evaluate(t, node):
             return
         elif node.operator in OPERATORS and node.domain in DOMAINS:
@@ -119,7 +126,7 @@ def _known(node: Node) -> bool:
     if node.domain in QONNX_DOMAINS:
         return node.operator in QONNX_OPERATORS
     return node.domain in DOMAINS and (node.operator in OPERATORS or node.operator in constants.FUNCTIONS
-                                       or node.operator in ("Constant", "Shape"))
+                                       or node.operator in ("Constant", "Shape", *quantisers.LINEAR))
 
 
 def _unsupported(node: Node) -> NodeError:
