@@ -91,6 +91,32 @@ def test_clips_means_and_values_that_two_layers_read(tmp_path: Path):
     assert differing(made, tmp_path, 300)[0] == 0
 
 
+def test_a_vector_that_lies_channels_last_gets_the_factors_of_its_elements(tmp_path: Path):
+    made = File((2, 3, 3), 9)
+    made.quant("x", 6, 0.043)
+    made.constants["shape"] = np.array([-1, 18], np.int64)
+    made.node("Reshape", made.last, "shape")
+    made.batch_norm(18, 1.0)
+    made.quant(made.last, 5, 0.071)
+    source = made.last
+    made.node("MatMul", source, made.weights((18, 3), 4))
+    made.quant(made.last, 6, 0.31)
+    assert differing(made, tmp_path)[0] == 0
+
+
+def test_a_quantiser_of_the_same_scale_and_fewer_codes_clips_and_one_of_as_many_is_no_layer(tmp_path: Path):
+    made = File((12,), 3)
+    made.quant("x", 6, 0.043)
+    made.node("MatMul", made.last, made.weights((12, 7), 4))
+    made.quant(made.last, 5, 0.37)
+    made.quant(made.last, 5, 0.37)
+    count, found = differing(made, tmp_path)
+    layers = len(found.design.layers)
+    made.quant(made.last, 3, 0.37)
+    narrower, found = differing(made, tmp_path)
+    assert (count, narrower) == (0, 0) and len(found.design.layers) > layers == 4
+
+
 def test_an_output_with_a_scale_for_each_channel_is_rounded_and_says_how_far(tmp_path: Path):
     made = File((12,), 7)
     made.quant("x", 6, 0.043)
