@@ -360,8 +360,8 @@ def test_where_every_layer_is_right_the_vectors_or_the_registers_are_at_fault(tm
                                      "registers between layers and at the handshake", {"mid": "3", "end": "147"})
     told = diagnosed(tmp_path, monkeypatch, RIGHT, missed("edges", 1, INPUTS[4:8], expected=4))
     assert told == results.Diagnosis(None, "the vectors are at fault, no layer is blamed: every layer's output is "
-                                     "right, and the expected outputs of 'edges' disagree with the trace of the last "
-                                     "layer", {})
+                                     "right, and the expected outputs of 'edges' disagree with the last layer's trace",
+                                     {})
 
 
 def test_an_input_of_another_set_is_looked_for_among_the_traced_ones(tmp_path: Path, monkeypatch):

@@ -245,8 +245,8 @@ def test_a_chain_of_layers_takes_no_more_memory_than_its_widest_pair():
 def test_weights_that_have_no_code_are_refused_by_name():
     layer = biased(integers([[1]]), Requantise.to(BYTE), "odd one")
     assert emitted(Design("fine", Tensor("x", (1,), BYTE), (layer,)))
-    with pytest.raises(Exception, match="weights of 18 bits"):
-        codebook(np.array([[1, 0x15555]]), True)
+    with pytest.raises(Exception, match="weights of 30 bits"):
+        codebook(np.array([[1, 0x15555555]]), True)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

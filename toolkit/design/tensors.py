@@ -31,7 +31,7 @@ class Tensor:
     normalisation: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.normalisation) not in (0, 1, self.shape[-1]) or not all(
+        if len(self.normalisation) not in (0, 1, *self.shape[-1:]) or not all(
                 len(pair) == 2 and all(map(isfinite, pair)) for pair in self.normalisation):
             raise InputError(f"'{self.name}' has a normalisation that is no finite scale and offset for each of "
                              f"{self.shape[-1]} channels, or for all of them")
