@@ -15,7 +15,20 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accuracy, c, cnn, compression, folded, hardware, hls, mnist, reference, searched, students
+from benchmarks import (
+    accuracy,
+    c,
+    cnn,
+    compression,
+    folded,
+    hardware,
+    hls,
+    imported,
+    mnist,
+    reference,
+    searched,
+    students,
+)
 from benchmarks.results import Figure
 from benchmarks.tools import missing
 from toolkit.report.tables import table
@@ -47,6 +60,7 @@ PARTS = {
     "hls": Part(lambda args: hls.measure(args.out), modules=("hls4ml",)),
     "c": Part(lambda args: c.measure(args.out), ("valgrind", "arm-none-eabi-gcc", "qemu-system-arm",
                                                  "riscv64-unknown-elf-gcc", "qemu-system-riscv32"), ("emlearn",)),
+    "imported": Part(lambda args: imported.measure(), modules=("qonnx", "onnxruntime")),
     "accuracy": Part(lambda args: accuracy.measure()),
     "compression": Part(lambda args: compression.measure()),
     "students": Part(lambda args: students.measure()),

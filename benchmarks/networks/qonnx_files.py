@@ -79,8 +79,10 @@ def mlp(widths: tuple[int, ...], weight_bits: int, bits: int, *, seed: int = 0, 
     made.quant("x", input_bits, 1 / 127.3)
     for i, (before, after) in enumerate(pairwise(widths)):
         source = made.last
-        made.node("MatMul", source, made.weights((before, after), weight_bits, per_channel=i % 2 == 1, axis=1))
-        if i == len(widths) - 2:
+        last = i == len(widths) - 2
+        each = i % 2 == 1 and not last
+        made.node("MatMul", source, made.weights((before, after), weight_bits, per_channel=each, axis=1))
+        if last:
             break
         made.batch_norm(after, before**0.5)
         if relu:
@@ -102,7 +104,7 @@ def cnv(size: int, channels: tuple[int, ...], weight_bits: int, bits: int, *, se
         made.batch_norm(after, (9 * before) ** 0.5)
         made.quant(made.last, bits, made.rng.uniform(0.5, 0.9) * 2.5 / max((1 << bits - 1) - 1, 1))
         size -= 2
-        if i % 2:
+        if i % 2 and size > 1:
             made.node("MaxPool", made.last, kernel_shape=[2, 2], strides=[2, 2])
             size //= 2
         before = after
