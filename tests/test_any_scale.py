@@ -17,7 +17,7 @@ from toolkit.capture.onnx import load_onnx
 from toolkit.design import FixedPoint
 from toolkit.hardware import Options
 from toolkit.importing import Imported, design_of
-from toolkit.importing.multiply_shift import multiply_shift, thresholds
+from toolkit.importing.multiply_shift import multiply_shift, slopes, thresholds
 from toolkit.importing.weights import on_a_grid
 from toolkit.utils.errors import InputError
 
@@ -211,6 +211,57 @@ def test_an_input_on_any_scale_has_whole_codes(tmp_path: Path):
     real = np.float32([[-1, -0.004, 0, 0.003, 0.5, 9]])
     assert found.codes(real).tolist() == [[-127, -1, 0, 0, 64, 127]]
 
+
+
+# FINN's MultiThreshold.
+
+def thresholded(made: File, steps: int, *, scale: float = 1.0, bias: float = 0.0, dtype: str = "INT4",
+                uneven: bool = False) -> str:
+    """Thresholds of a uniform quantiser behind a BatchNormalization, as FINN writes it, on the last value of 7
+    channels."""
+    gain, first = made.rng.uniform(0.3, 0.9, (7, 1)), made.rng.normal(size=(7, 1))
+    places = np.arange(steps) - (steps - 1) / 2
+    found = first + (np.sort(made.rng.normal(size=(7, steps))) if uneven else gain * places)
+    return made.node("MultiThreshold", made.last, made.constant(found), domain="qonnx.custom_op.general",
+                     out_dtype=dtype, out_scale=scale, out_bias=bias)
+
+
+def with_thresholds(steps: int, **rest: float | str | bool) -> File:
+    made = File((12,), 3)
+    made.quant("x", 6, 0.043)
+    made.node("MatMul", made.last, made.weights((12, 7), 4))
+    thresholded(made, steps, **rest)  # type: ignore[arg-type]
+    return made
+
+
+@pytest.mark.parametrize("steps, rest", [(1, {}), (3, {"bias": -2.0}), (15, {"scale": 0.25, "bias": -2.0}),
+                                         (7, {"scale": 0.3, "bias": -1.2}),
+                                         (1, {"scale": 2.0, "bias": -1.0, "dtype": "BIPOLAR"}),
+                                         (3, {"scale": 0.7, "bias": -1.05})])
+def test_thresholds_of_a_uniform_quantiser_are_exact(steps: int, rest: dict[str, float], tmp_path: Path):
+    made = with_thresholds(steps, **rest)
+    source = made.last
+    made.node("MatMul", source, made.weights((7, 3), 4))
+    made.quant(made.last, 6, 0.31)
+    assert differing(made, tmp_path)[0] == 0
+
+
+def test_thresholds_that_no_factor_puts_in_their_places_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="unevenly spaced"):
+        imported(with_thresholds(15, uneven=True), tmp_path)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_slope_of_any_line_is_found_from_its_thresholds_alone(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    gain, offset = rng.uniform(0.001, 3, (3, 1)), rng.normal(size=(3, 1)) * 5
+
+    def chain(sums: np.ndarray) -> np.ndarray:
+        return np.clip(np.floor(gain * sums + offset), -8, 7).astype(np.int64)
+
+    found = thresholds(chain, np.array([-500] * 3), np.array([499] * 3))
+    assert multiply_shift(found, slopes(found)).exact.all()
 
 
 # ONNX's own QuantizeLinear and DequantizeLinear.

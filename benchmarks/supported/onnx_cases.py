@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from toolkit.capture.onnx.file import LINEAR
+
 QONNX = "qonnx.custom_op.general"
 VECTOR, IMAGE = (4,), (4, 4, 4)
 ROUND: dict[str, Any] = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
@@ -61,6 +63,8 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     "Quant": (VECTOR, ["h", real(0.5), real(0), real(4)], ROUND),
     "BipolarQuant": (VECTOR, ["x", ONE], {}), "Trunc": (VECTOR, ["q", ONE, real(0), real(4), real(2)],
                                                         {"rounding_mode": "FLOOR"}),
+    "MultiThreshold": (VECTOR, ["q", real([[-1.5, -0.5, 0.5]])], {"out_dtype": "INT2", "out_bias": -2.0}),
+    **{op: (VECTOR, ["h", real(0.3), np.array(3, np.int8)], {}) for op in LINEAR},
 }
 """Samples' shape, inputs (arrays, `x`, `h` or `r` for what a Gemm or a Relu makes of it, `q` what a quantised layer
 does), attributes."""
@@ -75,7 +79,7 @@ def network(operator: str) -> onnx.ModelProto:
     names = [v if isinstance(v, str) else f"c{i}" for i, v in enumerate(inputs)]
     nodes = []
     if names[0] == "h":
-        constants["w"] = np.eye(4, dtype=np.float32) if operator == "Quant" else floats(4, 3)
+        constants["w"] = np.eye(4, dtype=np.float32) if operator in ("Quant", *LINEAR) else floats(4, 3)
         nodes.append(helper.make_node("Gemm", ["x", "w"], ["h"]))
     elif "h" in names or names[0] == "r":
         nodes.append(helper.make_node("Relu", ["x"], ["h" if "h" in names else "r"]))
@@ -89,9 +93,12 @@ def network(operator: str) -> onnx.ModelProto:
         nodes += [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
                   helper.make_node("GatherND", ["t", "c1"], ["g"]),
                   helper.make_node("Transpose", ["g"], ["y"], perm=[1, 0])]
+    elif operator in LINEAR:
+        nodes += [helper.make_node("QuantizeLinear", names, ["codes"]),
+                  helper.make_node("DequantizeLinear", ["codes", *names[1:]], ["y"])]
     else:
         outputs = ["y", "z"] if operator == "Split" else ["y"]
-        domain = QONNX if operator in ("Quant", "BipolarQuant", "Trunc") else ""
+        domain = QONNX if operator in ("Quant", "BipolarQuant", "Trunc", "MultiThreshold") else ""
         nodes.append(helper.make_node(operator, names, outputs, domain=domain, **attributes))
     if operator == "Pad":
         constants["w"] = floats(2, 4, 2, 2)

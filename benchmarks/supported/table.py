@@ -15,7 +15,7 @@ from toolkit.capture import QuantisedModel, capture, load_onnx, operations
 from toolkit.capture.builder import operation
 from toolkit.capture.exported import exported
 from toolkit.capture.onnx.constants import FUNCTIONS
-from toolkit.capture.onnx.file import OPSETS
+from toolkit.capture.onnx.file import LINEAR, OPSETS
 from toolkit.capture.onnx.moving import MOVES
 from toolkit.capture.onnx.quantisers import HANDLERS as QUANTISERS
 from toolkit.capture.onnx.translate import OPERATORS
@@ -74,15 +74,15 @@ def document() -> str:
     missing = sorted(operations.HANDLERS.keys() - seen)
     assert not missing, f"benchmarks/supported/torch_cases.py has no network of {', '.join(missing)}"
     lines += ["", "## `.onnx`", "", f"Opsets {OPSETS[0]} to {OPSETS[1]}.", "", *_head("ONNX", "opset of the network")]
-    missing = sorted((OPERATORS.keys() | QUANTISERS.keys()) - onnx_cases.CASES.keys() - {"Erf", "IntQuant"})
+    every = OPERATORS.keys() | QUANTISERS.keys() | set(LINEAR)
+    missing = sorted(every - onnx_cases.CASES.keys() - {"Erf", "IntQuant"})
     assert not missing, f"benchmarks/supported/onnx_cases.py has no network of {', '.join(missing)}"
     for operator in sorted(onnx_cases.CASES):
         of = "QONNX" if operator in QUANTISERS else str(onnx_cases.OLD.get(operator, 20))
         lines.append(_line(operator, of, _loaded(operator), reasons))
+    constant = FUNCTIONS.keys() | MOVES.keys() | {"Constant", "Shape", *LINEAR} | QUANTISERS.keys() - {"MultiThreshold"}
     lines += ["", "IntQuant is Quant under another name; Erf is captured as a part of GELU.", "",
-              "Of constants alone these are evaluated: " + ", ".join(sorted(
-                  FUNCTIONS.keys() | MOVES.keys() | {"Constant", "Shape"} | QUANTISERS.keys())) + ".", "",
-              "## Why not", ""]
+              f"Of constants alone these are evaluated: {', '.join(sorted(constant))}.", "", "## Why not", ""]
     lines += [f"{i}. {reason}" for i, reason in enumerate(reasons, 1)]
     return "\n".join(lines) + "\n"
 

@@ -28,6 +28,7 @@ from toolkit.capture.onnx.steps import (
     Repeated,
     Reshaped,
     Step,
+    Threshold,
     Truncate,
 )
 from toolkit.design import (
@@ -51,9 +52,12 @@ from toolkit.design import (
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import EVERYWHERE, exponent, nearest_power, quantiser
-from toolkit.importing.scales import added, requantised, scaled, tensor
+from toolkit.importing.scales import added, counted, requantised, scaled, tensor
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest, on_a_grid
+
+SAME = 1e-6
+"""Of a step: two numbers that only the rounding of float32 keeps apart."""
 
 
 def linear(low: Lowering, step: Linear) -> None:
@@ -266,6 +270,24 @@ def bipolar(low: Lowering, step: Bipolar) -> None:
     low.set(step, SymbolicValue(made.name, step.shape, held.order, unit))
 
 
+def threshold(low: Lowering, step: Threshold) -> None:
+    """The count of the thresholds; where its offset is no whole number of steps, as bipolar outputs have it, by a table
+    of twice as fine steps."""
+    held = counted(low, scaled(low, step.inputs[0], step), step)
+    first = step.offset / step.scale
+    if abs(first - round(first)) < SAME:
+        low.set(step, held)
+        return
+    if abs(2 * first - round(2 * first)) >= SAME:
+        raise step.fail(f"its out_bias of {step.offset:g} is no multiple of half its out_scale of {step.scale:g}")
+    source = low.tensors[held.tensor].format
+    # Of the codes as they are, each a step; what they stand for, in half steps.
+    table = 2 * (np.arange(source.min_code, source.max_code + 1) - round(first)) + round(2 * first)
+    form = FixedPoint.holding(int(table.min()), int(table.max()), 0)
+    made = low.append(Lookup(low.unique(step.label), (held.tensor,), table.astype(np.int64), form, "thresholds"))
+    low.set(step, SymbolicValue(made.name, step.shape, held.order, step.scale / 2))
+
+
 def truncate(low: Lowering, step: Truncate) -> None:
     """Low bits dropped. Of version 1 the codes keep their scale, so that the value shrinks with them."""
     for scale in (step.scale, step.output_scale):
@@ -384,6 +406,7 @@ def largest(low: Lowering, step: Largest) -> None:
 
 HANDLERS: dict[type[Step], Callable[[Lowering, Any], None]] = {
     Linear: linear, Convolve: convolve, Affine: affine, Clip: clip, Function: function, Quant: quant, Bipolar: bipolar,
+    Threshold: threshold,
     Truncate: truncate, Pool: pool, Plus: plus, Join: join, Flat: flat, Reshaped: moved, Permuted: moved, Picked: moved,
     Repeated: repeated, Largest: largest,
 }

@@ -78,6 +78,23 @@ def thresholds(chain: Chain, low: np.ndarray, high: np.ndarray) -> Thresholds:
     return Thresholds(low, high, first, last, falling, reached, used)
 
 
+def slopes(found: Thresholds) -> np.ndarray:
+    """Codes a unit of the sum, float64 (channels,), of lines that put every threshold in its place: the middle of all
+    such slopes, where there are some."""
+    made = np.ones(len(found.first))
+    for channel, used in enumerate(found.used):
+        least, codes = found.least[channel, used].astype(np.float64), found.codes[channel, used].astype(np.float64)
+        if not len(least):
+            continue
+        # At a threshold a line has reached its code, and a sum before any other it has not reached that one's.
+        run, rise = least[:, None] - (least[None] - 1), codes[:, None] - codes[None]
+        low = (rise[run > 0] / run[run > 0]).max()
+        falls = run < 0
+        high = (rise[falls] / run[falls]).min() if falls.any() else 2 * max(low, 0.5)
+        made[channel] = (low + high) / 2
+    return made
+
+
 def multiply_shift(found: Thresholds, slope: np.ndarray) -> MultiplyShift:
     """The factors of the fewest bits that agree with the thresholds; `slope`: codes a unit of the sum, float64
     (channels,), about. Where no factor of MAX_FACTOR_BITS agrees, the best of those."""

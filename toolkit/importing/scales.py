@@ -10,11 +10,11 @@ import numpy as np
 
 from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.quantisers import ROUNDINGS
-from toolkit.capture.onnx.steps import Clip, Quant, Step
+from toolkit.capture.onnx.steps import Clip, Quant, Step, Threshold
 from toolkit.design import Add, Conv, FixedPoint, IntegerFormat, Requantise, Reshape, Rounding, Weights, Window
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.importing.lowering import Lowering, exactly
-from toolkit.importing.multiply_shift import MultiplyShift, Thresholds, multiply_shift, thresholds
+from toolkit.importing.multiply_shift import MultiplyShift, Thresholds, multiply_shift, slopes, thresholds
 from toolkit.importing.rounding import exponent
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue
 
@@ -61,6 +61,28 @@ def requantised(low: Lowering, value: Scaled, step: Step, label: str, *, scale: 
     power = math.frexp(scale)[0] == 0.5
     frac = -exponent(scale) if power else 0
     return layer(low, held, label, made, grid, frac, _ends(found), 1.0 if power else scale)
+
+
+def counted(low: Lowering, value: Scaled, step: Threshold) -> SymbolicValue:
+    """How many thresholds a value reaches, as codes of steps of `scale`. Raises InputError for thresholds that no
+    factor puts in their places."""
+    held, ends, grid = _source(low, value)
+    # Where an offset is a whole number of steps it is part of the codes; else half a step is.
+    first = round(step.offset / step.scale)
+
+    def chain(codes: np.ndarray) -> np.ndarray:
+        real = value.value(np.ldexp(codes.astype(np.float64), -grid))
+        counts = [np.searchsorted(each, row, side="right") for each, row in zip(step.thresholds, real, strict=True)]
+        return np.stack(counts) + first
+
+    found = thresholds(chain, *ends)
+    made = multiply_shift(found, slopes(found))
+    if made.difference:
+        raise step.fail("its thresholds are so unevenly spaced that no factor and offset put each in its place; only "
+                        "those of a uniform quantiser become hardware")
+    power = math.frexp(step.scale)[0] == 0.5
+    return layer(low, held, step.label, made, grid, -exponent(step.scale) if power else 0, _ends(found),
+                 1.0 if power else step.scale)
 
 
 def layer(low: Lowering, held: SymbolicValue, label: str, made: MultiplyShift, grid: int, frac: int,

@@ -32,12 +32,13 @@ KINDS = {
                      "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end",
                      "noop_with_empty_axes", "blocksize", "broadcast", "num_outputs", "batch_dims"),
                     onnx.AttributeProto.INT),
-    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max"), onnx.AttributeProto.FLOAT),
+    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max", "out_scale", "out_bias"), onnx.AttributeProto.FLOAT),
     **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate", "coordinate_transformation_mode",
-                     "nearest_mode"), onnx.AttributeProto.STRING), "scales": onnx.AttributeProto.FLOATS,
+                     "nearest_mode", "out_dtype", "data_layout"), onnx.AttributeProto.STRING),
+    "scales": onnx.AttributeProto.FLOATS,
 }
 """What attributes hold, by name, whatever operator has them."""
-QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
 LINEAR = ("QuantizeLinear", "DequantizeLinear")
 """ONNX's own way to write quantised networks (QDQ)."""
 

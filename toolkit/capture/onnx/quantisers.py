@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolkit.capture.onnx.file import Node
-from toolkit.capture.onnx.steps import Bipolar, Quant, Truncate
+from toolkit.capture.onnx.steps import Bipolar, Quant, Threshold, Truncate
 from toolkit.capture.onnx.translator import Handler, Translator
 
 MAX_BITS = 32
@@ -88,6 +88,27 @@ def trunc(t: Translator, node: Node) -> None:
                            low=None, high=None, rounding=rounding))
     else:
         raise node.fail(f"has {len(node.inputs)} inputs, from {before} to {after} bits, which is not a truncation")
+
+
+def multi_threshold(t: Translator, node: Node) -> None:
+    """FINN's MultiThreshold(x, thresholds): how many of a channel's thresholds x reaches."""
+    found = t.constant(node, 1, "thresholds").astype(np.float64)
+    x = t.value(node, 0)
+    layout = str(node.attributes.get("data_layout", "")) or {1: "NC", 2: "NWC", 3: "NCHW"}.get(len(x.seen), "")
+    place = layout.find("C") - 1 if "C" in layout else 0
+    if found.ndim != 2 or not 0 <= place < len(x.seen) or len(found) not in (1, x.seen[place]):
+        raise node.fail(f"its thresholds of shape {found.shape} do not fit a sample of shape {x.seen} in {layout[:8]}")
+    if x.axes[place] != 0:
+        raise node.fail("its channels lie along another axis than the weights before it make them")
+    scale, offset = float(node.attributes.get("out_scale", 1.0)), float(node.attributes.get("out_bias", 0.0))
+    if not scale > 0:
+        raise node.fail(f"its out_scale of {scale:g} is not positive")
+    each = np.sort(np.broadcast_to(found, (x.shape[0], found.shape[1])), axis=1)
+    if x.order is not None:
+        turned = np.empty_like(each)
+        turned[x.order] = each
+        each = turned
+    t.set(node, t.like(node, Threshold, x, thresholds=each, scale=scale, offset=offset))
 
 
 def quantise_linear(t: Translator, node: Node) -> None:
@@ -180,4 +201,5 @@ def _rounding(node: Node, default: str) -> str:
 
 
 LINEAR: dict[str, Handler] = {"QuantizeLinear": quantise_linear, "DequantizeLinear": dequantise_linear}
-HANDLERS: dict[str, Handler] = {"Quant": quant, "IntQuant": quant, "BipolarQuant": bipolar, "Trunc": trunc}
+HANDLERS: dict[str, Handler] = {"Quant": quant, "IntQuant": quant, "BipolarQuant": bipolar, "Trunc": trunc,
+                                "MultiThreshold": multi_threshold}

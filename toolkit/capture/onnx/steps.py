@@ -144,6 +144,15 @@ class Quant(Step):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Threshold(Step):
+    """FINN: `scale * (how many of the channel's thresholds x reaches) + offset`; thresholds float64 (channels, n)."""
+
+    thresholds: np.ndarray
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Bipolar(Step):
     """QONNX: `scale` where x >= 0, else `-scale`."""
 

@@ -138,7 +138,7 @@ def _unsupported(node: Node) -> NodeError:
         why = "" if "not supported" in way.why else f"this operator{where} is not supported: "
         return node.fail(f"{why}{way.why}; {way.way_out}")
     return node.fail(f"this operator{where} is not supported; known are {', '.join(sorted(OPERATORS))}, and QONNX's "
-                     "Quant, BipolarQuant and Trunc")
+                     "Quant, BipolarQuant, Trunc and MultiThreshold")
 
 
 def _input_axes(file: File) -> tuple[int, ...]:
