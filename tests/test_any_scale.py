@@ -19,6 +19,7 @@ from toolkit.hardware import Options
 from toolkit.importing import Imported, design_of
 from toolkit.importing.multiply_shift import multiply_shift, slopes, thresholds
 from toolkit.importing.weights import on_a_grid
+from toolkit.report.report import Network
 from toolkit.utils.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,6 +129,20 @@ def test_an_output_with_a_scale_for_each_channel_is_rounded_and_says_how_far(tmp
     apart = np.abs(found.design.output.format.value(found.design.reference(found.codes(samples)))
                    - executed(made, samples))
     assert 0 < apart.max() <= most < 1e-3
+
+
+def test_a_report_says_exactly_only_of_what_is_exact(tmp_path: Path):
+    def heading(made: File) -> str:
+        return Network.imported("net", imported(made, tmp_path)).scheme
+
+    assert heading(mlp((12, 6, 3), 2, 2)) == "quantised .onnx, exactly the file's"
+    made = mlp((12, 6, 3), 2, 2)
+    made.node("Add", made.last, made.constant([0.1, 0.2, 0.3]))
+    assert heading(made) == "quantised .onnx, approximated: see the notes"
+    no_input = File((12,))
+    no_input.node("MatMul", "x", no_input.weights((12, 3), 4))
+    no_input.quant(no_input.last, 4, 0.3)
+    assert heading(no_input) == "quantised .onnx, approximated: see the notes"
 
 
 def test_tensors_of_two_scales_are_added_where_a_quant_says_in_what_steps(tmp_path: Path):

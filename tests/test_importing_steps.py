@@ -39,6 +39,7 @@ from toolkit.design import Conv, FixedPoint, IntegerFormat, Log2Format, Window
 from toolkit.importing import Imported, InputRange, design_of
 from toolkit.importing.folding import folded
 from toolkit.importing.functions import FUNCTIONS
+from toolkit.importing.notes import Notes
 from toolkit.importing.rounding import nearest_power
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest
 from toolkit.utils.errors import InputError
@@ -701,7 +702,7 @@ def test_tables_of_a_reordered_vector_stay_in_its_order():
 def test_a_scale_that_is_no_power_of_two_takes_the_power_below_and_as_many_more_codes():
     b = Builder(1)
     b.quant(0.75, -8, 7, 2)
-    notes: list[str] = []
+    notes = Notes()
     step = b.steps[0]
     assert isinstance(step, Quant)
     found = nearest_power(step, notes)

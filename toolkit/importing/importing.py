@@ -17,6 +17,7 @@ from toolkit.design import ArgMax, Design, FixedPoint, Tensor
 from toolkit.importing.folding import folded
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
+from toolkit.importing.notes import Notes
 from toolkit.importing.rounding import exponent, nearest_power
 from toolkit.importing.scales import tensor
 from toolkit.utils.errors import InputError
@@ -47,12 +48,14 @@ class InputRange:
 @dataclass(frozen=True, eq=False)
 class Imported:
     """A design made of a file; `notes` say what was left out, assumed or approximated. `entry` is how the file itself
-    quantises its input, where it does. The file's outputs are `unit` times the design's."""
+    quantises its input, where it does. The file's outputs are `unit` times the design's.
+    `exact`: every number is the file's; else the notes say which are not."""
 
     design: Design
     notes: tuple[str, ...]
     entry: Quant | None = None
     unit: float = 1.0
+    exact: bool = True
 
     def codes(self, samples: np.ndarray) -> np.ndarray:
         """int64 codes, channels last, of real samples (n, *shape), channels first."""
@@ -88,7 +91,7 @@ def design_of(model: QuantisedModel, *, input: InputRange | None = None, name: s
 
 def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
     network = folded(model.network)
-    notes = list(network.notes)
+    notes = Notes(network.notes)
     first = network.users(network.input)
     entry = None
     steps = list(network.steps)
@@ -106,13 +109,13 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         low = Lowering(network, name, notes, model.requantise)
         low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input,))
         least, most = form.value(np.array([form.min_code, form.max_code]))
-        notes.append(f"the file does not quantise its input: it is taken as {form}, {least:g}..{most:g} (--input-bits, "
-                     "--input-range)")
+        notes.approximated(f"the file does not quantise its input: it is taken as {form}, {least:g}..{most:g} "
+                           "(--input-bits, --input-range)")
     _lowered(low, steps, model)
     end = tensor(low, network.output, network.steps[-1].label if network.steps else network.output)
     if end.unit != 1:
         notes.append(f"an output is its code times {end.unit:.9g}")
-    return Imported(low.design(), tuple(notes), entry, end.unit)
+    return Imported(low.design(), tuple(notes), entry, end.unit, notes.exact)
 
 
 def _lowered(low: Lowering, steps: list[Step], model: QuantisedModel) -> None:

@@ -52,7 +52,7 @@ from toolkit.design import (
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.rounding import EVERYWHERE, exponent, nearest_power, quantiser
-from toolkit.importing.scales import added, counted, requantised, scaled, tensor
+from toolkit.importing.scales import added, counted, following, requantised, scaled, tensor
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest, on_a_grid
 
@@ -137,7 +137,12 @@ def _weighted(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarray, x
     label = low.unique(step.label)
     found, frac, exact = bias_codes(bias, grid, sticky=False)
     if not exact:
-        low.notes.append(f"'{step.label}': its bias is not quantised")
+        told = f"'{step.label}': its bias is not quantised"
+        behind = following(low, step)
+        if behind is not None and -exponent(behind.scale) < grid:  # which sees all of it
+            low.notes.append(told)
+        else:
+            low.notes.approximated(told)
 
     def make(requantise: Requantise, power: int) -> Layer:
         moved = replace(codes, exponents=codes.exponents.astype(np.int64) - power)
@@ -172,8 +177,8 @@ def _on_any_scale(low: Lowering, step: Step, weight: np.ndarray, bias: np.ndarra
 
 def _approximate(low: Lowering, step: Step, weight: np.ndarray) -> Weights:
     codes, error = approximated(weight)
-    low.notes.append(f"'{step.label}': its weights are approximated by {codes.format}, by up to {100 * error:.2g} % of "
-                     "the largest in a channel; outputs differ from the file's")
+    low.notes.approximated(f"'{step.label}': its weights are approximated by {codes.format}, by up to "
+                           f"{100 * error:.2g} % of the largest in a channel; outputs differ from the file's")
     return codes
 
 
@@ -252,7 +257,7 @@ def bipolar(low: Lowering, step: Bipolar) -> None:
     frac, unit = (-exponent(step.scale), 1.0) if power else (0, step.scale)
     if low.requantise and not power:
         frac, unit = -exponent(step.scale), 1.0
-        low.notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs "
+        low.notes.approximated(f"'{step.label}': the scale {step.scale:.6g} is approximated by {2.0**-frac:g}; outputs "
                          "differ from the file's")
     value = low.values[step.inputs[0]]
     if _on_a_scale(value):
@@ -333,7 +338,7 @@ def pool(low: Lowering, step: Pool) -> None:
         low.set(step, Scaled.of(sums, x.unit / window.positions, 0.0, step.origin))
         return
     if factor != 1:
-        low.notes.append(f"'{step.label}': 1 / {window.positions} is approximated by {factor} / 2**{places}")
+        low.notes.approximated(f"'{step.label}': 1 / {window.positions} is approximated by {factor} / 2**{places}")
     low.sums(step, lambda r, power: AvgPool(label, (x.tensor,), window, factor, places + power, r), step.shape,
              low.tensors[x.tensor].format.frac + places)
 

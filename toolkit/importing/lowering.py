@@ -14,6 +14,7 @@ from toolkit.capture.onnx.steps import Network, Step
 from toolkit.design import Clamp, Design, FixedPoint, Layer, Reorder, Requantise, Reshape, Rounding, Tensor
 from toolkit.design.formats import MAX_WIDTH
 from toolkit.design.tensors import Interval
+from toolkit.importing.notes import Notes
 from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value
 from toolkit.utils.errors import InputError
 
@@ -26,7 +27,7 @@ def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 class Lowering:
     """Collects layers. `values` maps each value of the network to what holds it."""
 
-    def __init__(self, network: Network, name: str, notes: list[str], requantise: bool) -> None:
+    def __init__(self, network: Network, name: str, notes: Notes, requantise: bool) -> None:
         self.network, self.name, self.notes, self.requantise = network, name, notes, requantise
         self.layers: list[Layer] = []
         self.values: dict[str, Value] = {}

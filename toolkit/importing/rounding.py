@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import Quant, Step
 from toolkit.design import FixedPoint, Requantise, Rounding
+from toolkit.importing.notes import Notes
 from toolkit.importing.symbolic import Sums
 
 EVERYWHERE = {"ROUND": Rounding.HALF_EVEN, "HALF_EVEN": Rounding.HALF_EVEN, "FLOOR": Rounding.FLOOR}
@@ -21,7 +22,7 @@ def exponent(scale: float) -> int:
     return int(math.frexp(scale)[1]) - 1
 
 
-def nearest_power(step: Quant, notes: list[str]) -> Quant:
+def nearest_power(step: Quant, notes: Notes) -> Quant:
     """The step with its scale a power of two: itself, or a finer one that spans as much, which a note reports."""
     mantissa, _ = math.frexp(step.scale)
     if mantissa == 0.5:
@@ -29,7 +30,7 @@ def nearest_power(step: Quant, notes: list[str]) -> Quant:
     power = 2.0 ** (exponent(step.scale))
     ratio = step.scale / power
     low, high = (round((bound - step.zero) * ratio) for bound in (step.low, step.high))
-    notes.append(f"'{step.label}': the scale {step.scale:.6g} is approximated by {power:g}; codes "
+    notes.approximated(f"'{step.label}': the scale {step.scale:.6g} is approximated by {power:g}; codes "
                  f"{step.low}..{step.high} became {low}..{high}, and outputs differ from the file's")
     return Quant(output=step.output, inputs=step.inputs, shape=step.shape, label=step.label, origin=step.origin,
                  scale=power, zero=0, low=low, high=high, rounding=step.rounding)

@@ -56,8 +56,8 @@ def requantised(low: Lowering, value: Scaled, step: Step, label: str, *, scale: 
     made = multiply_shift(found, np.ldexp(value.gain, -grid) / scale)
     if made.difference:
         apart = "1 step" if made.difference == 1 else f"{made.difference} steps"
-        low.notes.append(f"'{step.label}': the scales of {int((~made.exact).sum())} of its {len(made.exact)} channels "
-                         f"are rounded, so that its codes are up to {apart} from the file's")
+        low.notes.approximated(f"'{step.label}': the scales of {int((~made.exact).sum())} of its {len(made.exact)} "
+                               f"channels are rounded, so that its codes are up to {apart} from the file's")
     power = math.frexp(scale)[0] == 0.5
     frac = -exponent(scale) if power else 0
     return layer(low, held, label, made, grid, frac, _ends(found), 1.0 if power else scale)
@@ -133,7 +133,7 @@ def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
     ends = np.stack([first, last]).astype(np.float64)
     apart = np.abs(ends * (np.ldexp(factor.astype(np.float64), -shift) - slope)).max() + 0.5 + 2.0**-20
     form = FixedPoint.holding(least, most, frac)
-    low.notes.append(f"'{label}': the file does not quantise it; it is rounded to {form}, at most"
+    low.notes.approximated(f"'{label}': the file does not quantise it; it is rounded to {form}, at most"
                      f" {np.ldexp(apart, -frac):.3g} from the file's")
     made = MultiplyShift(factor, offset, shift, np.zeros(len(factor), bool), 1)
     bounds = [float(b) for b in (value.low.max(), value.high.min())]
@@ -147,7 +147,7 @@ def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
 def added(low: Lowering, step: Step, parts: list[SymbolicValue]) -> Scaled:
     """The sum of tensors of several scales, for the Quant that follows: in steps of its scale, with so many fractional
     bits that the rounded sum is the file's for every pair of codes, or with the most there are and a note."""
-    target = _following(low, step)
+    target = following(low, step)
     if target is None:
         units = ", ".join(f"{p.unit:.6g}" for p in parts)
         raise step.fail(f"adds tensors of the scales {units}, and no Quant follows it; quantise the sum")
@@ -158,8 +158,8 @@ def added(low: Lowering, step: Step, parts: list[SymbolicValue]) -> Scaled:
     frac, differing = _common_grid([np.ldexp(r, -t.format.frac) for r, t in zip(ratios, sources, strict=True)], codes,
                                    ROUNDINGS[target.rounding])
     if differing:
-        low.notes.append(f"'{step.label}': it adds tensors of several scales, so that its codes are up to 1 step from "
-                         f"the file's, for {differing:.2g} of the pairs of codes")
+        low.notes.approximated(f"'{step.label}': it adds tensors of several scales, so that its codes are up to 1 step "
+                               f"from the file's, for {differing:.2g} of the pairs of codes")
     moved = []
     for part, ratio, source in zip(parts, ratios, sources, strict=True):
         channels = part.shape[0]
@@ -175,8 +175,8 @@ def added(low: Lowering, step: Step, parts: list[SymbolicValue]) -> Scaled:
     return Scaled.of(sums, target.scale, 0.0, step.origin)
 
 
-def _following(low: Lowering, step: Step) -> Quant | None:
-    """The Quant that reads a sum, clips between them left out."""
+def following(low: Lowering, step: Step) -> Quant | None:
+    """The Quant that reads what a step makes and nothing else does, clips between them left out."""
     while len(users := low.network.users(step.output)) == 1:
         step = users[0]
         if isinstance(step, Quant):

@@ -35,7 +35,8 @@ class Network:
     @classmethod
     def imported(cls, name: str, imported: Imported) -> Network:
         """A network that came as integers: nothing was compressed."""
-        return cls(name, "QONNX, as it is", (), _layers(imported.design), imported.notes)
+        kind = "exactly the file's" if imported.exact else "approximated: see the notes"
+        return cls(name, f"quantised .onnx, {kind}", (), _layers(imported.design), imported.notes)
 
     def to_json(self) -> dict[str, Any]:
         """Steps have the columns of the text's table."""
