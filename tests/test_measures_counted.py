@@ -17,9 +17,12 @@ from torch import nn
 from toolkit.capture import capture
 from toolkit.compress import Baselines, Data, Settings, compress
 from toolkit.compress.artifact import load
+from toolkit.compress.measure import measures
 from toolkit.compress.measure.intervals import paired, wilson
-from toolkit.compress.measure.measures import Drop, Measure, Step, packed, smallest
+from toolkit.compress.measure.measures import Drop, Measure, Step, packed, smallest, stored_codes
+from toolkit.compress.quantisation.fake_quant import FakeQuantLayer
 from toolkit.compress.sweep import Row, sweep
+from toolkit.design import FixedPoint
 from toolkit.report import choices
 from toolkit.utils.errors import InputError
 
@@ -71,6 +74,37 @@ def test_few_weights_are_stored_as_bitmaps_one_behind_the_other():
     assert way == "bitmap" and len(stored) == (32 // 8 + 4 * 4) + (8 // 8 + 4 * 4)
 
 
+def test_a_bitmap_is_the_places_of_what_is_not_zero_and_then_its_values():
+    values = {"a.weight": np.zeros((2, 16), np.float32)}
+    values["a.weight"][0, 1:3], values["a.weight"][1, 15] = (0.5, 3.0), -2.0
+    way, stored = smallest(values)
+    assert way == "bitmap"
+    assert stored == bytes([0b0110_0000, 0, 0, 1]) + np.float32([0.5, 3.0, -2.0]).tobytes()
+
+
+def test_a_bitmap_of_codes_is_the_places_of_those_that_are_not_zero_and_then_these():
+    model = network(nn.Linear(32, 2, bias=False))
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].weight[0, 1] = model[0].weight[1, 30] = 0.5
+    made = compress(model, samples((32,)), "log2:4", NONE)
+    layer = next(m for m in made.graph.modules() if hasattr(m, "codes"))
+    code = int(layer.codes().codes[0, 1])
+    way, stored = packed(made.graph)
+    assert way == "bitmap, packed codes"
+    assert stored[:8] == bytes([0b0100_0000, *[0] * 6, 0b0000_0010])
+    assert bytes([code | code << 4]) in stored[8:]
+
+
+def test_the_codes_of_every_layer_are_stored():
+    made = compress(network(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 3, bias=False)), samples((6,)),
+                    "minifloat:E4M3", NONE)
+    layers = [m for m in made.graph.modules() if isinstance(m, FakeQuantLayer)]
+    stored = stored_codes(made.graph)[1]
+    assert len(layers) == 2 and all(layer.arrays()["codes"].tobytes() in stored for layer in layers)
+    assert 24 + 12 < len(stored) <= 24 + 12 + 16
+
+
 @pytest.mark.parametrize("columns, octets", [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
 def test_column_indices_are_as_narrow_as_the_last_column(columns: int, octets: int):
     row = np.zeros((1, columns), np.float32)
@@ -83,6 +117,74 @@ def test_a_network_without_weights_is_as_large_as_itself_and_not_sparse():
     graph = capture(nn.Sequential(nn.ReLU()).eval(), (3,))
     step = Measure(graph, samples((3,))).step("nothing", graph)
     assert (step.name, step.parameters, step.size, step.sparsity, step.ratio) == ("nothing", 0, 0, 0.0, 1.0)
+
+
+# Figures of one network.
+
+def test_a_network_that_was_not_trained_has_no_epochs_and_its_sparsity_is_against_the_original():
+    data, graph = samples((3,)), capture(network(nn.Linear(3, 2)), (3,))
+    measure = Measure(graph, data)
+    half = measure.copy()
+    for parameter in half.parameters():
+        parameter.data.view(-1)[::2] = 0
+    step = measure.measured("half", half).step
+    assert (step.epochs, step.parameters, step.sparsity) == (0, 8, 0.5)
+
+
+def test_a_drop_of_a_metric_is_in_hundredths_of_the_originals_size():
+    data, graph = samples((3,)), capture(network(nn.Linear(3, 2)), (3,))
+    told = iter([-2.0, -2.0, -2.0, -3.0, -3.0])
+    measure = Measure(graph, data, lambda outputs, labels: next(told))
+    first = measure.measured("first", graph)
+    assert measure.drop(measure.measured("second", graph), first).validation == 50
+
+
+def test_a_metric_of_ones_own_is_given_the_outputs_and_the_labels():
+    data, graph = samples((3,)), capture(network(nn.Linear(3, 2)), (3,))
+    seen = []
+
+    def metric(outputs: np.ndarray, labels: np.ndarray) -> float:
+        seen.append((outputs, labels))
+        return 1.0
+
+    Measure(graph, data, metric).step("n", graph)
+    expected = graph(torch.from_numpy(data.x_val)).detach().numpy()
+    assert all(np.array_equal(labels, data.y_val) and np.allclose(outputs, expected) for outputs, labels in seen)
+    assert len(seen) == 3  # what the original is worth, and a step on validation and on test samples
+
+
+def test_integers_are_evaluated_in_double_precision_and_nothing_else_is(monkeypatch):
+    data = samples((3,))
+    made = compress(network(nn.Linear(3, 2)), data, "log2:4", NONE)
+    plain = capture(network(nn.Linear(3, 2)), (3,))
+    kinds = []
+    evaluate = measures.evaluate
+
+    def seen(graph, x, dtype):
+        kinds.append(dtype)
+        return evaluate(graph, x, dtype)
+
+    measure = Measure(plain, data, test=False)
+    monkeypatch.setattr(measures, "evaluate", seen)
+    measure.step("float", plain)
+    measure.step("integers", made.graph)
+    assert kinds == [torch.float32, torch.float64]
+
+
+def test_no_weight_of_a_student_stands_for_one_of_the_originals():
+    data, graph = samples((3,)), capture(network(nn.Linear(3, 2)), (3,))
+    measure = Measure(graph, data)
+    student = measure.copy()
+    assert measure.step("same", student).weight_ber == 0
+    student.meta["student"] = True
+    assert measure.step("student", student).weight_ber is None
+
+
+def test_the_bits_of_float_outputs_are_counted_as_float32_holds_them():
+    ours, theirs = np.array([[1.0, 0.5]]), np.array([[-1.0, 0.5]])
+    assert measures.output_ber(ours, theirs, None) == 1 / 64
+    form = FixedPoint(True, 4, 1)
+    assert measures.output_ber(ours, theirs, form) == (0b0010 ^ 0b1110).bit_count() / 8
 
 
 # What is judged, and what is not.
