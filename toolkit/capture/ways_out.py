@@ -38,7 +38,7 @@ BRANCH = Way("its forward takes its way by what the data hold (an if, a loop or 
              "compute the same for every sample; sums, clamps and constants may stand in for a choice")
 BATCH = Way("it works for one batch size alone", "use x.shape[0] or -1 where a number stands for the batch")
 QUANTISED = Way("this operator is not supported",
-                "export the float model, or one in the QONNX dialect (Quant nodes)")
+                "export the float model, or a quantised one as QDQ (QuantizeLinear and DequantizeLinear) or QONNX")
 
 BY_CLASS: dict[str, Way] = {
     **dict.fromkeys(("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"), RECURRENT),

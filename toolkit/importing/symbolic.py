@@ -105,3 +105,14 @@ class Curve:
 
 
 Value = SymbolicValue | Sums | Scaled | Curve
+
+
+def on_a_scale(value: Value) -> bool:
+    """Whether a value is on a scale that is not the design's own."""
+    return isinstance(value, Scaled) or (isinstance(value, SymbolicValue) and value.unit != 1)
+
+
+def doubled(sums: Sums, power: int) -> Sums:
+    """Sums times 2**power, clips and all."""
+    # Without a bit moving: the same integers with fewer fractional bits.
+    return replace(sums, power=sums.power - power, low=sums.low * 2.0**power, high=sums.high * 2.0**power)
