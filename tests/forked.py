@@ -21,7 +21,8 @@ GUARD = 3 << 30
 
 @dataclass(frozen=True)
 class Ending:
-    """How one file ended: `refused` with a sentence, `read`, `raised` what no user should see, or `killed`."""
+    """How one file ended: `refused` with a sentence, or one and a list of layers, `read`, `raised` what no user should
+    see, or `killed`."""
 
     how: str
     told: str
@@ -34,7 +35,7 @@ class Ending:
             self.how in ("read", "refused")
             and self.memory <= MEMORY
             and self.seconds <= SECONDS
-            and "\n" not in self.told
+            and re.fullmatch(r"[^\n]*(:(\n  [^\n]+)+)?", self.told) is not None
         )
 
 

@@ -278,6 +278,16 @@ def test_the_slope_of_any_line_is_found_from_its_thresholds_alone(data):
     found = thresholds(chain, np.array([-500] * 3), np.array([499] * 3))
     assert multiply_shift(found, slopes(found)).exact.all()
 
+@pytest.mark.parametrize("gain", [2.0**27, 1e12, -1e30, 1e300])
+def test_a_line_so_steep_that_one_sum_passes_all_codes_has_a_factor(gain: float):
+    found = thresholds(lambda sums: np.clip(np.floor(gain * sums + 0.5), -8, 7).astype(np.int64), np.array([-50]),
+                       np.array([49]))
+    made = multiply_shift(found, np.array([gain]))
+    assert made.exact.all() and made.difference == 0
+    sums = np.arange(-50, 50)
+    assert np.array_equal(np.clip((sums * made.factor + made.offset) >> made.shift, -8, 7),
+                          np.clip(np.floor(gain * sums + 0.5), -8, 7))
+
 
 # ONNX's own QuantizeLinear and DequantizeLinear.
 

@@ -56,6 +56,16 @@ def test_for_known_operators_it_says_what_would_work(operator: str, tmp_path: Pa
     refused(model([node(operator, "x w", "y")], ("N", 4), WEIGHT), tmp_path, operator, "not supported")
 
 
+@pytest.mark.parametrize("name", [b"MatMul_h", b"MatMul"])
+def test_a_name_that_is_no_text(name: bytes, tmp_path: Path):
+    data = plain().SerializeToString()
+    assert name in data
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data.replace(name, b"\xff" * len(name)))
+    with pytest.raises(InputError, match="no text in UTF-8|not an .onnx file"):
+        load_onnx(path)
+
+
 def test_a_cyclic_graph(tmp_path: Path):
     made = model([node("Add", "x b", "a"), node("Relu", "a", "b")], ("N", 4), output="b")
     refused(made, tmp_path, "cyclic")

@@ -1,4 +1,4 @@
-"""A seeded fuzzer over every kind of file that a stranger may send: each of 2,400 ends in success or in one
+"""A seeded fuzzer over every kind of file that a stranger may send: each of 3,840 ends in success or in one
 sentence, within 1 GiB and 5 s. `FUZZ_SEED` starts it elsewhere, `FUZZ_FILES` sets how many of each kind."""
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ import random
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hostile_files as hostile
+import numpy as np
 import onnx
 import pytest
 from forked import endings
 from onnx_files import floats, model, node, quant
+from PIL import Image
 
+from benchmarks.networks.qonnx_files import File, mlp
 from toolkit.capture import QuantisedModel, capture, load_onnx, load_pt2
 from toolkit.compress.data import Data
+from toolkit.compress.data.images import read_images
+from toolkit.compress.data.npy import read_pair
+from toolkit.compress.data.table import read_csv
 from toolkit.design import Design
 from toolkit.importing import design_of
 from toolkit.utils.errors import InputError
@@ -212,6 +219,58 @@ def zip_changed(data: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
+def table_changed(data: bytes, rng: random.Random) -> bytes:
+    """Cells of a table replaced, dropped or doubled; rows and the header too."""
+    rows = [line.split(b",") for line in data.splitlines()]
+    cells = (b"", b"nan", b"1e400", b"-inf", b"0x10", b"1_000", b'"', b'"a', b"a;b", b"\t", b"\0", b"\xff\xfe",
+             b"label", b"\r", b"9" * 5_000, b"x" * 200_000, b"1," * 3_000, "\u0661".encode(), b"\x1b[2J")
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        row = rng.choice(rows)
+        match rng.randrange(5):
+            case 0:
+                rows.remove(row)
+            case 1:
+                rows += [row] * rng.choice((1, 500))
+            case 2 if row:
+                del row[rng.randrange(len(row))]
+            case 3:
+                row.append(rng.choice(cells))
+            case _ if row:
+                row[rng.randrange(len(row))] = rng.choice(cells)
+        rows = rows or [[b""]]
+    return b"\n".join(map(b",".join, rows))
+
+
+def png_changed(data: bytes, rng: random.Random) -> bytes:
+    """The chunks of a PNG image: their lengths, kinds, contents and order, with right checksums."""
+    chunks, place = [], 8
+    while place < len(data):
+        size = struct.unpack_from(">I", data, place)[0]
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + size]))
+        place += size + 12
+    kinds = (b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"zTXt", b"iCCP", b"tEXt", b"acTL", b"fdAT", b"eXIf")
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = rng.randrange(len(chunks))
+        kind, content = chunks[at]
+        match rng.randrange(6):
+            case 0:
+                head = [rng.choice((0, 1, 6, 8, 4_000, 60_000, 1 << 31)) for _ in range(2)]
+                rest = [rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255)) for _ in range(2)]
+                chunks[0] = b"IHDR", struct.pack(">IIBBBBB", *head, *rest, 0, 0, rng.choice((0, 1)))
+            case 1:
+                chunks[at] = rng.choice(kinds), content
+            case 2:
+                chunks[at] = kind, bytes_changed(content or b"x", rng)
+            case 3:
+                chunks.insert(at, (rng.choice(kinds), b"a\0\0" + zlib.compress(bytes(rng.choice((9, 1 << 24))))))
+            case 4:
+                chunks.append(chunks.pop(at))
+            case _:
+                chunks[at] = b"IDAT", zlib.compress(bytes(rng.choice((1, 1 << 26))))
+    return data[:8] + b"".join(struct.pack(">I", len(content)) + kind + content
+                               + struct.pack(">I", zlib.crc32(kind + content)) for kind, content in chunks)
+
+
 def onnx_changed(data: bytes, rng: random.Random) -> bytes:
     """Fields of the graph: operators, edges, attributes, shapes, types and constants."""
     made = onnx.ModelProto()
@@ -242,6 +301,10 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
         "Expand",
         "Clip",
         "Cast",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "MultiThreshold",
+        "BatchNormalization",
     ]
     keys = [
         "axis",
@@ -308,6 +371,21 @@ def onnx_changed(data: bytes, rng: random.Random) -> bytes:
     return made.SerializeToString()
 
 
+def codes() -> onnx.ModelProto:
+    """QuantizeLinear and DequantizeLinear around a Gemm, and FINN's thresholds behind it."""
+    made = File((4,), 1)
+    made.constants |= {"s": np.float32(0.013), "z": np.int8(3), "n": np.zeros(3, np.int8),
+                       "w": made.rng.integers(-127, 128, (4, 3)).astype(np.int8),
+                       "v": np.float32([0.01, 0.02, 0.03]),
+                       "t": np.sort(made.rng.normal(size=(3, 1))) + np.arange(3) / 4}
+    made.node("QuantizeLinear", made.last, "s", "z")
+    codes = made.node("DequantizeLinear", made.last, "s", "z")
+    weights = made.node("DequantizeLinear", "w", "v", "n", axis=1)
+    made.node("MatMul", codes, weights)
+    made.node("MultiThreshold", made.last, "t", domain="qonnx.custom_op.general", out_dtype="UINT2")
+    return made.model(1)
+
+
 def seeds(folder: Path) -> dict[str, list[Path]]:
     """Files of each kind that are good."""
     image = model(
@@ -333,7 +411,8 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
         given,
     )
     onnxes = []
-    for name, made in (("image", image), ("quantised", quantised)):
+    for name, made in (("image", image), ("quantised", quantised), ("scales", mlp((6, 4, 3), 4, 4).model(1)),
+                       ("codes", codes())):
         onnxes.append(folder / f"{name}.onnx")
         onnxes[-1].write_bytes(made.SerializeToString())
     from toolkit.commands.demo import save_pt2
@@ -343,7 +422,17 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     from benchmarks.networks import every_layer
 
     every_layer().save(folder / "every.swd")
+    table = ["a,b,c,label"] + [f"{i / 7:.3f},{i},-{i}e-3,{'xyz'[i % 3]}" for i in range(60)]
+    (folder / "table.csv").write_text("\n".join(table))
+    np.save(folder / "plain.npy", np.arange(80, dtype=np.float32).reshape(20, 4))
+    pictures = []
+    for mode, shape in (("L", (9, 7)), ("RGB", (9, 7, 3)), ("RGBA", (9, 7, 4))):
+        pictures.append(folder / f"{mode}.png")
+        Image.fromarray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape), mode).save(pictures[-1])
     return {
+        "csv": [folder / "table.csv"],
+        "npy": [folder / "plain.npy"],
+        "png": pictures,
         "onnx": onnxes,
         "pt2": [hostile.plain_pt2(folder / "plain.pt2"), folder / "resnet.pt2"],
         "swd": [hostile.plain_swd(folder / "plain.swd"), folder / "every.swd"],
@@ -361,6 +450,12 @@ def read_onnx(path: Path) -> None:
         design_of(loaded)
     elif path.stem.endswith("0"):  # torch.export takes its time: one in ten
         capture(loaded, loaded.sample_shape)
+
+
+def read_image(path: Path) -> None:
+    (path.with_suffix("") / "class").mkdir(parents=True, exist_ok=True)
+    (path.with_suffix("") / "class" / path.name).write_bytes(path.read_bytes())
+    read_images(path.with_suffix(""))
 
 
 def fuzzed(
@@ -397,6 +492,9 @@ def fuzzed(
         ("pt2", zip_changed, read_pt2),
         ("swd", zip_changed, Design.load),
         ("npz", zip_changed, Data.load),
+        ("npy", array_changed, lambda path: read_pair(str(path))),
+        ("csv", table_changed, read_csv),
+        ("png", png_changed, read_image),
     ],
 )
 def test_damaged_files_end_in_success_or_in_one_sentence(kind, structure, read, tmp_path):

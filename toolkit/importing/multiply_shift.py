@@ -111,7 +111,8 @@ def multiply_shift(found: Thresholds, slope: np.ndarray) -> MultiplyShift:
         for neighbour in NEIGHBOURS:
             tried = np.clip(near + neighbour, 0, 2.0**MAX_FACTOR_BITS - 1).astype(np.int64)
             least, most = _offsets(found, tried, step, lowest, highest)
-            good = ~settled & (least <= most) & (near + neighbour < 2.0**MAX_FACTOR_BITS)
+            # A line that is steeper than any factor passes all codes within one sum: so does the largest factor.
+            good = ~settled & (least <= most) & ((near + neighbour < 2.0**MAX_FACTOR_BITS) | (step == 0))
             factor[good], shift[good] = tried[good], step
             offset[good] = _roundest(least[good], most[good])
             settled |= good
@@ -121,7 +122,8 @@ def multiply_shift(found: Thresholds, slope: np.ndarray) -> MultiplyShift:
     difference = 0
     for channel in np.flatnonzero(~settled).tolist():
         step = int(np.clip(MAX_FACTOR_BITS - 1 - np.floor(np.log2(slope[channel])), 0, MAX_SHIFT))
-        factor[channel], shift[channel] = int(np.rint(np.ldexp(slope[channel], step))), step
+        near = np.minimum(np.rint(np.ldexp(slope[channel], step)), 2.0**MAX_FACTOR_BITS - 1)
+        factor[channel], shift[channel] = int(near), step
         one = _one(found, channel)
         least, most = _offsets(one, factor[[channel]], step, lowest, highest)
         offset[channel] = (int(least[0]) + int(most[0])) // 2

@@ -43,6 +43,8 @@ LINEAR = ("QuantizeLinear", "DequantizeLinear")
 """ONNX's own way to write quantised networks (QDQ)."""
 
 
+NO_TEXT = "a name in it is no text in UTF-8; the file is damaged"
+"""Where a name is none, protobuf gives its bytes."""
 SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
 """Where PyTorch's exporter writes the modules around a node: their paths, and their classes."""
 MAX_SCOPES = 32
@@ -142,6 +144,8 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
         raise InputError("holds no graph; it is not an .onnx file, or a truncated one")
     if len(graph.node) > MAX_NODES:
         raise InputError(f"has {len(graph.node):,} nodes; {MAX_NODES:,} is the most supported")
+    if not all(isinstance(one.name, str) for one in (*graph.initializer, *graph.input, *graph.output)):
+        raise InputError(NO_TEXT)
     domains = {o.domain: o.version for o in model.opset_import}
     opset = domains.get("", domains.get("ai.onnx", 0))
     if not OPSETS[0] <= opset <= OPSETS[1]:
@@ -179,8 +183,8 @@ def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
         raise InputError(f"the input {name} has {len(dims)} axes; it must be (batch, features) or more")
     for axis, dim in enumerate(dims):
         if axis and not dim.HasField("dim_value"):
-            raise InputError(f"the input {name} has a dynamic axis {axis} ({shown(dim.dim_param or '?')}); only the "
-                             "batch may be dynamic")
+            raise InputError(f"the input {name} has a dynamic axis {axis} ({shown(str(dim.dim_param or '?'))}); only "
+                             "the batch may be dynamic")
         if dim.HasField("dim_value") and (dim.dim_value < 1 and axis):
             raise InputError(f"the input {name} has {dim.dim_value} elements along axis {axis}")
     shape = tuple(int(d.dim_value) for d in dims[1:])
@@ -204,6 +208,10 @@ def _node(node: onnx.NodeProto) -> Node:
                              f"{onnx.AttributeProto.AttributeType.Name(wanted)}")
         attributes[attribute.name] = attribute.t if attribute.type == onnx.AttributeProto.TENSOR \
             else onnx.helper.get_attribute_value(attribute)
+    names = (node.op_type, node.domain, node.name, *node.input, *node.output, *(a.name for a in node.attribute),
+             *(p.value for p in node.metadata_props))
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(NO_TEXT)
     texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
     told = {p.key: re.findall(r"'([^']*)'", p.value[:4000]) for p in node.metadata_props if p.key in (SCOPES, CLASSES)}
     modules = tuple(zip(told.get(SCOPES, ()), told.get(CLASSES, ()), strict=False))[:-1]  # the last is the node itself
