@@ -69,6 +69,12 @@ class Window:
         return tuple((size + sum(pads) - span) // stride + 1 for size, span, pads, stride
                      in zip(shape, self.span, self.padding, self.stride, strict=False))
 
+    def disjoint(self, shape: tuple[int, ...]) -> bool:
+        """Whether no pixel of an image of `shape` lies under two windows, or between the positions of one."""
+        axes = zip(self.output(shape), self.kernel, self.stride, self.dilation, strict=False)
+        return all((windows == 1 or stride >= kernel) and (dilation == 1 or kernel == 1)
+                   for windows, kernel, stride, dilation in axes)
+
     def blind(self, shape: tuple[int, ...]) -> bool:
         """Whether one of the windows has every position in the padding."""
         for size, windows, kernel, stride, pads, apart in zip(

@@ -40,6 +40,6 @@ def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Workload:
     if isinstance(layer, Conv):
         codes = layer.weights.codes
         return Workload(output.size // len(codes), layer.groups, len(codes) // layer.groups, codes[0].size, 1)
-    if isinstance(layer, MaxPool | AvgPool):
+    if isinstance(layer, MaxPool | AvgPool) and not layer.window.disjoint(inputs[0].shape):
         return Workload(output.size, 1, 1, layer.window.positions)
     return Workload(max(output.size, *(t.size for t in inputs)), 1, 1, 1)

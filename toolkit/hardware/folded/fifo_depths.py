@@ -20,6 +20,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         return np.repeat(taps, counts)
     if node.kind in ("pool", "gather"):
         return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
+    if node.accumulators:
+        return inputs[0][node.accumulators.last]
     if node.kind in ("argmax", "unrolled"):
         return np.repeat(inputs[0][-1:], node.output.size)
     if node.kind == "add":

@@ -9,10 +9,12 @@ import numpy as np
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
+from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.line_buffer import LineBuffer
 
-MAC_STAGES, POOL_STAGES, OUTPUT_STAGES = 4, 3, 3
-"""Registers between a tap and the finished sum; the same in a pool; and from a result to the output stream."""
+MAC_STAGES, POOL_STAGES, ACCUMULATE_STAGES, OUTPUT_STAGES = 4, 3, 2, 3
+"""Registers between a tap and the finished sum; the same in a pool with a line buffer, and in one without; and from a
+result to the output stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,9 @@ class Lanes:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A layer as hardware. `line_buffer` is None where it takes its input as it comes. `sequence`: for each
-    frame in order, how many outputs follow from each finished sum (a `mac` passes on a fold's outputs together). An
-    `unrolled` layer's `datapath` takes all of a sample at once.
+    """A layer as hardware. `line_buffer` is None where it takes its input as it comes; a pool then keeps
+    `accumulators`. `sequence`: for each frame in order, how many outputs follow from each finished sum (a `mac` passes
+    on a fold's outputs together). An `unrolled` layer's `datapath` takes all of a sample at once.
     """
 
     layer: Layer
@@ -67,6 +69,7 @@ class Node:
     line_buffer: LineBuffer | None = None
     lanes: Lanes | None = None
     datapath: Datapath | None = None
+    accumulators: Accumulators | None = None
     sequence: tuple[np.ndarray, ...] = field(default=())
 
     @property
@@ -75,4 +78,7 @@ class Node:
 
     @property
     def buffer_bits(self) -> int:
+        """Bits of the memory that keeps the input, or sums of it."""
+        if self.accumulators:
+            return self.accumulators.entries * self.accumulators.bits
         return self.line_buffer.depth * self.inputs[0].format.width if self.line_buffer else 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
 from toolkit.design.tensors import Interval, Tensor
+from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
@@ -65,6 +66,9 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
 def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, MaxPool | AvgPool)
     x = inputs[0]
+    accumulators = Accumulators.of(layer, x)
+    if accumulators:
+        return Node(layer, "accumulate", (x,), output, found, accumulators=accumulators)
     inner = [Loop("channel", x.shape[-1], 1), *kernel_loops(layer.window, x)]
     return Node(layer, "pool", (x,), output, found, windows(layer.window, x, inner))
 

@@ -165,6 +165,7 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
 
 PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Pipeline | ArgMaxUnit | Unrolled]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
-    "gather": lambda n, xs, y: Engine(n, xs[0], y), "map": Pipeline, "add": Pipeline, "concat": Pipeline,
-    "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y), "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
+    "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
+    "map": Pipeline, "add": Pipeline, "concat": Pipeline, "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
+    "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
 }

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.hardware.folded.node import MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
+from toolkit.hardware.folded.node import ACCUMULATE_STAGES, MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
+
+STAGES = {"mac": MAC_STAGES, "pool": POOL_STAGES, "gather": POOL_STAGES, "accumulate": ACCUMULATE_STAGES}
 
 
 class Stream:
@@ -41,16 +43,16 @@ class Output:
 
 
 class Engine:
-    """A `mac`, a `pool` or a `gather`: it reads taps, sums them up, and passes results on."""
+    """A `mac`, a `pool`, a `gather` or an `accumulate`: it reads taps, sums them up, and passes results on."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         self.x, self.y = x, y
         self.mac = node.kind == "mac"
-        stages = MAC_STAGES if self.mac else POOL_STAGES
+        stages = STAGES[node.kind]
         taps = node.line_buffer.waits if node.line_buffer else np.arange(node.inputs[0].size)
         results = len(node.sequence[0]) if self.mac else node.output.size
         each = len(taps) // results
-        last = np.arange(len(taps)) % each == each - 1
+        last = node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
         if self.mac:  # a cycle without a tap ends each sum
             ends = np.flatnonzero(last) + 1
             bubbles = np.insert(np.zeros(len(taps), bool), ends, True)

@@ -13,7 +13,8 @@ from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
 from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
 from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
-from toolkit.emit.verilog.folded.output_stage import Wire, output_stage
+from toolkit.emit.verilog.folded.output_stage import output_stage
+from toolkit.emit.verilog.folded.pools import accumulating, arithmetic
 from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.folded.node import Node
@@ -104,48 +105,23 @@ def _words(fields: np.ndarray, bits: int) -> list[str]:
 
 
 def _pool(node: Node, name: str, design: str) -> str:
-    layer = node.layer
+    layer, x = node.layer, node.inputs[0].format
     assert isinstance(layer, MaxPool | AvgPool)
-    x = node.inputs[0].format
-    head = _head(node, name, design, "folded to one lane")
+    made = arithmetic(node, "x2", "acc")
     taps = layer.window.positions
-    wires: list[Wire] = []
-    if isinstance(layer, MaxPool):
-        acc_bits, fill = x.width, literal(x.min_code, x.width)
-        greater = "$signed(x2) > $signed(acc)" if x.signed else "x2 > acc"
-        combine, total, total_bits = f"({greater}) ? x2 : acc", "acc1", x.width
-        code = "total2"
-    else:
-        acc = node.found.accumulator
-        assert acc is not None
-        low, high = int(acc.low.min()), int(acc.high.max())
-        acc_bits = signed_width(min(x.min_code * taps, -1), x.max_code * taps)
-        fill, combine, total_bits = literal(0, acc_bits), "acc + x2", signed_width(low, high)
-        total = _product("acc1", acc_bits, layer.factor, layer.requantise.half(node.found.acc_frac), total_bits)
-        wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
     sum_bits = unsigned_bits(taps - 1)
-    return render("verilog/folded/pool.v.j2", **head, taps=taps, sum_bits=sum_bits,
-                  last_sum=literal(taps - 1, sum_bits), acc_bits=acc_bits, fill=fill, combine=combine,
-                  x_extended=extend(Operand("x1", x.width), acc_bits, x.signed), total=total, total_bits=total_bits,
-                  steps=wires, code=code)
+    return render("verilog/folded/pool.v.j2", **_head(node, name, design, "folded to one lane"), **made, taps=taps,
+                  sum_bits=sum_bits, last_sum=literal(taps - 1, sum_bits),
+                  x_extended=extend(Operand("x1", x.width), made["acc_bits"], x.signed))
 
 
-def _product(name: str, bits: int, factor: int, offset: int, width: int) -> str:
-    """A two's complement value times a constant, in signed digits, plus an offset."""
-    terms = []
-    place = 0
-    while factor:
-        if factor & 1:
-            digit = 2 - (factor & 3)
-            moved = join(extend(Operand(name, bits), width - place, True), zeros(place)) if width > place \
-                else literal(0, width)
-            terms.append(("+" if digit > 0 else "-", moved))
-            factor -= digit
-        factor >>= 1
-        place += 1
-    terms.sort(key=lambda t: t[0] == "-")
-    text = " ".join(f"{sign} {term}" for sign, term in terms)[2:]
-    return f"{text} + {literal(offset, width)}" if offset else text
+def _accumulate(node: Node, name: str, design: str) -> str:
+    layer, accumulators, x = node.layer, node.accumulators, node.inputs[0].format
+    assert isinstance(layer, MaxPool | AvgPool) and accumulators is not None
+    made = arithmetic(node, "x1_wide", "held1" if accumulators.entries else "acc")
+    return render("verilog/folded/accumulate.v.j2", **_head(node, name, design, "as its input comes"), **made,
+                  **accumulating(node), taps=layer.window.positions,
+                  x_extended=extend(Operand("x1", x.width), made["acc_bits"], x.signed))
 
 
 def _gather(node: Node, name: str, design: str) -> str:
@@ -236,6 +212,6 @@ def _unrolled(node: Node, name: str, design: str) -> str:
 
 
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
-    "mac": _mac, "pool": _pool, "gather": _gather, "map": _map, "add": _map, "concat": _concat, "argmax": _argmax,
-    "unrolled": _unrolled,
+    "mac": _mac, "pool": _pool, "accumulate": _accumulate, "gather": _gather, "map": _map, "add": _map,
+    "concat": _concat, "argmax": _argmax, "unrolled": _unrolled,
 }
