@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.networks import corners, dense
 from benchmarks.networks.strategies import designs
-from toolkit.design import Add, Clamp, Design, FixedPoint, Overflow, Requantise, Tensor
+from toolkit.design import Add, Clamp, Design, FixedPoint, Overflow, Reorder, Requantise, Tensor
 from toolkit.hardware import Options, Plan, plan
 from toolkit.hardware.datapath import Constant, Datapath, Greater, Offset, Quantise, Read, RoundEven, Select, Sum, Widen
 from toolkit.utils.errors import InputError
@@ -139,6 +140,15 @@ def test_a_clamp_that_rounds_nothing_away_is_one_stage():
     design = Design("c", Tensor("x", (3,), FixedPoint(True, 8, 0)),
                     (Clamp("relu", ("x",), Requantise(FixedPoint(True, 8, 0), 0, 127)),))
     assert plan(design).latency == 1
+
+
+def test_a_reorder_is_wires_that_cost_nothing():
+    layers = (Reorder("pick", ("x",), np.array([3, 0, 0], np.int64), (3,)),
+              Clamp("relu", ("pick",), Requantise(FixedPoint(True, 8, 0), 0, 127)))
+    made = plan(Design("r", Tensor("x", (4,), FixedPoint(True, 8, 0)), layers))
+    path = made.layers[0].datapath
+    assert evaluate(path, [[5, 6, 7, 250]]) == [250, 5, 5]
+    assert (path.stages, path.registers, made.layers[0].adders, made.latency) == (0, (), 0, 1)
 
 
 @pytest.mark.parametrize("options", [(0, 8), (65, 8), (4, 0), (4, 1001)])

@@ -51,15 +51,15 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
                {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
     "Upsample": (IMAGE, ["x", real([1, 1, 2, 2])], {}),
     "Identity": (VECTOR, ["h"], {}), "Dropout": (VECTOR, ["h"], {}), "Cast": (VECTOR, ["h"], {"to": TensorProto.FLOAT}),
-    "Transpose": (IMAGE, ["x"], {"perm": [0, 2, 1, 3]}), "Flatten": (IMAGE, ["r"], {}),
+    "Transpose": (IMAGE, ["r"], {"perm": [0, 2, 1, 3]}), "Flatten": (IMAGE, ["r"], {}),
     "Reshape": (IMAGE, ["r", ints(-1, 8, 8)], {}), "Squeeze": ((4, 1), ["r", ints(2)], {}),
     "Unsqueeze": (VECTOR, ["r", ints(1)], {}), "Concat": (VECTOR, ["x", "h"], {"axis": 1}),
     "Softmax": (VECTOR, ["h"], {}), "LogSoftmax": (VECTOR, ["h"], {}),
-    "ArgMax": (VECTOR, ["h"], {"axis": 1, "keepdims": 0}), "Slice": (VECTOR, ["x", ints(1), ints(3), ints(1)], {}),
-    "Split": (VECTOR, ["x"], {"axis": 1, "num_outputs": 2}), "Gather": (VECTOR, ["x", ints(2, 0)], {"axis": 1}),
-    "GatherND": (VECTOR, ["x", ints(2, 0)], {}), "Expand": ((4, 1), ["x", ints(1, 4, 3)], {}),
-    "Tile": (VECTOR, ["x", ints(1, 2)], {}), "DepthToSpace": (IMAGE, ["x"], {"blocksize": 2}),
-    "SpaceToDepth": (IMAGE, ["x"], {"blocksize": 2}),
+    "ArgMax": (VECTOR, ["h"], {"axis": 1, "keepdims": 0}), "Slice": (VECTOR, ["r", ints(1), ints(3), ints(1)], {}),
+    "Split": (VECTOR, ["r"], {"axis": 1, "num_outputs": 2}), "Gather": (VECTOR, ["r", ints(2, 0)], {"axis": 1}),
+    "GatherND": (VECTOR, ["r", ints(2, 0)], {}), "Expand": ((4, 1), ["r", ints(1, 4, 3)], {}),
+    "Tile": (VECTOR, ["r", ints(1, 2)], {}), "DepthToSpace": (IMAGE, ["r"], {"blocksize": 2}),
+    "SpaceToDepth": (IMAGE, ["r"], {"blocksize": 2}),
     "Quant": (VECTOR, ["h", real(0.5), real(0), real(4)], ROUND),
     "BipolarQuant": (VECTOR, ["x", ONE], {}), "Trunc": (VECTOR, ["q", ONE, real(0), real(4), real(2)],
                                                         {"rounding_mode": "FLOOR"}),
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     **{op: (VECTOR, ["h", real(0.3), np.array(3, np.int8)], {}) for op in LINEAR},
 }
 """Samples' shape, inputs (arrays, `x`, `h` or `r` for what a Gemm or a Relu makes of it, `q` what a quantised layer
-does), attributes."""
+does), attributes. What only moves elements reads `r`: wires alone are no network."""
 OLD = {"Upsample": 9}
 """Of another opset than 20."""
 
@@ -90,7 +90,7 @@ def network(operator: str) -> onnx.ModelProto:
                   helper.make_node("MatMul", ["a", "w"], ["q"])]
     if operator == "GatherND":  # as torch writes x[:, [2, 0]]
         constants["c1"] = ints(2, 0).reshape(2, 1)
-        nodes += [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        nodes += [helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0]),
                   helper.make_node("GatherND", ["t", "c1"], ["g"]),
                   helper.make_node("Transpose", ["g"], ["y"], perm=[1, 0])]
     elif operator in LINEAR:

@@ -56,6 +56,8 @@ for this table: that what is made computes every bit is what the other tests are
 - **Verilog, unrolled** has no hardware for layers over images, nor for tables: give the network `--arch folded`.
 - A scale or an offset (BatchNorm, `x * constant`) is a layer here because nothing stands beside it. Beside a layer with
   weights it goes into them.
+- What only moves elements (`x[:, 1:3]`, `x.permute`, `torch.split`) is wires in unrolled Verilog; a ReLU stands beside
+  it here, because a network of wires alone is none.
 """
 
 

@@ -40,6 +40,11 @@ def behind(function: Callable[..., Any]) -> Callable[[], Case]:
     return lambda: Case(VECTOR, lambda x, m: function(m(x)), nn.Linear(4, 3))
 
 
+def moved(shape: tuple[int, ...], function: Callable[..., Any]) -> Callable[[], Case]:
+    """In front of a ReLU: what only moves elements is wires, and no hardware of itself."""
+    return lambda: Case(shape, lambda x: function(x).relu())
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "nn.Linear": layer(VECTOR, nn.Linear(4, 3)),
     "x @ matrix": lambda: Weights(VECTOR, lambda x, w: x @ w),
@@ -74,23 +79,24 @@ CASES: dict[str, Callable[[], Any]] = {
     "-x": vector(lambda x: -x), "x * sigmoid(x)": vector(lambda x: x * torch.sigmoid(x)),
     "torch.cat": vector(lambda x: torch.cat([x, x.relu()], 1)),
     "torch.stack": vector(lambda x: torch.stack([x, x.relu()], 1)),
-    "x[:, 1:3]": vector(lambda x: x[:, 1:3]), "x[:, 1]": image(lambda x: x[:, 1]),
-    "x[:, [3, 0]]": vector(lambda x: x[:, [3, 0]]), "x.narrow": vector(lambda x: x.narrow(1, 1, 2)),
-    "torch.index_select": vector(lambda x: torch.index_select(x, 1, torch.tensor([2, 0]))),
-    "torch.split": vector(lambda x: torch.split(x, 2, 1)[1]),
-    "torch.split, sizes": vector(lambda x: torch.split(x, [1, 3], 1)[1]),
-    "torch.chunk": vector(lambda x: x.chunk(2, 1)[1]), "torch.unbind": image(lambda x: x.unbind(2)[1]),
-    "x.permute": image(lambda x: x.permute(0, 2, 3, 1)), "x.transpose": image(lambda x: x.transpose(1, 2)),
-    "torch.movedim": image(lambda x: torch.movedim(x, 1, 3)),
-    "torch.moveaxis": image(lambda x: torch.moveaxis(x, 1, 3)),
-    "torch.swapaxes": image(lambda x: torch.swapaxes(x, 1, 2)),
-    "torch.swapdims": image(lambda x: torch.swapdims(x, 1, 2)), "x.flip": vector(lambda x: x.flip(1)),
-    "x.roll": vector(lambda x: x.roll(1, 1)), "torch.rot90": image(lambda x: torch.rot90(x, 1, (2, 3))),
-    "x.expand": lambda: Case((4, 1), lambda x: x.expand(-1, 4, 3)), "x.repeat": vector(lambda x: x.repeat(1, 2)),
-    "x.tile": vector(lambda x: x.tile(1, 2)),
-    "torch.repeat_interleave": vector(lambda x: torch.repeat_interleave(x, 2, 1)),
-    "nn.PixelShuffle": layer(IMAGE, nn.PixelShuffle(2)), "nn.PixelUnshuffle": layer(IMAGE, nn.PixelUnshuffle(2)),
-    "nn.ChannelShuffle": layer(IMAGE, nn.ChannelShuffle(2)),
+    "x[:, 1:3]": moved(VECTOR, lambda x: x[:, 1:3]), "x[:, 1]": moved(IMAGE, lambda x: x[:, 1]),
+    "x[:, [3, 0]]": moved(VECTOR, lambda x: x[:, [3, 0]]), "x.narrow": moved(VECTOR, lambda x: x.narrow(1, 1, 2)),
+    "torch.index_select": moved(VECTOR, lambda x: torch.index_select(x, 1, torch.tensor([2, 0]))),
+    "torch.split": moved(VECTOR, lambda x: torch.split(x, 2, 1)[1]),
+    "torch.split, sizes": moved(VECTOR, lambda x: torch.split(x, [1, 3], 1)[1]),
+    "torch.chunk": moved(VECTOR, lambda x: x.chunk(2, 1)[1]), "torch.unbind": moved(IMAGE, lambda x: x.unbind(2)[1]),
+    "x.permute": moved(IMAGE, lambda x: x.permute(0, 2, 3, 1)),
+    "x.transpose": moved(IMAGE, lambda x: x.transpose(1, 2)),
+    "torch.movedim": moved(IMAGE, lambda x: torch.movedim(x, 1, 3)),
+    "torch.moveaxis": moved(IMAGE, lambda x: torch.moveaxis(x, 1, 3)),
+    "torch.swapaxes": moved(IMAGE, lambda x: torch.swapaxes(x, 1, 2)),
+    "torch.swapdims": moved(IMAGE, lambda x: torch.swapdims(x, 1, 2)), "x.flip": moved(VECTOR, lambda x: x.flip(1)),
+    "x.roll": moved(VECTOR, lambda x: x.roll(1, 1)), "torch.rot90": moved(IMAGE, lambda x: torch.rot90(x, 1, (2, 3))),
+    "x.expand": moved((4, 1), lambda x: x.expand(-1, 4, 3)), "x.repeat": moved(VECTOR, lambda x: x.repeat(1, 2)),
+    "x.tile": moved(VECTOR, lambda x: x.tile(1, 2)),
+    "torch.repeat_interleave": moved(VECTOR, lambda x: torch.repeat_interleave(x, 2, 1)),
+    "nn.PixelShuffle": moved(IMAGE, nn.PixelShuffle(2)), "nn.PixelUnshuffle": moved(IMAGE, nn.PixelUnshuffle(2)),
+    "nn.ChannelShuffle": moved(IMAGE, nn.ChannelShuffle(2)),
     "nn.Flatten": image(lambda x: nn.Flatten()(x.relu())),
     "x.view": vector(lambda x: x.relu().view(-1, 2, 2)), "x.reshape": image(lambda x: x.relu().reshape(-1, 8, 8)),
     "nn.Unflatten": vector(lambda x: nn.Unflatten(1, (2, 2))(x.relu())),

@@ -13,6 +13,7 @@ PLANNERS: dict[str, Callable[..., Datapath]] = {
     "add": add.plan,
     "clamp": clamp.plan,
     "concat": permutation.plan,
+    "reorder": permutation.plan,
     "reshape": permutation.plan,
     "argmax": argmax.plan,
 }
