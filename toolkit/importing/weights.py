@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from toolkit.design.weights import IntegerFormat, Log2Format, Weights
@@ -72,7 +74,7 @@ def on_a_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         # Of all weights, so that the rounding of none of them counts alone.
         gains[row] = (np.abs(into).sum() / np.abs(whole[row]).sum())
     used = whole.any(axis=1)
-    if chance and np.prod(chance) > LIKELY:
+    if chance and math.prod(chance) > LIKELY:
         return None
     if used.any():
         # One scale for all where each channel's is a whole multiple of the smallest.
