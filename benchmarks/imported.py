@@ -120,6 +120,6 @@ def _residual() -> list[Figure]:
     notes = sum("step" in note for note in found.notes)
     return [Figure("QDQ resnet8 (int8, random weights)",
                    f"{int((apart > 0).sum())} of {apart.size:,} outputs differ, by {int(apart.max())} step at the most",
-                   "onnxruntime", "at most 1 step", apart.max() <= 1),
+                   "onnxruntime", "at most 1 step", bool(apart.max() <= 1)),
             Figure("the same: layers whose scales are not exact", f"{notes} of {len(found.design.layers)}", "", "",
                    None)]
