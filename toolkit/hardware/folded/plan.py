@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,18 +11,17 @@ from toolkit.design import Design
 from toolkit.design.tensors import Interval
 from toolkit.hardware.architecture import Architecture
 from toolkit.hardware.devices import Device, device
-from toolkit.hardware.folded import simulate
 from toolkit.hardware.folded.fifo_depths import depths, waits
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.nodes import node, unrolled
-from toolkit.hardware.folded.schedule import ArgMaxUnit, Engine, Fifo, Fork, Pipeline, Schedule, Stream, Unrolled
+from toolkit.hardware.folded.schedule import Schedule
+from toolkit.hardware.folded.wiring import schedule
 from toolkit.hardware.options import Options
 from toolkit.utils.errors import InputError
 from toolkit.utils.progress import bar
 
 SPARE = 2
 """Elements that a FIFO holds beyond what the order of the branches demands."""
-BOUNDLESS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class FoldedPlan:
 def plan_folded(design: Design, architecture: Architecture, options: Options) -> FoldedPlan:
     """Work out the folded hardware of `design`. Deterministic."""
     intervals = {design.input.name: Interval.full(design.input.shape, design.input.format)}
-    with bar("scheduling", len(design.layers) + 2) as advance:
+    with bar("scheduling", len(design.layers) + 1) as advance:
         nodes = []
         for layer in design.layers:
             proved, lanes = design.ranges[layer.name], architecture.lanes[layer.name]
@@ -92,14 +90,12 @@ def plan_folded(design: Design, architecture: Architecture, options: Options) ->
             intervals[layer.name] = proved.output
             advance(note=layer.name[:30])
         fifos = _fifos(design, nodes)
-        # Deep enough never to lock; then as deep as they fill when nothing stops them.
-        free = schedule(design, nodes, [replace(q, depth=BOUNDLESS) for q in fifos])
+        found = schedule(design, nodes)
         advance(note="FIFOs")
-        fifos = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(fifos, free.held, strict=True)]
+        # Deep enough never to lock, nor ever to be full when nothing stops the outputs: their schedule is the same.
+        fifos = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(fifos, found.held, strict=True)]
         if options.device:
             _check_memory(nodes, fifos, device(options.device))
-        found = schedule(design, nodes, fifos)
-        advance()
     return FoldedPlan(design, architecture, tuple(nodes), tuple(fifos), found)
 
 
@@ -127,45 +123,3 @@ def _fifos(design: Design, nodes: list[Node]) -> list[FifoPlan]:
                       in enumerate(zip(one.layer.inputs, one.inputs, depths(one, inputs), strict=True))]
         waiting[one.name] = waits(one, inputs)
     return found
-
-
-def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedule:
-    """The schedule of the nodes with these FIFOs between them."""
-    count = {design.input.name: 0} | {n.name: 0 for n in nodes}
-    for n in nodes:
-        for name in n.layer.inputs:
-            count[name] += 1
-    parts: list[Engine | Pipeline | ArgMaxUnit | Unrolled | Fifo | Fork] = []
-    outlets: dict[str, list[Stream]] = {}
-
-    def publish(name: str, stream: Stream) -> None:
-        """Let a stream be read by all that read the tensor."""
-        if count[name] < 2:
-            outlets[name] = [stream]
-            return
-        outlets[name] = [Stream() for _ in range(count[name])]
-        parts.append(Fork(stream, list(outlets[name])))
-
-    source = Stream()
-    publish(design.input.name, source)
-    depth = {(q.layer, q.port): q.depth for q in fifos}
-    for n in nodes:
-        xs = [outlets[name].pop(0) for name in n.layer.inputs]
-        for port in range(len(xs)):
-            if (n.name, port) in depth:
-                inner = Stream()
-                parts.append(Fifo(depth[n.name, port], xs[port], inner))
-                xs[port] = inner
-        y = xs[0] if n.kind == "wires" else Stream()
-        if n.kind != "wires":
-            parts.append(PARTS[n.kind](n, xs, y))
-        publish(n.name, y)
-    return simulate.run(parts, source, outlets[nodes[-1].name][0], design.input.size, design.output.size)
-
-
-PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Pipeline | ArgMaxUnit | Unrolled]] = {
-    "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
-    "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
-    "map": Pipeline, "add": Pipeline, "concat": Pipeline, "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
-    "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
-}

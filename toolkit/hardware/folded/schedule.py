@@ -1,277 +1,26 @@
-"""Cycle by cycle, when each layer of a folded network takes and gives: the same rules as the RTL, without its data.
-
-From it come the latency, the interval and what the FIFOs hold; the simulation must measure exactly that.
-"""
+"""When the samples of a folded network end, how many elements its FIFOs hold, and after how many it repeats itself."""
 
 from __future__ import annotations
 
-from collections import deque
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from toolkit.hardware.folded.parts import Fifo, Part, Sink
+from toolkit.hardware.folded.registers import Inlet
+from toolkit.utils.errors import InputError
 
-from toolkit.hardware.folded.node import ACCUMULATE_STAGES, MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
-
-STAGES = {"mac": MAC_STAGES, "pool": POOL_STAGES, "gather": POOL_STAGES, "accumulate": ACCUMULATE_STAGES}
-
-
-class Stream:
-    """One element a cycle at the most: `valid` from its source and `ready` from its sink, decided anew each cycle."""
-
-    __slots__ = ("ready", "valid")
-
-    def __init__(self) -> None:
-        self.valid = False
-        self.ready = False
-
-
-class Output:
-    """The registers behind a result: they all move when the last one is taken or empty."""
-
-    __slots__ = ("stages",)
-
-    def __init__(self, count: int = OUTPUT_STAGES) -> None:
-        self.stages = [False] * count
-
-    def moves(self, y: Stream) -> bool:
-        return not self.stages[-1] or y.ready
-
-    def move(self, result: bool) -> None:
-        self.stages.insert(0, result)
-        self.stages.pop()
-
-
-class Engine:
-    """A `mac`, a `pool`, a `gather` or an `accumulate`: it reads taps, sums them up, and passes results on."""
-
-    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
-        self.x, self.y = x, y
-        self.mac = node.kind == "mac"
-        stages = STAGES[node.kind]
-        taps = node.line_buffer.waits if node.line_buffer else np.arange(node.inputs[0].size)
-        results = len(node.sequence[0]) if self.mac else node.output.size
-        each = len(taps) // results
-        last = node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
-        if self.mac:  # a cycle without a tap ends each sum
-            ends = np.flatnonzero(last) + 1
-            bubbles = np.insert(np.zeros(len(taps), bool), ends, True)
-            self.at = np.insert(taps, ends, -1).tolist()
-            self.last = np.insert(last, ends, False).tolist()
-            self.bubble = bubbles.tolist()
-            limits = None
-            if node.line_buffer:
-                following = np.append(node.line_buffer.limits, node.line_buffer.limits[0])
-                limits = np.insert(node.line_buffer.limits, ends, following[ends])
-        else:
-            self.at, self.last, self.bubble = taps.tolist(), last.tolist(), [False] * len(taps)
-            limits = node.line_buffer.limits if node.line_buffer else None
-        self.limit = None if limits is None else limits.tolist()
-        self.frame = node.inputs[0].size
-        self.counts = node.sequence[0].tolist() if self.mac else None
-        # After the frame's last tap the frame is done: a bubble that follows belongs to the next.
-        self.done = max(i for i, bubble in enumerate(self.bubble) if not bubble)
-        self.place = self.had = 0
-        self.pipe = deque([0] * (stages - 1))
-        self.full = False
-        self.left = self.fold = 0
-        self.output = Output()
-
-    def backward(self) -> None:
-        """Decide what this cycle does, once the sink's `ready` is known."""
-        self.moving = self.output.moves(self.y)
-        free = self.moving if not self.mac else self.left == 0 or (self.left == 1 and self.moving)
-        self.running = not (self.full and not free)
-        if self.limit is None:
-            self.x.ready = self.running and not self.bubble[self.place]
-        else:
-            self.x.ready = self.had < self.limit[self.place]
-
-    def forward(self) -> None:
-        """Show what the registers hold."""
-        self.y.valid = self.output.stages[-1]
-
-    def clock(self) -> None:
-        taken = self.x.valid and self.x.ready
-        finished = False
-        if self.running:
-            finished = self.full
-            place = self.place
-            bubble = self.bubble[place]
-            # `had` is negative while elements come that a frame did not need: padding does not wait for them.
-            tap = taken if self.limit is None else not bubble and self.at[place] < max(self.had, 0)
-            self.full = self.pipe.pop() == 1
-            self.pipe.appendleft(1 if tap and self.last[place] else 0)
-            if tap or bubble:
-                self.place = place + 1 if place + 1 < len(self.at) else 0
-                if tap and place == self.done:
-                    self.had -= self.frame
-        if taken:
-            self.had += 1
-        if self.mac:
-            given = self.moving and self.left > 0
-            if given:
-                self.left -= 1
-            if finished:
-                assert self.counts is not None
-                self.left = self.counts[self.fold]
-                self.fold = self.fold + 1 if self.fold + 1 < len(self.counts) else 0
-        else:
-            given = finished
-        if self.moving:
-            self.output.move(given)
-
-    def state(self) -> Any:
-        had = self.had if self.limit is not None else 0
-        return (self.place, had, tuple(self.pipe), self.full, self.left, self.fold, tuple(self.output.stages))
-
-
-class Pipeline:
-    """A `map`, an `add` or a `concat`: elements through a few registers."""
-
-    def __init__(self, node: Node, xs: list[Stream], y: Stream) -> None:
-        self.xs, self.y = xs, y
-        self.order = node.sequence[0].tolist() if node.kind == "concat" else None
-        self.place = 0
-        self.output = Output()
-
-    def backward(self) -> None:
-        self.moving = self.output.moves(self.y)
-        if self.order is not None:
-            for i, x in enumerate(self.xs):
-                x.ready = self.moving and i == self.order[self.place]
-        elif len(self.xs) == 1:
-            self.xs[0].ready = self.moving
-        else:
-            both = self.moving and all(x.valid for x in self.xs)
-            for x in self.xs:
-                x.ready = both
-
-    def forward(self) -> None:
-        self.y.valid = self.output.stages[-1]
-
-    def clock(self) -> None:
-        if self.moving:
-            given = any(x.valid and x.ready for x in self.xs)
-            self.output.move(given)
-            if given and self.order is not None:
-                self.place = self.place + 1 if self.place + 1 < len(self.order) else 0
-
-    def state(self) -> Any:
-        return self.place, tuple(self.output.stages)
-
-
-class ArgMaxUnit:
-    """An `argmax`: it takes a whole frame, then gives one index."""
-
-    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
-        self.x, self.y = x, y
-        self.size, self.count = node.inputs[0].size, 0
-        self.full = False
-
-    def backward(self) -> None:
-        self.x.ready = not self.full or self.y.ready
-
-    def forward(self) -> None:
-        self.y.valid = self.full
-
-    def clock(self) -> None:
-        if self.full and self.y.ready:
-            self.full = False
-        if self.x.valid and self.x.ready:
-            self.count += 1
-            if self.count == self.size:
-                self.count, self.full = 0, True
-
-    def state(self) -> Any:
-        return self.count, self.full
-
-
-class Unrolled:
-    """An unrolled layer: it collects a frame, takes it through its stages, and gives one result after the other."""
-
-    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
-        assert node.datapath is not None
-        self.x, self.y = x, y
-        self.size, self.results = node.inputs[0].size, node.output.size
-        self.count, self.full = 0, False
-        self.stages = [False] * node.datapath.stages
-        self.left = 0
-
-    def backward(self) -> None:
-        free = self.left == 0 or (self.left == 1 and self.y.ready)
-        self.moving = not self.stages[-1] or free
-        self.x.ready = not self.full or self.moving
-
-    def forward(self) -> None:
-        self.y.valid = self.left > 0
-
-    def clock(self) -> None:
-        if self.left and self.y.ready:
-            self.left -= 1
-        if self.moving:
-            if self.stages[-1]:
-                self.left = self.results
-            self.stages.insert(0, self.full)
-            self.stages.pop()
-            self.full = False
-        if self.x.valid and self.x.ready:
-            self.count += 1
-            if self.count == self.size:
-                self.count, self.full = 0, True
-
-    def state(self) -> Any:
-        return self.count, self.full, tuple(self.stages), self.left
-
-
-class Fifo:
-    """A FIFO of `depth` elements in memory and one in a register behind it."""
-
-    def __init__(self, depth: int, x: Stream, y: Stream) -> None:
-        self.depth, self.x, self.y = depth, x, y
-        self.held, self.shown, self.most = 0, False, 0
-
-    def backward(self) -> None:
-        self.x.ready = self.held < self.depth
-
-    def forward(self) -> None:
-        self.y.valid = self.shown
-
-    def clock(self) -> None:
-        moved = self.held > 0 and (not self.shown or self.y.ready)
-        if self.shown and self.y.ready:
-            self.shown = False
-        if moved:
-            self.held, self.shown = self.held - 1, True
-        if self.x.valid and self.x.ready:
-            self.held += 1
-        if self.held > self.most:
-            self.most = self.held
-
-    def state(self) -> Any:
-        return self.held, self.shown
-
-
-class Fork:
-    """One stream to several sinks, all of which take an element in the same cycle."""
-
-    def __init__(self, x: Stream, ys: list[Stream]) -> None:
-        self.x, self.ys = x, ys
-
-    def backward(self) -> None:
-        self.x.ready = all(y.ready for y in self.ys)
-        for y in self.ys:
-            y.valid = self.x.valid and self.x.ready
-
-    def forward(self) -> None:
-        for y in self.ys:
-            y.valid = self.x.valid
-
-    def clock(self) -> None:
-        pass
-
-    def state(self) -> Any:
-        return None
+MAX_FRAMES = 4096
+CYCLES = 1 << 17
+"""After so many the search for a period ends; what is known by then is kept."""
+MAX_CYCLES = 1 << 26
+"""Of one frame."""
+CALLS = 8
+"""Python calls within each other, at the most, in which a part hands an element on."""
 
 
 @dataclass(frozen=True)
@@ -297,3 +46,59 @@ class Schedule:
     def initiation_interval(self) -> float:
         """Clocks between two frames, when frames follow each other without a pause."""
         return self.span / self.period
+
+
+def run(parts: Sequence[Part], source: Inlet, sink: Sink, inputs: int) -> Schedule:
+    """Frames of `inputs` elements enter at `source` whenever they can, and leave at `sink`. `parts`: all between them,
+    those nearest to the sink first."""
+    with _deep(CALLS * len(parts)):
+        return _run(parts, source, sink, inputs)
+
+
+def _run(parts: Sequence[Part], source: Inlet, sink: Sink, inputs: int) -> Schedule:
+    for part in parts:
+        part.start()
+    warm_up = 1 + max((part.last for part in parts), default=-1)
+    came = array("q")
+    ends: list[int] = []
+    seen: dict[Any, int] = {}
+    cycle = before = warm_up
+    while True:
+        cycle = source.ready(cycle)
+        came.append(cycle)
+        source.take(cycle)
+        # All is known of what happens before the element that came last.
+        while len(ends) < len(sink.ends) and sink.ends[len(ends)] < cycle:
+            end = sink.ends[len(ends)]
+            _check(end - before)
+            before = end
+            ends.append(end)
+            state = bisect_left(came, end + 1) - len(ends) * inputs, tuple(part.state(end + 1) for part in parts)
+            if state in seen:
+                return _found(parts, ends, came[0], len(ends) - 1 - seen[state], True, warm_up)
+            seen[state] = len(ends) - 1
+            if (end - warm_up > CYCLES and len(ends) > 2) or len(ends) == MAX_FRAMES:
+                return _found(parts, ends, came[0], 1, False, warm_up)
+        _check(cycle - before)
+        cycle += 1
+
+
+def _found(parts: Sequence[Part], ends: list[int], began: int, period: int, proved: bool, warm_up: int) -> Schedule:
+    held = tuple(part.most(ends[-1]) for part in reversed(parts) if isinstance(part, Fifo))
+    return Schedule(tuple(end - began for end in ends), period, ends[-1] - ends[-1 - period], proved, held, warm_up)
+
+
+def _check(cycles: int) -> None:
+    if cycles > MAX_CYCLES:
+        raise InputError(f"the schedule needs more than {MAX_CYCLES:,} cycles for a sample; give it more lanes")
+
+
+@contextmanager
+def _deep(calls: int) -> Iterator[None]:
+    """Let functions call each other so deep; functions of Python's own take no room on the machine's stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(before + calls)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
