@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks.networks import dense
-from toolkit.design import Add, Clamp, Design, FixedPoint, Log2Format, Requantise, Tensor, Weights
+from toolkit.design import Add, Clamp, Design, FixedPoint, Log2Format, Lookup, Requantise, Tensor, Weights
+from toolkit.emit.verilog.declared import declared
+from toolkit.emit.verilog.folded import verilog_folded
+from toolkit.emit.verilog.top import verilog
 from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.adder_bits import SHARING, adder_bits, signed_digits
@@ -21,7 +24,7 @@ from toolkit.estimate.synthesis import Cells
 from toolkit.hardware import Options, choose, plan
 from toolkit.hardware.devices import DEVICES
 from toolkit.hardware.folded import plan_folded
-from toolkit.hardware.memory import folded_memory, memory
+from toolkit.hardware.memory import Storage, folded_memory, memory
 from toolkit.utils.errors import CheckFailed, InputError
 
 BYTE = FixedPoint(True, 8, 0)
@@ -37,39 +40,65 @@ def small() -> Design:
 
 def test_the_memory_of_a_network_is_counted_layer_by_layer():
     made = plan(small(), Options(1))
-    found = memory(made)
+    rtl = verilog(made)
+    found = memory(made, declared(rtl.files, rtl.top, rtl.modules))
     fc, added = found.layers
     assert (fc.name, fc.kind, fc.parameters, fc.weights, fc.non_zeros) == ("fc", "dense", 8, 6, 5)
-    assert (fc.weight_bits, fc.scale_bits, fc.bias_bits) == (6 * 4, 2 * 8, 2 * 5)  # -9 takes five bits
-    assert fc.stored_bits == 50 and found.stored_bytes == 7 and fc.rom_bits == 0
+    # -9 takes five bits.
+    assert (fc.weight_bits, fc.scale_bits, fc.bias_bits, fc.table_bits) == (6 * 4, 2 * 8, 2 * 5, 0)
+    assert fc.stored_bits == 50 and found.stored_bytes == 7
     assert (added.parameters, added.weights, added.non_zeros, added.stored_bits, added.kind) == (0, 0, 0, 0, "add")
-    assert found.control_bits == 2 * made.latency and found.hold_bits == made.hold_bits
-    assert found.register_bits == fc.register_bits + added.register_bits + made.hold_bits + 2 * made.latency
-    assert found.adders == sum(p.adders for p in made.layers) > 0
-    assert found.adder_bits == sum(p.adder_bits for p in made.layers) > 0
     told = found.to_json()
     assert told["exact"] is True and "before synthesis" in told["counts"]
-    assert {k: told[k] for k in ("stored_bytes", "rom_bits", "buffer_bits", "hold_bits")} == {
-        "stored_bytes": 7, "rom_bits": 0, "buffer_bits": 0, "hold_bits": made.hold_bits}
-    assert (told["control_bits"], told["adders"], told["adder_bits"], told["register_bits"]) == (
-        found.control_bits, found.adders, found.adder_bits, found.register_bits)
+    assert {k: told[k] for k in ("stored_bytes", "rom_bits", "buffer_bits", "fifo_bits", "memories")} == {
+        "stored_bytes": 7, "rom_bits": 0, "buffer_bits": 0, "fifo_bits": 0, "memories": []}
+    assert told["adders"] == sum(p.adders for p in made.layers) > 0
+    assert told["adder_bits"] == sum(p.adder_bits for p in made.layers) > 0
     assert told["layers"][0]["name"] == "fc" and told["layers"][0]["weight_bits"] == 24
 
 
-def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_queues():
+def test_the_registers_of_an_unrolled_network_are_its_layers_what_is_held_back_and_the_streams_two_a_stage():
+    made = plan(small(), Options(1))
+    rtl = verilog(made)
+    told = memory(made, declared(rtl.files, rtl.top, rtl.modules)).to_json()
+    layers = [p.datapath.register_bits for p in made.layers]
+    assert [row["register_bits"] for row in told["layers"]] == layers
+    assert told["register_bits"] == sum(layers) + made.hold_bits + 2 * made.latency
+
+
+def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_fifos():
     options = Options(arch="folded")
     made = plan_folded(small(), choose(small(), options), options)
-    found = folded_memory(made)
-    for node, layer in zip(made.nodes, found.layers, strict=True):
+    rtl = verilog_folded(made)
+    found = folded_memory(made, declared(rtl.files, rtl.top, rtl.modules))
+    told = found.to_json()
+    for node, layer, row in zip(made.nodes, found.layers, told["layers"], strict=True):
         lanes = node.lanes
-        assert (layer.name, layer.kind, layer.buffer_bits) == (node.name, node.layer.kind, node.buffer_bits)
-        wanted = (lanes.rom_bits, lanes.count, lanes.count * lanes.sum_bits, lanes.count) if lanes else (0, 0, 0, 1)
-        assert (layer.rom_bits, layer.adders, layer.adder_bits, layer.lanes) == wanted
-        assert layer.cycles == made.architecture.cycles(node.name) and layer.register_bits == 0
-    assert found.layers[0].weight_bits == 24 and found.control_bits == 0
-    assert [layer.weights for layer in found.layers] == [6, 0]
-    assert found.hold_bits == sum(q.bits for q in made.fifos)
-    assert found.rom_bits == sum(layer.rom_bits for layer in found.layers) > 0
+        assert (layer.name, layer.kind, row["buffer_bits"]) == (node.name, node.layer.kind, node.buffer_bits)
+        wanted = (lanes.count, lanes.count * lanes.sum_bits, lanes.count) if lanes else (0, 0, 1)
+        assert (layer.adders, layer.adder_bits, layer.lanes) == wanted
+        assert layer.cycles == made.architecture.cycles(node.name) and row["register_bits"] > 0
+    assert found.layers[0].weight_bits == 24 and [layer.weights for layer in found.layers] == [6, 0]
+    weights, biases = [m for m in found.everything.memories if m.layer == "fc" and not m.written]
+    lanes = made.nodes[0].lanes
+    assert (weights.holds, weights.words, weights.width, weights.style) == ("weights", lanes.rom_words, lanes.rom_width,
+                                                                            "block")
+    assert (biases.holds, biases.words) == ("biases", 2) and told["rom_bits"] == weights.bits + biases.bits
+    # A FIFO holds one element more, in the register behind its memory.
+    assert told["fifo_bits"] == sum(fifo.depth * fifo.width for fifo in made.fifos)
+    assert told["buffer_bits"] == sum(node.buffer_bits for node in made.nodes) + told["fifo_bits"]
+
+
+def test_a_table_counts_in_the_rtl_and_in_packed_storage():
+    form = FixedPoint(False, 8, 8)
+    design = Design("net", Tensor("x", (3,), BYTE), (Lookup("silu", ("x",), np.arange(256) % 200, form),))
+    options = Options(arch="folded")
+    made = plan_folded(design, choose(design, options), options)
+    rtl = verilog_folded(made)
+    found = folded_memory(made, declared(rtl.files, rtl.top, rtl.modules))
+    assert found.stored_bytes == 256
+    assert [(m.holds, m.words, m.width) for m in found.everything.memories] == [("table", 256, 8)]
+    assert found.to_json()["rom_bits"] == 2048
 
 
 def test_a_weight_takes_as_many_digits_as_the_fewest_powers_that_make_it():
@@ -85,35 +114,37 @@ def test_the_quick_estimate_counts_digits_by_half_of_sum_and_input():
     assert adder_bits(clamp) == 0
 
 
+MEMORY = {"module": "net", "name": "rom", "holds": "weights", "words": 100, "width": 12, "style": "block",
+          "written": False, "layer": "fc"}
+
+
 def manifest(folder: Path, **changes) -> Path:
     entry = {"top": "net", "rtl": ["rtl/net.v"], "architecture": "unrolled",
-             "memory": {"rom_bits": 1000, "buffer_bits": 200, "register_bits": 30, "hold_bits": 4}} | changes
+             "memory": {"memories": [MEMORY], "register_bits": 34}} | changes
     (folder / "rtl").mkdir(exist_ok=True)
     (folder / "rtl" / "net.v").write_text("module net; endmodule")
     (folder / "manifest.json").write_text(json.dumps({"targets": {"verilog": entry}}))
     return folder
 
 
-@pytest.mark.parametrize("changes, memory_bits, registers", [
-    ({}, 1200, 34), ({"architecture": "folded"}, 1204, 30), ({"memory": {}}, 0, 0),
-    ({"memory": {"hold_bits": 0}}, 0, 0)])
-def test_what_is_held_back_waits_in_registers_or_in_queues(tmp_path, changes, memory_bits, registers):
-    found = load(manifest(tmp_path, **changes))
-    assert (found.memory_bits, found.register_bits) == (memory_bits, registers)
+def test_a_project_has_the_memories_and_registers_of_its_manifest(tmp_path):
+    found = load(manifest(tmp_path))
+    assert (found.memory_bits, found.register_bits) == (1200, 34)
+    assert found.memories == (Storage("net", "rom", "weights", 100, 12, "block", False, "fc"),)
     assert found.top == "net" and found.rtl == (tmp_path / "rtl" / "net.v",)
 
 
-def test_a_manifest_that_names_no_architecture_is_of_an_unrolled_network(tmp_path):
-    path = manifest(tmp_path) / "manifest.json"
-    document = json.loads(path.read_text())
-    del document["targets"]["verilog"]["architecture"]
-    path.write_text(json.dumps(document))
-    assert (load(tmp_path).memory_bits, load(tmp_path).register_bits) == (1200, 34)
+def counted(**changes) -> dict[str, object]:
+    return {"memory": {"memories": [MEMORY | changes], "register_bits": 0}}
 
 
 @pytest.mark.parametrize("changes, word", [
-    ({"memory": {"rom_bits": -1}}, "not whole numbers"), ({"memory": {"rom_bits": True}}, "not whole numbers"),
-    ({"memory": {"rom_bits": 1.5}}, "not whole numbers"), ({"memory": 3}, "damaged"),
+    (counted(words=-1), "no whole numbers"), (counted(width=True), "no whole numbers"),
+    (counted(words=1.5), "no whole numbers"), (counted(words=1 << 41), "no whole numbers"),
+    (counted(name=3), "no whole numbers"), ({"memory": {"memories": [], "register_bits": "3"}}, "no whole numbers"),
+    ({"memory": 3}, "damaged"), ({"memory": {}}, "damaged"),
+    ({"memory": {"memories": 3, "register_bits": 0}}, "damaged"),
+    ({"memory": {"memories": [{}], "register_bits": 0}}, "damaged"),
     ({"rtl": ["rtl/gone.v"]}, "not there"),
     ({"rtl": ["net.v"]}, "none of ours"), ({"top": "9"}, "none of ours"), ({"top": "n" * 201}, "none of ours")])
 def test_a_damaged_manifest_is_one_sentence(tmp_path, changes, word):
@@ -240,22 +271,28 @@ def tools(monkeypatch):
 def test_an_estimate_without_tools_tells_what_is_declared(tmp_path, tools):
     found = room.estimate(manifest(tmp_path))
     assert room.text(found) == ["net", "  memory bits declared: 1,200", "  register bits declared: 34"]
-    assert found.fits and not tools
-    assert found.to_json() == {"name": "net", "device": None, "fits": True, "source": None, "cells": None,
+    assert found.fits is None and not tools
+    assert found.to_json() == {"name": "net", "device": None, "fits": None, "source": None, "cells": None,
                                "megahertz": None, "uses": [
-                                   {"name": "memory bits declared", "used": 1200, "available": None, "fits": True},
-                                   {"name": "register bits declared", "used": 34, "available": None, "fits": True}]}
-    assert len(room.estimate(manifest(tmp_path, memory={})).uses) == 1
+                                   {"name": "memory bits declared", "used": 1200, "available": None, "fits": None},
+                                   {"name": "register bits declared", "used": 34, "available": None, "fits": None}]}
+
+
+def test_what_is_declared_is_too_much_for_a_device_before_any_tool_says_so(tmp_path, tools):
+    found = room.estimate(manifest(tmp_path, memory={"memories": [], "register_bits": 24_001}), device="ecp5-25f")
+    assert found.fits is False and room.text(found)[2:] == [
+        "  register bits declared: 24,001 of 24,000: DOES NOT FIT", "  LUTs: not counted (--synth does) of 24,000",
+        "  DOES NOT FIT"]
 
 
 def test_an_estimate_with_all_tools_tells_each_resource_of_the_device(tmp_path, tools):
     device = DEVICES["ecp5-25f"]
     found = room.estimate(manifest(tmp_path), device="ecp5-25f", placed=True)
     assert room.text(found) == [
-        f"net on ecp5-25f ({device.source})", "  memory bits declared: 1,200 of 1,032,192",
-        "  register bits declared: 34 of 24,000", "  LUTs: 30,000 of 24,000: DOES NOT FIT", "  registers: 5 of 24,000",
+        f"net on ecp5-25f ({device.source})", "  memory bits declared: 1,200",
+        "  register bits declared: 34", "  LUTs: 30,000 of 24,000: DOES NOT FIT", "  registers: 5 of 24,000",
         "  block RAM bits: 18,432 of 1,032,192", "  cells: 30,000 LUT (30,000 LUT4, 0 CCU2C), 5 FF",
-        "  clock after routing: 61.2 MHz"]
+        "  clock after routing: 61.2 MHz", "  DOES NOT FIT"]
     told = found.to_json()
     assert (told["fits"], told["megahertz"], told["device"]) == (False, 61.25, "ecp5-25f")
     assert told["source"] == device.source
@@ -267,11 +304,11 @@ def test_an_estimate_with_all_tools_tells_each_resource_of_the_device(tmp_path, 
 
 def test_synthesis_without_a_device_is_for_ecp5_and_has_no_limits(tmp_path, tools):
     found = room.estimate(manifest(tmp_path), synth=True)
-    assert tools[0][2] == "ecp5" and len(tools) == 1 and found.fits and found.placed is None
+    assert tools[0][2] == "ecp5" and len(tools) == 1 and found.fits is None and found.placed is None
     assert [u.available for u in found.uses] == [None] * 5
     room.estimate(manifest(tmp_path), device="xc7s25", synth=True)
     assert tools[1][2] == "xc7"
 
 
 def test_what_takes_all_of_a_resource_fits():
-    assert room.Use("a", 5, 5).fits and room.Use("a", 5, None).fits and not room.Use("a", 6, 5).fits
+    assert (room.Use("a", 5, 5).fits, room.Use("a", 5, None).fits, room.Use("a", 6, 5).fits) == (True, None, False)

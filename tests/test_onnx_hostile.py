@@ -62,7 +62,7 @@ def test_a_name_that_is_no_text(name: bytes, tmp_path: Path):
     assert name in data
     path = tmp_path / "model.onnx"
     path.write_bytes(data.replace(name, b"\xff" * len(name)))
-    with pytest.raises(InputError, match="no text in UTF-8|not an .onnx file"):
+    with pytest.raises(InputError, match=r"no text in UTF-8|not an \.onnx file"):
         load_onnx(path)
 
 

@@ -328,7 +328,7 @@ def estimate(folder: Project,
 
     found = run(project_folder(folder), device=device, synth=synth, placed=place)
     _print(found.to_json() if as_json else "\n".join(text(found)))
-    if not found.fits:
+    if found.fits is False:
         raise typer.Exit(1)
 
 

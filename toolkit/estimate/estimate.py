@@ -17,15 +17,18 @@ from toolkit.utils.errors import InputError
 
 @dataclass(frozen=True)
 class Use:
-    """One resource: how much the network takes, and how much the device has (None: no device was named)."""
+    """One resource: how much the network takes (None: that was not counted), and how much the device has (None: no
+    device was named)."""
 
     name: str
-    used: int
+    used: int | None
     available: int | None
+    counted_by: str = ""
 
     @property
-    def fits(self) -> bool:
-        return self.available is None or self.used <= self.available
+    def fits(self) -> bool | None:
+        """None where that is not known."""
+        return None if self.used is None or self.available is None else self.used <= self.available
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,10 @@ class Estimate:
     placed: Placed | None
 
     @property
-    def fits(self) -> bool:
-        return all(use.fits for use in self.uses)
+    def fits(self) -> bool | None:
+        """False where the device has too little of one resource; True only where each was counted; else None."""
+        found = {use.fits for use in self.uses if use.available is not None} or {None}
+        return False if False in found else None if None in found else True
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "device": self.device.name if self.device else None, "fits": self.fits,
@@ -64,12 +69,14 @@ def estimate(folder: Path | str, *, device: str = "", synth: bool = False, place
     if placed and target and not target.place:
         raise InputError(f"{target.name} cannot be placed here: only ECP5 devices can; leave --place away")
     project = load(Path(folder))
-    uses = [Use("memory bits declared", project.memory_bits, target.ram_bits if target else None)]
-    if project.register_bits:
-        uses.append(Use("register bits declared", project.register_bits, target.registers if target else None))
+    synth = synth or placed
+    # What is declared is judged only where no tool says what becomes of it.
+    limits = (target.ram_bits, target.registers) if target and not synth else (None, None)
+    uses = [Use("memory bits declared", project.memory_bits, limits[0]),
+            Use("register bits declared", project.register_bits, limits[1])]
     found: Cells | None = None
     result: Placed | None = None
-    if synth or placed:
+    if synth:
         family = target.family if target else "ecp5"
         with tempfile.TemporaryDirectory() as scratch:
             found = cells(project.rtl, project.top, family, Path(scratch))
@@ -78,6 +85,8 @@ def estimate(folder: Path | str, *, device: str = "", synth: bool = False, place
         uses += [Use("LUTs", found.luts, target.luts if target else None),
                  Use("registers", found.registers, target.registers if target else None),
                  Use("block RAM bits", found.ram_bits, target.ram_bits if target else None)]
+    elif target:
+        uses.append(Use("LUTs", None, target.luts, "--synth"))
     return Estimate(project.top, target, tuple(uses), found, result)
 
 
@@ -86,10 +95,15 @@ def text(found: Estimate) -> list[str]:
     on = f" on {found.device.name} ({found.device.source})" if found.device else ""
     lines = [f"{found.name}{on}"]
     for use in found.uses:
-        of = "" if use.available is None else f" of {use.available:,}{'' if use.fits else ': DOES NOT FIT'}"
-        lines.append(f"  {use.name}: {use.used:,}{of}")
+        of = "" if use.available is None else f" of {use.available:,}{': DOES NOT FIT' if use.fits is False else ''}"
+        used = f"not counted ({use.counted_by} does)" if use.used is None else f"{use.used:,}"
+        lines.append(f"  {use.name}: {used}{of}")
     if found.cells:
         lines.append(f"  cells: {found.cells}")
     if found.placed:
         lines.append(f"  clock after routing: {found.placed.megahertz:.1f} MHz")
+    if found.device:
+        missing = [f"{use.name} ({use.counted_by})" for use in found.uses if use.used is None]
+        lines.append("  DOES NOT FIT" if found.fits is False else "  fits" if found.fits else
+                     f"  whether it fits is not known: not counted were {', '.join(missing)}")
     return lines

@@ -6,22 +6,29 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.hardware.memory import Storage
 from toolkit.utils.errors import InputError
 from toolkit.utils.untrusted import read_json
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 RTL = re.compile(r"rtl/[A-Za-z0-9_]{1,200}\.v")
-COUNTS = ("rom_bits", "buffer_bits", "register_bits", "hold_bits")
+TEXTS = ("module", "name", "holds", "style", "layer")
+MOST = 1 << 40
+"""Bits that a manifest may say; more are none of ours."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """`memory_bits`: weights, buffers and FIFOs; `register_bits`: of unrolled layers. As the manifest counts them."""
+    """Memories and bits of registers as the manifest counts them."""
 
     top: str
     rtl: tuple[Path, ...]
-    memory_bits: int
+    memories: tuple[Storage, ...]
     register_bits: int
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(memory.bits for memory in self.memories)
 
 
 def load(folder: Path) -> Project:
@@ -37,20 +44,17 @@ def load(folder: Path) -> Project:
             raise InputError(f"'{folder}' holds no RTL to estimate; generate it with --target verilog")
         entry = targets["verilog"]
         top, files = entry["top"], entry["rtl"]
-        unrolled = entry.get("architecture", "unrolled") == "unrolled"
-        counts = {name: entry["memory"].get(name, 0) for name in COUNTS}
+        memories, registers = entry["memory"]["memories"], entry["memory"]["register_bits"]
+        stored = [Storage(*(one[name] for name in (*TEXTS[:3], "words", "width", "style", "written", "layer")))
+                  for one in memories]
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged: {type(error).__name__} at {error}") from error
     good = isinstance(top, str) and IDENTIFIER.fullmatch(top) and isinstance(files, list) and files
     if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file()
                            and not (folder / f).is_symlink() for f in files):
         raise InputError(f"'{path}' names a top module or an RTL file that is not there, or is none of ours")
-    if not all(type(n) is int and n >= 0 for n in counts.values()):
-        raise InputError(f"'{path}' counts bits that are not whole numbers")
-    memory, registers = counts["rom_bits"] + counts["buffer_bits"], counts["register_bits"]
-    # What is held back waits in registers of unrolled layers, in the FIFOs of folded ones.
-    if unrolled:
-        registers += counts["hold_bits"]
-    else:
-        memory += counts["hold_bits"]
-    return Project(top, tuple(folder / f for f in files), memory, registers)
+    counts = [registers, *(count for memory in stored for count in (memory.words, memory.width))]
+    whole = all(type(count) is int and 0 <= count <= MOST for count in counts)
+    if not whole or not all(isinstance(getattr(m, text), str) for m in stored for text in TEXTS):
+        raise InputError(f"'{path}' counts memories or registers in what are no whole numbers")
+    return Project(top, tuple(folder / f for f in files), tuple(stored), registers)

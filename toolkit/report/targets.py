@@ -19,7 +19,7 @@ def verilog(name: str, entry: dict[str, Any], width: int) -> list[str]:
     head += ["lanes", "cycles", "ROM [bit]", "buffer [bit]"] if folded else ["registers [bit]", "adders", "adder bits"]
     rows = [head]
     for layer in memory["layers"]:
-        stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"]
+        stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"] + layer["table_bits"]
         row = [shortened(layer["name"], NAME), layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
                f"{-(-stored // 8):,}"]
         row += [f"{layer['lanes']:,}", f"{layer['cycles']:,}", f"{layer['rom_bits']:,}",
@@ -30,9 +30,9 @@ def verilog(name: str, entry: dict[str, Any], width: int) -> list[str]:
         busiest = max(memory["layers"], key=lambda layer: layer["cycles"])
         rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,}",
                      f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,}",
-                     f"{memory['buffer_bits'] + memory['hold_bits']:,}"])
+                     f"{memory['buffer_bits']:,}"])
         note = (f"'{busiest['name']}' is the busiest: {busiest['cycles']:,} of the {entry['initiation_interval']:,.7g} "
-                f"cycles between two samples; {entry['bound']}")
+                f"cycles between two samples; {entry['bound']}; {memory['register_bits']:,} register bits")
     else:
         rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,}",
                      f"{memory['register_bits']:,}", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])

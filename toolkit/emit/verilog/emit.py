@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit.design.tensors import Tensor
 from toolkit.emit.target import Emitted, Job
+from toolkit.emit.verilog.declared import declared
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.emit.verilog.top import Verilog, verilog
 from toolkit.hardware.memory import folded_memory, memory
@@ -21,7 +22,7 @@ def _unrolled(job: Job) -> Emitted:
     made = verilog(plan)
     entry = _entry(made, "unrolled", stream(design.input, design.input.size), stream(design.output, design.output.size),
                    {"ends": [plan.latency], "period": 1, "span": 1, "proved": True, "warm_up_cycles": 0},
-                   memory(plan).to_json())
+                   memory(plan, declared(made.files, made.top, made.modules)).to_json())
     rows = {p.layer.name: {"module": made.modules[p.layer.name], "adders": p.adders, "adder_bits": p.adder_bits,
                            "register_bits": p.datapath.register_bits, "latency": p.ready} for p in plan.layers}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
@@ -31,14 +32,15 @@ def _folded(job: Job) -> Emitted:
     plan, design = job.folded, job.design
     made = verilog_folded(plan)
     schedule = plan.schedule
+    counted = folded_memory(plan, declared(made.files, made.top, made.modules))
     entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
                     "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
-                   folded_memory(plan).to_json()) | {"bound": job.architecture.bound}
+                   counted.to_json()) | {"bound": job.architecture.bound}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
                      "cycles": job.architecture.cycles(n.name),
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
-                     "buffer_bits": n.buffer_bits} for n in plan.nodes}
+                     "buffer_bits": counted.declared[n.name].buffer_bits} for n in plan.nodes}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
 
 
