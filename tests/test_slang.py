@@ -56,6 +56,12 @@ def test_slang_finds_nothing_in_random_folded_networks(tmp_path: Path):
                      "lookup", "argmax"}
 
 
+def test_slang_finds_nothing_where_a_layer_makes_a_constant_of_what_it_reads(tmp_path: Path):
+    design, options = random_folded(9026)  # its leaky layer shifts every bit of its input away
+    made = circuit(design, options)
+    assert made is not None and said(made, tmp_path) == ""
+
+
 def tensors(made: tuple[Design, Options]) -> int:
     """Elements of all tensors of a network."""
     return sum(tensor.size for tensor in made[0].tensors.values())
