@@ -17,20 +17,32 @@ SCHEMA = 4
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 MAX_BITS = 1 << 22
 """Of one beat."""
+MAX_PARTS, MAX_AXES = 256, 8
 MAX_SAMPLES = 1 << 26
 MAX_TEXT = 1 << 25
 """Bytes of a manifest."""
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several inputs or outputs: elements `start` .. `stop` of all."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class Port:
-    """The network's input or output: `elements` words of `width` bits a sample."""
+    """The network's input or output: `elements` words of `width` bits a sample; of several inputs or outputs, `parts`
+    one after the other."""
 
     name: str
     format: str
     elements: int
     width: int
     signed: bool
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +155,31 @@ def _manifest(folder: Path, data: dict[str, Any]) -> Manifest:
 
 
 def _port(entry: dict[str, Any]) -> Port:
-    return Port(str(entry["name"]), str(entry["format"]), count(entry["elements"], "elements", MAX_BITS),
-                count(entry["width"], "width", 62), bool(entry["signed"]))
+    elements = count(entry["elements"], "elements", MAX_BITS)
+    parts = _parts(entry["ports"], elements) if "ports" in entry else ()
+    return Port(str(entry["name"]), str(entry["format"]), elements, count(entry["width"], "width", 62),
+                bool(entry["signed"]), parts)
+
+
+def _parts(entries: Any, elements: int) -> tuple[Part, ...]:
+    """Several inputs or outputs, consecutive and as large together as the port."""
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_PARTS:
+        raise BadFolder(f"the manifest's ports are no list of 1 to {MAX_PARTS}")
+    parts: list[Part] = []
+    for entry in entries:
+        start = parts[-1].stop if parts else 0
+        shape = entry["shape"]
+        if not isinstance(shape, list) or not 0 < len(shape) <= MAX_AXES:
+            raise BadFolder(f"the manifest's port {ascii(entry['name'])[:60]} has no shape of 1 to {MAX_AXES} axes")
+        size = math.prod(count(n, "shape of a port", MAX_BITS) for n in shape)
+        if (count(entry["start"], "start", MAX_BITS, 0), count(entry["stop"], "stop", MAX_BITS)) != (start,
+                                                                                                    start + size):
+            raise BadFolder(f"the manifest's port {ascii(entry['name'])[:60]} is not behind the one before it, or not "
+                            "of the size of its shape")
+        parts.append(Part(str(entry["name"]), start, start + size))
+    if parts[-1].stop != elements:
+        raise BadFolder(f"the manifest's ports have {parts[-1].stop} elements together, and the port {elements}")
+    return tuple(parts)
 
 
 def count(value: Any, what: str, most: int, least: int = 1) -> int:

@@ -135,7 +135,7 @@ def altered(path: Path, place: list, value) -> Path:
 
 
 @pytest.mark.parametrize("place, value, told", [
-    (["schema"], 3, "has schema version 3; this version reads 1 and 2"),
+    (["schema"], 4, "has schema version 4; this version reads 1 to 3"),
     (["name"], None, "damaged one: 'name' is missing"),
     (["layers"], {}, "has no list of at most 2,000 layers"), (["layers"], [], "cannot be used: design 'the net' has"),
     (["layers"], [0] * 2001, "has no list of at most 2,000 layers"),

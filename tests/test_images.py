@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings, compress
-from toolkit.compress.compress import hardware_order, prove
+from toolkit.compress.compress import prove
 from toolkit.compress.lower import lower
 from toolkit.compress.matmul import Matmul
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.layers import Quantised, Table
+from toolkit.compress.quantisation.layout import hardware_order
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Overrides, parse_step
 from toolkit.compress.steps import Quantise
@@ -125,7 +126,7 @@ def test_images_are_channels_last_and_a_flatten_before_a_linear_costs_nothing():
     graph, samples = quantised("conv")
     design = lower(graph, "network")
     assert design.input.shape == (6, 6, 3) and kinds(design) == ["conv", "reshape", "dense"]
-    assert hardware_order(graph, samples).shape == (40, 6, 6, 3)
+    assert hardware_order(samples, (), True).shape == (40, 6, 6, 3)
 
 
 def test_a_flatten_that_no_linear_reads_is_brought_into_order():

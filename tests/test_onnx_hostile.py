@@ -235,8 +235,15 @@ def test_control_flow_several_inputs_and_weights_that_are_not_finite(tmp_path: P
                  {"c": np.array(True)})
     refused(made, tmp_path, "(If)", "control flow")
     made = plain()
-    made.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, ("N", 4)))
-    refused(made, tmp_path, "2 inputs and 1 outputs")
+    made.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 4)))
+    refused(made, tmp_path, "one name")
+    made = plain()
+    made.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, (7, 4)))
+    made.graph.input.append(helper.make_tensor_value_info("x3", TensorProto.FLOAT, (8, 4)))
+    refused(made, tmp_path, "different batch sizes, 7 and 8")
+    made = plain()
+    made.graph.output.append(helper.make_tensor_value_info("y2", TensorProto.FLOAT, None))
+    refused(made, tmp_path, "nothing makes the output 'y2'")
     refused(model([node("MatMul", "x w", "y")], ("N", 4), {"w": np.full((4, 3), np.nan, np.float32)}), tmp_path,
             "finite")
 

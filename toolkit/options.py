@@ -47,7 +47,8 @@ Project = Annotated[Path, typer.Argument(
     help="A generated project, or the folder of a build or demo with the project in hardware/.")]
 DATA = ("An .npz file with x_train, y_train, x_val, y_val, x_test, y_test (or x and y); a pair x.npy,y.npy, or a "
         "folder of such; a .csv table with a column label, y, class or target; a folder of images by class; or "
-        "package.module:callable that returns arrays, a TensorDataset or a DataLoader. Without x_val, a fifth of the "
+        "package.module:callable that returns arrays, a TensorDataset or a DataLoader. Of several inputs NAME_train, "
+        "NAME_test, of labels of several outputs y_NAME_train, ... Without x_val, a fifth of the "
         "training samples is held out for validation; x and y are split in three.")
 DataFile = Annotated[Path, model_option("--data", help=DATA)]
 AnyData = Annotated[Path | None, model_option("--data", help=f"{DATA} Optional for an .onnx model.")]

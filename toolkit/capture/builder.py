@@ -14,6 +14,8 @@ from torch import fx, nn
 from toolkit.capture.faults import Fault, Layer, parted
 from toolkit.capture.pick import Pick
 from toolkit.capture.ways_out import BY_CLASS, BY_OPERATION, KNOWN, Way
+from toolkit.design.ports import Port, Ports, consecutive
+from toolkit.utils.errors import InputError
 from toolkit.utils.limits import SPARE, Budget
 
 TAKEN = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(fx.GraphModule(nn.Module(), fx.Graph()))})
@@ -31,11 +33,15 @@ class Unsupported(Exception):
 class Builder:
     """Collects nn modules and nodes. `env` maps each node that was read to the new node that stands for it,
     `parameters` those that stand for constants to their values, `parts` those that split a tensor to (places, shape)
-    of each part, `origins` those that depend on what is not supported to the path of that."""
+    of each part, `origins` those that depend on what is not supported to the path of that. `inputs`: the network's by
+    the names of their nodes; `outputs`: the names of what it gives."""
 
-    def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...]) -> None:
+    def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...], inputs: dict[str, Port],
+                 outputs: tuple[str, ...]) -> None:
         self.tensors = {name: t.detach().float() if t.is_floating_point() else t for name, t in tensors.items()}
         self.input_shape = input_shape
+        self.inputs, self.outputs = inputs, outputs
+        self.ports = Ports()
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.env: dict[fx.Node, fx.Node] = {}
@@ -44,6 +50,7 @@ class Builder:
         self.origins: dict[fx.Node, str] = {}
         self.paths: dict[str, str] = {}
         self.notes: list[str] = []
+        self._row: fx.Node | None = None
         self._named: set[str] = set()
         self._before: dict[fx.Node, tuple[int, ...]] = {}  # what a Flatten or a Pick reads
         self._numbers: dict[str, int] = {}
@@ -98,7 +105,8 @@ class Builder:
         self.take(sum(p.numel() for p in module.parameters()), node)
         value = node.meta["val"]
         self.budget.work(_products(module, tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()), path)
-        base = re.sub(r"[^A-Za-z0-9_]+", "_", path).strip("_") or operation(node).strip("_")
+        own = self.inputs[node.name].name if node.op == "placeholder" else path
+        base = re.sub(r"[^A-Za-z0-9_]+", "_", own).strip("_") or operation(node).strip("_")
         if not base[0].isalpha() or base in TAKEN:
             base = f"layer_{base}"
         name = base
@@ -147,6 +155,45 @@ class Builder:
         """The module that makes `source`."""
         return self.root.get_submodule(str(source.target)) if source.op == "call_module" else None
 
+    def input(self, node: fx.Node) -> None:
+        """Let `node` be one of the network's inputs: of several, its part of the one row of all their elements."""
+        if self._row is None:
+            self._row = self.graph.placeholder("x")
+        if len(self.inputs) == 1:
+            self.env[node] = self._row
+            return
+        port = self.inputs[node.name]
+        self.pick(node, self._row, self.input_shape, torch.arange(port.start, port.stop), port.shape)
+
+    def output(self, node: fx.Node) -> None:
+        """The end of the graph: of several outputs, their elements in one row."""
+        ends: Any = node.args[0]
+        for name, end in zip(self.outputs, ends, strict=True):
+            if not isinstance(end, fx.Node) or end not in self.env:
+                raise InputError(f"the output '{name}' depends on no input; leave it out, it is a constant")
+        inputs = tuple(self.inputs.values()) if len(self.inputs) > 1 else ()
+        if len(ends) == 1:
+            self.ports = Ports(inputs)
+            self.graph.output(self.env[ends[0]])
+            return
+        shapes = [self.shape(end) or (1,) for end in ends]
+        self.ports = Ports(inputs, consecutive(zip(self.outputs, shapes, strict=True)))
+        self.graph.output(self.graph.call_function(torch.cat, (list(map(self._flat, ends, shapes)), 1)))
+
+    def _flat(self, end: fx.Node, shape: tuple[int, ...]) -> fx.Node:
+        """The elements of an output in a row."""
+        kept = self.env[end]
+        if len(shape) == 1:
+            return kept
+        self.reshape(end, kept, shape, (prod(shape),))
+        made, self.env[end] = self.env[end], kept
+        return made
+
+    def called(self, node: fx.Node) -> list[str]:
+        """The outputs, of several, that a node is."""
+        ends: Any = next((user.args[0] for user in node.users if user.op == "output"), ())
+        return [name for name, end in zip(self.outputs, ends, strict=False) if end is node and len(ends) > 1]
+
     def same(self, node: fx.Node, source: fx.Node) -> None:
         self.env[node] = source
 
@@ -155,7 +202,7 @@ class Builder:
         graph.graph.eliminate_dead_code()
         graph.delete_all_unused_submodules()
         graph.recompile()
-        graph.meta.update(input_shape=self.input_shape, notes=self.notes, paths=self.paths)
+        graph.meta.update(input_shape=self.input_shape, ports=self.ports, notes=self.notes, paths=self.paths)
         return graph.eval()
 
 

@@ -29,7 +29,7 @@ def collect(builder: Builder, program: Program) -> tuple[Layer, ...]:
         if node.op == "output" and faults:
             break
         try:
-            if _take(builder, node, program.inputs[0]):
+            if _take(builder, node):
                 layers[_named(node)] = None
             if node in builder.env and isinstance(value := node.meta.get("val"), torch.Tensor):
                 builder.budget.tensor(value.shape[1:], builder.place(node))
@@ -46,12 +46,12 @@ def collect(builder: Builder, program: Program) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _take(builder: Builder, node: fx.Node, user_input: str) -> bool:
+def _take(builder: Builder, node: fx.Node) -> bool:
     """Take one node; whether it is (part of) a layer. Raises Unsupported."""
     inputs = node.all_input_nodes
     doubtful = [n for n in inputs if n in builder.origins]
     if node.op != "call_function":
-        operations.read(builder, node, user_input)
+        operations.read(builder, node)
         return False
     value = node.meta.get("val")
     if isinstance(value, torch.SymInt | torch.SymBool | torch.SymFloat):
@@ -61,7 +61,7 @@ def _take(builder: Builder, node: fx.Node, user_input: str) -> bool:
     if not doubtful:
         if isinstance(value, torch.Tensor) and not _fixed(node) and node.all_input_nodes[0] in builder.env:
             raise builder.refuse(node, MIXES)
-        operations.read(builder, node, user_input)
+        operations.read(builder, node)
         return node in builder.env
     name, origin = operation(node), builder.origins[doubtful[0]]
     if name not in operations.HANDLERS and name not in operations.CONSTANT and name not in NUMBERS:
@@ -72,7 +72,7 @@ def _take(builder: Builder, node: fx.Node, user_input: str) -> bool:
         builder.unknown(node, origin)
         return False
     try:
-        operations.read(builder, node, user_input)
+        operations.read(builder, node)
     except Unsupported as error:
         if origin != error.fault.path:
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import warnings
 from contextlib import redirect_stderr
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,22 +21,34 @@ BRANCHES = ("data-dependent", "DataDependent", "DynamicOutputShape", "unbacked")
 FIXED = ("Constraints violated", "ConstraintViolation", "marked batch as dynamic", "specialized")
 
 
-def exported(model: nn.Module, sample_shape: tuple[int, ...]) -> torch.export.ExportedProgram:
-    """`model` on samples of a shape, the batch dynamic. Raises Refused, which names its layers that are not supported
+def exported(model: nn.Module, *sample_shapes: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """`model` on samples of a shape, or of one for each of its inputs, the batch dynamic. Raises Refused, which names
+    its layers that are not supported
     where one may be the reason, and InputError for a model that does not take that shape."""
     training = model.training
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    sample = torch.zeros(2, *sample_shape, device=device)
+    samples = tuple(torch.zeros(2, *shape, device=device) for shape in sample_shapes)
     try:
         logging.disable(logging.CRITICAL)  # torch logs a stack trace of its own for what is told in one sentence here
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # where torch prints its graphs
             warnings.simplefilter("ignore")
-            return torch.export.export(model.eval(), (sample,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+            return torch.export.export(model.eval(), samples, dynamic_shapes=_batched(model, len(samples)))
     except Exception as error:  # torch.export raises whatever the model raises, and its own kinds
-        raise _told(model, sample_shape, error) from error
+        raise _told(model, sample_shapes, error) from error
     finally:
         model.train(training)
         logging.disable(logging.NOTSET)
+
+
+def _batched(model: nn.Module, count: int) -> tuple[Any, ...]:
+    """That the batch of each of `count` inputs is dynamic, as torch.export takes it: what a forward takes as *inputs
+    is one of its arguments."""
+    each = ({0: torch.export.Dim("batch")},) * count
+    kinds = [p.kind for p in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return each
+    named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*each[:named], each[named:]) if count > named else each
 
 
 def refused_modules(model: nn.Module) -> list[Fault]:
@@ -49,7 +63,7 @@ def refused_modules(model: nn.Module) -> list[Fault]:
     return found
 
 
-def _told(model: nn.Module, sample_shape: tuple[int, ...], error: Exception) -> InputError:
+def _told(model: nn.Module, sample_shapes: tuple[tuple[int, ...], ...], error: Exception) -> InputError:
     faults = refused_modules(model)
     path = _place(model, error)
     if faults and any(not f.path or path == f.path or path.startswith(f"{f.path}.") for f in faults):
@@ -61,7 +75,8 @@ def _told(model: nn.Module, sample_shape: tuple[int, ...], error: Exception) -> 
         return Refused([*faults, Fault(kind, path, way.why, way.way_out)])
     line = next((x for x in str(error).splitlines() if x.strip()), type(error).__name__)
     where = f" in '{path}' ({kind})" if path else ""
-    why = f"cannot be captured on samples of shape {tuple(sample_shape)}{where}: {line[:300]}"
+    shapes = " and ".join(str(tuple(shape)) for shape in sample_shapes)
+    why = f"cannot be captured on samples of shape {shapes}{where}: {line[:300]}"
     return Refused([*faults, Fault(kind, path, why, "")]) if faults else InputError(f"the model {why}")
 
 

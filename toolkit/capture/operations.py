@@ -11,15 +11,15 @@ from toolkit.capture import affine, images, indexing, pointwise
 from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
-def read(b: Builder, node: fx.Node, user_input: str) -> None:
+def read(b: Builder, node: fx.Node) -> None:
     """Take one node of an exported program into `b`; raises Unsupported for what has no hardware here."""
     if node.op == "placeholder":
         if node.name in b.tensors:
             b.parameters[node] = b.tensors[node.name]
-        elif node.name == user_input:
-            b.env[node] = b.graph.placeholder("x")
+        elif node.name in b.inputs:
+            b.input(node)
     elif node.op == "output":
-        b.graph.output(b.env[node.all_input_nodes[0]])
+        b.output(node)
     elif node.op == "call_function":
         if not node.users and operation(node).startswith(("_assert", "sym_constrain")):
             return
@@ -130,7 +130,8 @@ def _softmax(b: Builder, node: fx.Node, name: str) -> None:
     if argument(node, 1, "dim") % (len(b.shape(node)) + 1) != 1:
         raise b.refuse(node, "it moves the argmax; only a softmax over the features or channels (dim=1) does not, and "
                              "is left out at the end")
-    b.notes.append(f"the final {name.removeprefix('_')} is left out: it does not move the argmax")
+    of = "".join(f" of the output '{output}'" for output in b.called(node))
+    b.notes.append(f"the final {name.removeprefix('_')}{of} is left out: it does not move the argmax")
     b.same(node, b.value(node.args[0], node))
 
 
@@ -140,6 +141,9 @@ def _argmax(b: Builder, node: fx.Node, name: str) -> None:
         raise b.refuse(node, "argmax is supported over the features of (batch, features), as torch.argmax(x, 1)")
     if any(user.op != "output" for user in node.users):
         raise b.refuse(node, "an argmax is only supported as the last operation")
+    if len(b.outputs) > 1:
+        raise b.refuse(node, "an argmax is only supported as a network's one output; of several outputs, give the "
+                             "scores")
     b.env[node] = b.graph.call_function(torch.argmax, (b.value(node.args[0], node), 1))
 
 

@@ -21,6 +21,7 @@ from toolkit.capture.builder import fault_of, layer_of, refused_class, stack_of
 from toolkit.capture.faults import Fault, Layer, Refused
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
+from toolkit.capture.outputs import output_names
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS, Budget
 
@@ -51,14 +52,14 @@ Stack = dict[str, tuple[str, str]]
 class Program:
     """A captured graph of aten operations, as `torch.export` makes it. `tensors` are the stored values by the names of
     the placeholders that stand for them, `parameters` the same by their paths in the model; `inputs` are the names of
-    the other placeholders. Every node's `meta` holds `val`, a tensor without data of its shape, and
-    `nn_module_stack`."""
+    the other placeholders, `outputs` what the model calls what it gives. Every node's `meta` holds `val`, a tensor
+    without data of its shape, and `nn_module_stack`."""
 
     graph: fx.Graph
     tensors: dict[str, torch.Tensor]
     parameters: dict[str, torch.Tensor]
     inputs: tuple[str, ...]
-    outputs: int
+    outputs: tuple[str, ...]
 
 
 def program_of(document: Any, stored: dict[str, torch.Tensor]) -> Program:
@@ -178,7 +179,8 @@ class _Reader:
             raise InputError("changes its own buffers as it runs; export it in evaluation mode")
         ends = [self.named[_one(o, "as_tensor")["name"]] for o in source["outputs"]]
         self.graph.output(tuple(ends))
-        return Program(self.graph, tensors, parameters, tuple(inputs), len(ends))
+        spec = self.module["module_call_graph"][0]["signature"]["out_spec"]
+        return Program(self.graph, tensors, parameters, tuple(inputs), output_names(spec, len(ends)))
 
     def _declared(self, name: str) -> torch.Tensor:
         """What the file says of an input: only its batch may be open."""

@@ -11,9 +11,11 @@ from toolkit.capture import QuantisedModel, capture
 from toolkit.capture.capture import Source
 from toolkit.capture.exported import refused_modules
 from toolkit.capture.faults import Fault, Layer, Refused
+from toolkit.capture.ports import inputs_of
 from toolkit.capture.program import Program
 from toolkit.capture.source import load_model
 from toolkit.compress import Data
+from toolkit.design import Port
 from toolkit.importing import design_of
 from toolkit.report.tables import fitted
 from toolkit.utils.errors import InputError
@@ -52,10 +54,10 @@ def check(model: str | Source | QuantisedModel, data: Data | None = None, *, req
         loaded = load_model(model, requantise=requantise) if isinstance(model, str) else model
         if isinstance(loaded, QuantisedModel):
             return Checked(loaded.network.layers, notes=design_of(loaded).notes)
-        shape = _sample_shape(loaded, data)
+        shape, inputs = _samples(loaded, data)
         if shape is None:
             return _by_class(loaded)
-        graph = capture(loaded, shape)
+        graph = capture(loaded, shape, inputs)
     except Refused as error:
         return Checked(error.layers, error.faults)
     layers = getattr(loaded, "layers", None) or graph.meta.get("layers", ())
@@ -74,15 +76,19 @@ def text(checked: Checked, width: int = 100) -> list[str]:
             *(f"  {fault}" for fault in checked.faults)]
 
 
-def _sample_shape(model: Any, data: Data | None) -> tuple[int, ...] | None:
-    """Of one sample, channels first; None where nothing tells."""
+def _samples(model: Any, data: Data | None) -> tuple[tuple[int, ...] | None, tuple[Port, ...]]:
+    """The shape of one sample, channels first, and which elements of it are of which of several inputs; None where
+    nothing tells."""
     if data is not None:
-        return data.arranged(model).sample_shape
-    if isinstance(model, Program) and len(model.inputs) == 1:
+        sorted_data = data.arranged(model)
+        return sorted_data.sample_shape, sorted_data.inputs
+    if several := inputs_of(model):
+        return (sum(port.size for port in several),), several
+    if isinstance(model, Program) and model.inputs:
         value = next(n for n in model.graph.nodes if n.name == model.inputs[0]).meta["val"]
-        return tuple(value.shape[1:])
+        return tuple(value.shape[1:]), ()
     shape = getattr(model, "sample_shape", None)
-    return None if shape is None else tuple(shape)
+    return None if shape is None else tuple(shape), ()
 
 
 def _by_class(model: Any) -> Checked:

@@ -13,7 +13,7 @@ from torch import fx
 
 from toolkit.compress.data import Data
 from toolkit.compress.measure.measures import Step, accuracy, error, task_ber
-from toolkit.compress.quantisation.layout import channels_last, has_images
+from toolkit.compress.quantisation.layout import hardware_order, has_images, pytorch_ports, standing
 from toolkit.compress.serialise import described, rebuilt
 from toolkit.compress.training.loop import evaluate
 from toolkit.design import ArgMax, Design
@@ -38,9 +38,11 @@ class Artifact:
     def outputs(self, samples: np.ndarray) -> np.ndarray:
         """Real outputs (n, outputs) for real samples (n, *shape)."""
         if self.design is not None:
-            turned = self.manifest.get("channels_last") and samples.ndim > 2
-            codes = self.design.reference(self.design.input.quantise(channels_last(samples) if turned else samples))
-            return self.design.output.format.value(codes.reshape(len(samples), -1))
+            last = bool(self.manifest.get("channels_last"))
+            ports = pytorch_ports(self.design.ports, last)
+            codes = self.design.reference(self.design.input.quantise(hardware_order(samples, ports.inputs, last)))
+            real = self.design.output.format.value(codes.reshape(len(samples), -1))
+            return real[:, np.argsort(standing(ports.outputs, last))] if ports.outputs else real
         assert self.graph is not None
         return evaluate(self.graph, samples)
 
@@ -67,6 +69,8 @@ def save(folder: Path, name: str, scheme: str, step: Step, graph: fx.GraphModule
     else:
         manifest["arrays"] = f"{name}.npz"
         manifest["input_shape"] = list(graph.meta["input_shape"])
+        if graph.meta["ports"]:
+            manifest["ports"] = graph.meta["ports"].to_json()
         manifest["graph"], arrays = described(graph)
         np.savez(folder / manifest["arrays"], allow_pickle=False, **arrays)
     path = folder / f"{name}.json"

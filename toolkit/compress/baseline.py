@@ -12,9 +12,11 @@ from toolkit.capture import capture
 from toolkit.capture.capture import Source
 from toolkit.compress.data import Data
 from toolkit.compress.measure.measures import Measure, Measured
+from toolkit.compress.measure.several import JUDGED
 from toolkit.compress.quantisation.input_exponents import with_byte_units, with_input_exponents
 from toolkit.compress.quantisation.ptq import ROUNDINGS, Widths
 from toolkit.compress.scheme import Overrides
+from toolkit.compress.training.heads import heads_of
 from toolkit.compress.training.hooks import Metric, Trainer, UserLoss, trained
 from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, pruned, train, user_loss
 from toolkit.utils.errors import InputError
@@ -66,7 +68,7 @@ def train_by(settings: Settings, graph: fx.GraphModule, data: Data, epochs: int,
         graph.eval()
         return
     train(graph, data, epochs=epochs, lr=settings.lr, seed=settings.seed, what=what, teacher=teacher,
-          loss=loss or user_loss(settings.loss))
+          loss=loss or user_loss(settings.loss, graph))
 
 
 class Baselines:
@@ -81,13 +83,19 @@ class Baselines:
         torch.manual_seed(settings.seed)
         self.settings, self.test = settings, test
         self.data = data.arranged(model)
-        captured, self.argmax = without_argmax(capture(model, self.data.sample_shape))
+        captured, self.argmax = without_argmax(capture(model, self.data.sample_shape, self.data.inputs))
         self.original = with_byte_units(captured) if self.data.raw \
             else with_input_exponents(captured, self.data.calibration(CALIBRATION))
         outputs = evaluate(self.original, self.data.x_val[:2])
         if not np.isfinite(outputs).all():
             raise InputError("the model's outputs are not finite on the validation samples")
-        (self.data if test else self.data.without_test).check_outputs(outputs.shape[1:])
+        ports = self.original.meta["ports"].outputs
+        (self.data if test else self.data.without_test).check_outputs(outputs.shape[1:], ports)
+        if ports:
+            given = evaluate(self.original, self.data.calibration(CALIBRATION))
+            self.original.meta["heads"] = heads_of(ports, self.data, given)
+            if settings.metric is None:
+                self.original.meta["notes"] = [*self.original.meta["notes"], JUDGED]
         self.measure = Measure(self.original, self.data, settings.metric, test=test)
         self._known = {0: self.measure.measured("original", self.original)}
 

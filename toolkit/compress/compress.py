@@ -18,7 +18,7 @@ from toolkit.compress.measure.measures import Step
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.pruning.unstructured import at_random, magnitude, n_of_m
 from toolkit.compress.quantisation.fake_quant import DynamicLayer, MinifloatLayer, coded
-from toolkit.compress.quantisation.layout import channels_last, has_images
+from toolkit.compress.quantisation.layout import hardware_order, has_images
 from toolkit.compress.quantisation.minifloat import Minifloat
 from toolkit.compress.quantisation.ptq import quantise
 from toolkit.compress.quantisation_warnings import quantisation_warnings
@@ -34,6 +34,7 @@ from toolkit.compress.steps import (
 )
 from toolkit.compress.steps import Step as Scheme_step
 from toolkit.compress.training.distillation import distilling, student, train_to_plateau
+from toolkit.compress.training.heads import heads
 from toolkit.compress.training.loop import Loss, evaluate, gradients, user_loss, validation_loss
 from toolkit.design import Design
 from toolkit.utils.errors import InputError
@@ -64,7 +65,8 @@ class Compressed:
         """int64 (n, *shape): the test samples in the design's input format, images channels-last."""
         if self.design is None:
             raise InputError(f"the scheme '{self.scheme}' quantises nothing, so there are no codes")
-        return self.design.input.quantise(hardware_order(self.graph, self.data.x_test))
+        inputs = self.graph.meta["ports"].inputs
+        return self.design.input.quantise(hardware_order(self.data.x_test, inputs, has_images(self.graph)))
 
 
 @threads()
@@ -110,7 +112,7 @@ class _Chain:
         self.baselines, self.settings = baselines, settings
         self.original, self.data = baselines.original, baselines.data.without_test
         self.graph, self.epochs = copy.deepcopy(self.original), 0
-        self.loss = user_loss(settings.loss)
+        self.loss = user_loss(settings.loss, self.original)
         self.measured = [baselines.trained(0)]
         self.warnings: tuple[str, ...] = ()
         """What is odd about the quantised network, as sentences."""
@@ -153,7 +155,7 @@ class _Chain:
             raise InputError(f"'{step}' trains without a teacher and needs labels (y_train); with a mix above 0 it "
                              "needs none")
         self.graph = student(self.graph, step.share, self.settings.seed)
-        loss = distilling(step.temperature, step.mix, self.loss)
+        loss = distilling(step.temperature, step.mix, self.loss, heads(self.original))
         if self.settings.finetune_epochs:
             train_to_plateau(self.graph, lambda number: self._train(step, self.settings.finetune_epochs, loss, number),
                    lambda: validation_loss(self.graph, self.data, self.original, loss))
@@ -224,21 +226,19 @@ def _enough(graph: fx.GraphModule, samples: np.ndarray) -> int:
     return min(CALIBRATION, max((1 << 24) // max(sizes), 16))
 
 
-def hardware_order(graph: fx.GraphModule, samples: np.ndarray) -> np.ndarray:
-    """Samples (n, *shape) as a design of `graph` takes and gives them: images channels-last."""
-    return channels_last(samples) if has_images(graph) and samples.ndim > 2 else samples
-
-
 def prove(graph: fx.GraphModule, design: Design, data: Data, argmax: bool, *, test: bool = True) -> None:
     """Compare the design's reference with the quantised graph in float64, code by code: on all validation samples, on
     PROOF training samples, and (unless `test` is off) on all test samples."""
     network = copy.deepcopy(graph).double()
+    ports, last = graph.meta["ports"], has_images(graph)
     for samples in (data.x_val, data.calibration(PROOF), *((data.x_test,) if test else ())):
         samples = samples[np.isfinite(samples).reshape(len(samples), -1).all(axis=1)]
         if not len(samples):
             continue
-        ours = design.reference(design.input.quantise(hardware_order(graph, samples))).reshape(len(samples), -1)
-        theirs = hardware_order(graph, evaluate(network, samples, torch.float64)).reshape(len(samples), -1)
+        codes = design.input.quantise(hardware_order(samples, ports.inputs, last))
+        ours = design.reference(codes).reshape(len(samples), -1)
+        given = evaluate(network, samples, torch.float64)
+        theirs = hardware_order(given, ports.outputs, last).reshape(len(samples), -1)
         expected = theirs.argmax(axis=1)[:, None] if argmax else np.ldexp(theirs, design.output.format.frac)
         if not np.array_equal(ours, expected):
             wrong = int((ours != expected).any(axis=1).sum())

@@ -17,7 +17,7 @@ from toolkit.capture.pick import Pick
 from toolkit.compress.input_units import in_one_unit
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
-from toolkit.compress.quantisation.layout import has_images, positions, turned
+from toolkit.compress.quantisation.layout import hardware_ports, has_images, positions, standing, turned
 from toolkit.design import (
     Add,
     ArgMax,
@@ -65,6 +65,7 @@ class _Lowering:
         self.pads: dict[fx.Node, Pads] = {}
         self.taken = {"x"}
         self.last = has_images(graph)
+        self.ports = graph.meta["ports"]
 
     def design(self, argmax: bool) -> Design:
         """Walk the graph; each Requantiser closes the layer that its source began."""
@@ -77,15 +78,21 @@ class _Lowering:
         end = next(n for n in self.graph.graph.nodes if n.op == "output").args[0]
         if not self.layers:
             raise InputError("the network computes nothing; there is no hardware to make")
-        self._pytorch_order(end)
+        if self.ports.outputs:
+            self._standing_as(end, standing(self.ports.outputs, self.last))
+        else:
+            self._pytorch_order(end)
         if self.tensors[end] != self.layers[-1].name:
             raise InputError("the network's output is not its last operation")
         if argmax:
             self.layers.append(ArgMax(self._unique("argmax"), (self.layers[-1].name,)))
         scale = next((m for m in self.graph.modules() if isinstance(m, InputScale)), None)
-        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"], scale.exponents if scale else (),
+        exponents = scale.exponents if scale else ()
+        if self.ports.inputs and exponents:
+            exponents = tuple(np.array(exponents)[standing(self.ports.inputs, self.last)].tolist())
+        tensor = Tensor("x", self._turned(shape), self.graph.meta["input"], exponents,
                         self._normalisation(self._turned(shape)))
-        return Design(self.name, *in_one_unit(tensor, tuple(self.layers)))
+        return Design(self.name, *in_one_unit(tensor, tuple(self.layers)), hardware_ports(self.ports, self.last))
 
     def _normalisation(self, shape: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
         """What the weights hold of the normalisation of raw bytes, for the record; nothing where it is a layer."""
@@ -128,6 +135,8 @@ class _Lowering:
         assert requantise is not None
         if source is entry(self.graph):
             self.tensors[node] = "x"
+            if self.ports.inputs:
+                self._ordered(node, standing(self.ports.inputs, self.last))
             return
         inner = module_of(self.graph, source)
         before = source.args[0]
@@ -212,8 +221,16 @@ class _Lowering:
 
     def _pytorch_order(self, node: fx.Node) -> None:
         """Bring a flattened image into PyTorch's order."""
-        if node in self.orders:
-            self._gather(node, node, np.argsort(self.orders.pop(node)), self._shape(node))
+        self._standing_as(node, np.arange(prod(self._shape(node))) if node in self.orders else None)
+
+    def _standing_as(self, node: fx.Node, wanted: np.ndarray | None) -> None:
+        """Bring a vector into an order in which its elements stand at the places `wanted` of PyTorch's."""
+        order = self.orders.pop(node, None)
+        if wanted is None:
+            return
+        order = np.arange(len(wanted)) if order is None else order
+        if not np.array_equal(order, wanted):
+            self._gather(node, node, np.argsort(order)[wanted], self._shape(node))
 
     def _gather(self, node: fx.Node, source: fx.Node, index: np.ndarray, shape: tuple[int, ...]) -> None:
         name = self._unique(f"{self._path(node)}_order") if node is source else self._label(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation.fake_quant import DynamicLayer, FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import InputScale
 from toolkit.compress.quantisation.minifloat import Minifloat
+from toolkit.design.ports import Ports
 from toolkit.utils.errors import InputError
 
 POOL = ("kernel_size", "stride", "padding")
@@ -94,7 +96,9 @@ def rebuilt(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.Graph
             env[name] = graph.call_module(name, tuple(sources))
             paths[name] = str(entry.get("path", name))
     made = fx.GraphModule(root, graph)
-    made.meta.update(input_shape=tuple(manifest["input_shape"]), notes=[], paths=paths)
+    ports = Ports.from_json(manifest["ports"]) if "ports" in manifest else Ports()
+    ports.check(prod(manifest["input_shape"]), sum(port.size for port in ports.outputs))
+    made.meta.update(input_shape=tuple(manifest["input_shape"]), ports=ports, notes=[], paths=paths)
     return made.eval()
 
 

@@ -20,11 +20,12 @@ from toolkit.design.layers import (
     Reshape,
     Upsample,
 )
+from toolkit.design.ports import Port, Ports
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
 from toolkit.design.windows import Window
 
 __all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "FixedPoint",
            "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Overflow",
-           "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample", "Weights", "Window",
-           "union", "weight_format"]
+           "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample",
+           "Weights", "Window", "union", "weight_format"]

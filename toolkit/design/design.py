@@ -10,6 +10,7 @@ import numpy as np
 from toolkit.design import file, ranges, reference
 from toolkit.design.layers import Layer, LayerRange
 from toolkit.design.network import Network
+from toolkit.design.ports import Ports
 from toolkit.design.tensors import Tensor
 
 
@@ -36,8 +37,8 @@ class Design(Network):
     @classmethod
     def load(cls, path: Path | str) -> Design:
         """Read a `.swd` file; whatever is wrong with it is an InputError that says so."""
-        def proved(name: str, tensor: Tensor, layers: tuple[Layer, ...]) -> Design:
-            design = cls(name, tensor, layers)
+        def proved(name: str, tensor: Tensor, layers: tuple[Layer, ...], ports: Ports) -> Design:
+            design = cls(name, tensor, layers, ports)
             _ = design.ranges  # a design whose accumulators cannot be proved is no use to anyone
             return design
 

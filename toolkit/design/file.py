@@ -15,6 +15,7 @@ import numpy as np
 from toolkit.design.formats import FixedPoint
 from toolkit.design.layers import LAYERS, Layer
 from toolkit.design.network import Network
+from toolkit.design.ports import Ports
 from toolkit.design.tensors import Tensor
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS
@@ -22,10 +23,11 @@ from toolkit.utils.output_folder import write_whole
 from toolkit.utils.untrusted import Archive
 
 Made = TypeVar("Made")
-Maker = Callable[[str, Tensor, tuple[Layer, ...]], Made]
+Maker = Callable[[str, Tensor, tuple[Layer, ...], Ports], Made]
 
-SCHEMA, SCALED = 1, 2
-"""Of a file whose input has one format, and of one with an exponent for each feature, which older versions refuse."""
+SCHEMA, SCALED, SEVERAL = 1, 2, 3
+"""Of a file whose input has one format; of one with an exponent for each feature; and of one of several inputs or
+outputs. Older versions refuse those that they do not know."""
 SPARE = 1 << 23
 """Elements that all arrays of a design may have, and PER_BYTE more for each byte of the file."""
 PER_BYTE = 8
@@ -40,12 +42,13 @@ def save(design: Network, path: Path) -> None:
     pairs = [list(pair) for pair in design.input.normalisation]
     record = {"normalisation": pairs} if pairs else {}
     text = json.dumps({
-        "schema": SCALED if scaled else SCHEMA,
+        "schema": SEVERAL if design.ports else SCALED if scaled else SCHEMA,
         "name": design.name,
         "input": {"name": design.input.name, "shape": list(design.input.shape), "format": str(design.input.format),
                   **scaled, **record},
         "layers": [{"kind": layer.kind, "name": layer.name, "inputs": list(layer.inputs), **layer.attributes()}
                    for layer in design.layers],
+        **({"ports": design.ports.to_json()} if design.ports else {}),
     }, indent=1)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -64,7 +67,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def load(path: Path, make: Maker[Made]) -> Made:
-    """Read and check a `.swd` file: what `make` makes of its name, its input and its layers."""
+    """Read and check a `.swd` file: what `make` makes of its name, its input, its layers and its ports."""
     try:
         with Archive(path, "the design", SPARE, PER_BYTE) as archive:
             return _read(archive, make)
@@ -83,19 +86,21 @@ def _read(archive: Archive, make: Maker[Made]) -> Made:
         if "design.json" not in archive.members:
             raise archive.fail("is not a design file: 'design.json' is missing")
         document = archive.json("design.json")
-        if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, SCALED):
+        if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, SCALED, SEVERAL):
             found = document.get("schema") if isinstance(document, dict) else None
-            raise archive.fail(f"has schema version {str(found)[:40]}; this version reads {SCHEMA} and {SCALED}")
+            raise archive.fail(f"has schema version {str(found)[:40]}; this version reads {SCHEMA} to "
+                               f"{SEVERAL}")
         layers = document["layers"]
         if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
             raise archive.fail(f"has no list of at most {MAX_LAYERS:,} layers")
         head = document["input"]
         tensor = Tensor(str(head["name"]), tuple(int(n) for n in head["shape"]), FixedPoint.parse(head["format"]),
-                        _exponents(head) if document["schema"] == SCALED else (), _normalisation(head))
+                        _exponents(head, document["schema"]), _normalisation(head))
         if not tensor.shape or any(n < 1 for n in tensor.shape):
             raise archive.fail(f"has an input of impossible shape {str(tensor.shape)[:80]}")
         made = [_layer(archive, i, entry, arrays.get(str(i), [])) for i, entry in enumerate(layers)]
-        return make(str(document["name"]), tensor, tuple(made))
+        ports = Ports.from_json(document["ports"]) if document["schema"] == SEVERAL else Ports()
+        return make(str(document["name"]), tensor, tuple(made), ports)
     except InputError as error:
         told = str(error)
         raise error if told.startswith("the design '") else archive.fail(f"cannot be used: {told}") from error
@@ -104,8 +109,10 @@ def _read(archive: Archive, make: Maker[Made]) -> Made:
         raise archive.fail(f"is not a design file, or a damaged one: {what[:200]}") from error
 
 
-def _exponents(head: dict[str, Any]) -> tuple[int, ...]:
-    """The exponents of an input's features."""
+def _exponents(head: dict[str, Any], schema: int) -> tuple[int, ...]:
+    """The exponents of an input's features, where it has some."""
+    if schema == SCHEMA or (schema == SEVERAL and "exponents" not in head):
+        return ()
     found = head["exponents"]
     if not isinstance(found, list) or not found or not all(type(n) is int for n in found):
         raise InputError("its input's exponents are no list of whole numbers")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mode
 
 from toolkit.design.layers import Layer
+from toolkit.design.ports import Ports
 from toolkit.design.tensors import Tensor
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS, Budget
@@ -22,11 +23,13 @@ class Network:
     """An integer network with one input tensor and one output, the last layer's.
 
     `layers` stand in an order in which each only reads tensors made before it; a layer's name is its output's name.
+    `ports` say which elements of them are which of several inputs and outputs; layers know nothing of it.
     """
 
     name: str
     input: Tensor
     layers: tuple[Layer, ...]
+    ports: Ports = field(default=Ports())
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -42,7 +45,7 @@ class Network:
                              "inputs are the most supported")
         if len(set(names)) != len(names):
             raise InputError(f"design '{self.name}' has two tensors of the name '{mode(names)}'")
-        _ = self.tensors
+        self.ports.check(self.input.size, self.output.size)
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

@@ -15,8 +15,10 @@ import numpy as np
 
 import toolkit
 from toolkit.design import Design
+from toolkit.design.ports import Port, entries
 from toolkit.design.tensors import Tensor
 from toolkit.emit.packing import hex_text, small_type
+from toolkit.emit.ports import told
 from toolkit.emit.provenance import Provenance
 from toolkit.emit.target import Emitted
 from toolkit.emit.templates import render
@@ -50,11 +52,13 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
     manifest: dict[str, Any] = {
         "schema": SCHEMA, "generator": f"shiftwright {toolkit.__version__}", "name": design.name,
         "design": "design.swd", "made_from": recipe.to_json(),
-        "input": port(design.input), "output": port(design.output), "layers": layers,
+        "input": port(design.input, design.ports.inputs), "output": port(design.output, design.ports.outputs),
+        "layers": layers,
         "vectors": sets, "trace_samples": vectors.trace_samples,
         "targets": {name: emitted.entry for name, emitted in targets.items()},
     }
     context = {"name": comment(design.name), "manifest": manifest, "targets": manifest["targets"],
+               "ports": told(design),
                "layers": [{**entry, "name": comment(entry["name"]).replace("|", "/"),
                            "of": {target: emitted.layers.get(entry["name"], {}) for target, emitted in targets.items()}}
                           for entry in layers]}
@@ -76,14 +80,15 @@ def tools() -> dict[str, str | None]:
             **{name: _version(name) for name in TOOLS}}
 
 
-def port(tensor: Tensor) -> dict[str, Any]:
-    """What the manifest says about an input or an output."""
+def port(tensor: Tensor, several: tuple[Port, ...] = ()) -> dict[str, Any]:
+    """What the manifest says about an input or an output, and about the `several` that it carries."""
     form = tensor.format
     scaled = {"exponents": list(tensor.exponents)} if tensor.exponents else {}
     record = {"normalisation": [{"scale": scale, "offset": offset} for scale, offset in tensor.normalisation]} \
         if tensor.normalisation else {}
     return {"name": tensor.name, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
-            "signed": form.signed, "width": form.width, "frac": form.frac, **scaled, **record}
+            "signed": form.signed, "width": form.width, "frac": form.frac, **scaled, **record,
+            **({"ports": entries(several)} if several else {})}
 
 
 def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:

@@ -22,6 +22,9 @@ def data_text(told: dict[str, Any], notes: tuple[str, ...] = (), width: int = WI
     shape = " x ".join(map(str, told["shape"]))
     what = "bytes (uint8), which the hardware takes as they are" if told["bytes"] else "numbers"
     lines = [f"samples of shape {shape}, {what}", _task(told)]
+    lines += [f"input '{one['name']}': elements {one['start']} to {one['stop'] - 1}, of shape "
+              f"{' x '.join(map(str, one['shape']))}" for one in told.get("inputs", ())]
+    lines += [f"labels of the output '{one['output']}': {one['task']}" for one in told.get("targets", ())]
     columns = ["samples", "range"]
     extra: dict[str, list[str]] = {}
     if told["task"] == "classes":
@@ -47,7 +50,8 @@ def _task(told: dict[str, Any]) -> str:
         many = f"; the {MOST // 2} most and the {MOST // 2} least frequent are shown" \
             if len(told["classes"]) > MOST else ""
         return f"labels: {len(told['classes']):,} classes and their shares{many}"
-    return {"bits": "labels: bits", "values": "labels: values", "none": "no labels"}[told["task"]]
+    return {"bits": "labels: bits", "values": "labels: values", "none": "no labels",
+            "outputs": "labels of several outputs"}[told["task"]]
 
 
 def _shown(told: dict[str, Any]) -> list[tuple[int, str]]:

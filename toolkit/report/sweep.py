@@ -122,11 +122,13 @@ def _percent(value: float | None) -> str:
 def _quality_name(sweep: Sweep) -> str:
     if sweep.original.metric is not None:
         return "Metric"
-    return {"classes": "Accuracy", "bits": "Bit accuracy", "values": "RMS error", "none": "Agreement"}[sweep.task]
+    return {"classes": "Accuracy", "bits": "Bit accuracy", "values": "RMS error", "none": "Agreement",
+            "outputs": "Metric"}[sweep.task]
 
 
 def _point(sweep: Sweep) -> str:
     if sweep.original.metric is not None:
         return "1 % of the original's metric"
     return {"classes": "1 % of the samples", "bits": "1 % of the bits", "none": "1 % of the samples",
+            "outputs": "1 % of the original's metric",
             "values": "an RMS error greater by 1 % of the targets' standard deviation"}[sweep.task]

@@ -42,6 +42,7 @@ def _network(network: Network, width: int) -> list[str]:
         rows = [["step", *(column.head for column in columns)],
                 *([step.name, *(column.cell(step) for column in columns)] for step in network.steps)]
         lines += [*fitted(rows, width=width), "", *EXPLAINED]
+        lines += [f"{step.name}, output {one.told}" for step in network.steps for one in step.outputs]
     lines += _drops(network)
     if network.layers:
         lines += [*([""] if network.steps else ()),

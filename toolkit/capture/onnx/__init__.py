@@ -15,6 +15,7 @@ from toolkit.capture.onnx.file import File, read
 from toolkit.capture.onnx.module import OnnxModule
 from toolkit.capture.onnx.steps import Network
 from toolkit.capture.onnx.translate import translate
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,13 @@ def load_onnx(path: Path | str, *, requantise: bool = False) -> OnnxModule | Qua
     powers of two are taken, to be approximated. Whatever is wrong with the file is an InputError that says so."""
     file = read(path)
     network = translate(file, requantise)
-    return QuantisedModel(file, network, requantise) if file.quantised else OnnxModule(network)
+    if not file.quantised:
+        return OnnxModule(network, file.outputs)
+    if len(file.inputs) > 1 or len(file.outputs) > 1:
+        raise InputError(f"'{path}': has {len(file.inputs)} inputs and {len(file.outputs)} outputs, and is quantised "
+                         "already; of such a file one of each is supported, so export it unquantised, or one network "
+                         "for each output")
+    return QuantisedModel(file, network, requantise)
 
 
 __all__ = ["File", "Network", "OnnxModule", "QuantisedModel", "load_onnx", "read", "translate"]

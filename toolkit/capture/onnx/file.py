@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -15,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from toolkit.capture.onnx.tensors import declared, shown, to_array, type_name
+from toolkit.design.ports import MAX_PORTS
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_AXES, MAX_VALUE
 
@@ -84,20 +85,30 @@ class Node:
 @dataclass(frozen=True, eq=False)
 class File:
     """What an .onnx file says, vetted: `nodes` stand in an order in which each reads only what was made before it, and
-    the output depends on every one. `input_shape` is one sample's; `batch` is None where it is dynamic. `constant`
+    some output depends on every one. `inputs`: the shape of one sample of each; `batch` is None where it is dynamic.
+    `constant`
     makes an array of an initializer by name; `stored` counts the elements of all of them."""
 
     path: Path
     opset: int
     domains: dict[str, int]
-    input: str
-    input_shape: tuple[int, ...]
+    inputs: dict[str, tuple[int, ...]]
     batch: int | None
-    output: str
+    outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     initializers: frozenset[str]
     constant: Callable[[str], np.ndarray]
     stored: int
+
+    @property
+    def input(self) -> str:
+        """The first input: the one, of most networks."""
+        return next(iter(self.inputs))
+
+    @property
+    def output(self) -> str:
+        """The first output."""
+        return self.outputs[0]
 
     @property
     def quantised(self) -> bool:
@@ -155,15 +166,24 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
         raise InputError("holds sparse constants; store them densely")
     stored = {t.name: t for t in graph.initializer}
     inputs = [i for i in graph.input if i.name not in stored]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise InputError(f"has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported")
-    shape, batch = _input(inputs[0])
+    if not (0 < len(inputs) <= MAX_PORTS and 0 < len(graph.output) <= MAX_PORTS):
+        raise InputError(f"has {len(inputs)} inputs and {len(graph.output)} outputs; 1 to {MAX_PORTS} of each are "
+                         "supported")
+    if len({i.name for i in inputs}) != len(inputs) or len({o.name for o in graph.output}) != len(graph.output):
+        raise InputError("gives two of its inputs, or two of its outputs, one name")
+    shapes, batches = zip(*map(_input, inputs), strict=True)
+    fixed = {batch for batch in batches if batch is not None}
+    if len(fixed) > 1:
+        raise InputError(f"has inputs of different batch sizes, {min(fixed)} and {max(fixed)}; export it with one, or "
+                         "with a dynamic batch")
     elements = sum(declared(t) for t in stored.values())
     if elements > MAX_STORED:
         raise InputError(f"its constants declare {elements:,} elements; {MAX_STORED:,} is the most supported")
-    nodes = _ordered([_node(n) for n in graph.node], {inputs[0].name, *stored}, graph.output[0].name)
+    outputs, names = tuple(o.name for o in graph.output), [i.name for i in inputs]
+    nodes = _ordered([_node(n) for n in graph.node], {*names, *stored}, outputs, set(names) if len(outputs) > 1 else ())
     folder = path.parent
-    return File(path, opset, domains, inputs[0].name, shape, batch, graph.output[0].name, nodes, frozenset(stored),
+    return File(path, opset, domains, dict(zip(names, shapes, strict=True)),
+                None if None in batches else fixed.pop(), outputs, nodes, frozenset(stored),
                 lambda name: to_array(stored[name], folder), elements)
 
 
@@ -219,19 +239,22 @@ def _node(node: onnx.NodeProto) -> Node:
                 modules[-MAX_SCOPES:])
 
 
-def _ordered(nodes: list[Node], given: set[str], output: str) -> tuple[Node, ...]:
-    """The nodes that the output depends on, each behind those that it reads."""
+def _ordered(nodes: list[Node], given: set[str], outputs: tuple[str, ...],
+             passed: Collection[str] = ()) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on, each behind those that it reads. Those of `passed` may be outputs
+    themselves."""
     makers: dict[str, Node] = {}
     for node in nodes:
         for name in node.outputs:
             if name and (name in makers or name in given):
                 raise node.fail(f"makes {shown(name)}, which is made already")
             makers[name] = node
-    if output not in makers:
-        raise InputError(f"nothing makes the output {shown(output)}; the file is truncated")
+    for output in outputs:
+        if output not in makers and output not in passed:
+            raise InputError(f"nothing makes the output {shown(output)}; the file is truncated")
     order: list[Node] = []
     state: dict[int, bool] = {}  # open while its inputs are being placed, then done
-    stack = [(makers[output], False)]
+    stack = [(makers[output], False) for output in reversed(outputs) if output in makers]
     while stack:
         node, placed = stack.pop()
         if placed:

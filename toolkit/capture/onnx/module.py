@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,9 @@ from toolkit.capture.onnx.steps import (
     Reshaped,
     Step,
 )
+from toolkit.capture.outputs import different
 from toolkit.capture.pick import Pick
+from toolkit.design.ports import Port, consecutive
 
 FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "leaky": nn.LeakyReLU, "sigmoid": lambda _: nn.Sigmoid(), "tanh": lambda _: nn.Tanh(),
@@ -42,14 +44,24 @@ FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
 
 class OnnxModule(nn.Module):
     """A float network from an .onnx file, any batch size. Its samples are channels first; axis i of one is axis
-    `sample_axes[i]` of a sample of the file. `notes` say what was left out, `layers` what the file says that
-    it is made of."""
+    `sample_axes[i]` of a sample of the file. Of several inputs a sample holds the elements of all: `inputs` says which
+    are whose, and `input_axes` of each what `sample_axes` says of one; its forward takes one tensor for each.
+    `notes` say what was left out, `layers` what the file says that it is made of."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, outputs: Sequence[str]) -> None:
         super().__init__()
-        self.sample_shape, self.sample_axes, self.notes = network.input_shape, network.input_axes, network.notes
-        self.layers = network.layers
-        self._source, self._result = network.input, network.output
+        self.sample_shape, self.notes, self.layers = network.input_shape, network.notes, network.layers
+        self.sample_axes: tuple[int, ...] | None = network.input_axes
+        self.inputs: tuple[Port, ...] = ()
+        self.input_axes: tuple[tuple[int, ...], ...] = ()
+        self.output_names = different(outputs, "output")
+        if len(network.inputs) > 1:
+            names = different((one.name for one in network.inputs), "input")
+            self.inputs = consecutive(zip(names, (one.shape for one in network.inputs), strict=True))
+            self.input_axes = tuple(one.axes for one in network.inputs)
+            self.sample_shape, self.sample_axes = (sum(port.size for port in self.inputs),), None
+        self._sources = [one.name for one in network.inputs]
+        self._results = network.outputs
         self._plan: list[tuple[str, tuple[str, ...], str]] = []
         for step in network.steps:
             self._plan.append((self._place(step), step.inputs, step.output))
@@ -73,11 +85,12 @@ class OnnxModule(nn.Module):
         parent.add_module(name, MODULES[type(step)](step))
         return name if parent is self else ".".join([*parts[:-1], name])
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values = {self._source: x}
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        values = dict(zip(self._sources, xs, strict=True))
         for path, inputs, output in self._plan:
             values[output] = self.get_submodule(path)(*(values[n] for n in inputs))
-        return values[self._result]
+        results = tuple(values[name] for name in self._results)
+        return results if len(results) > 1 else results[0]
 
 
 class _Call(nn.Module):

@@ -11,6 +11,7 @@ from toolkit.capture.onnx import moving
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.moving import ints
 from toolkit.capture.onnx.steps import Join, Largest, Reshaped
+from toolkit.capture.onnx.tensors import shown
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 
@@ -186,7 +187,8 @@ def softmax(t: Translator, node: Node) -> None:
     if axis < 1 or (axis != 1 and prod(over) != x.size):
         raise node.fail(f"over axis {axis} of a sample of shape {x.seen} moves the argmax; only a softmax over the "
                         "features or channels (axis 1) does not, and is left out at the end")
-    t.notes.append(f"the final {node.operator.lower()} is left out: it does not move the argmax")
+    of = f" of the output {shown(node.outputs[0])}" if len(t.file.outputs) > 1 else ""
+    t.notes.append(f"the final {node.operator.lower()}{of} is left out: it does not move the argmax")
     t.set(node, x)
 
 
@@ -199,6 +201,8 @@ def argmax(t: Translator, node: Node) -> None:
         raise node.fail("is supported over the features of (batch, features), the first of equals winning")
     if any(u.operator not in ("Cast", "Identity", "Squeeze", "Reshape") for u in t.file.users.get(node.outputs[0], [])):
         raise node.fail("is only supported as the last operation")
+    if len(t.file.outputs) > 1:
+        raise node.fail("is only supported as a network's one output; of several outputs, give the scores")
     x = t.plain(node, x)
     t.set(node, t.step(node, Largest, (x,), (1,)))
 

@@ -172,9 +172,19 @@ class Truncate(Step):
     rounding: str
 
 
+@dataclass(frozen=True)
+class Input:
+    """One of a network's inputs: `shape` and `axes` as the `input_shape` and `input_axes` of a network of one."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Steps in order; the last makes the output. `input_shape` is channels first; `input_axes` says how the file's
+    """Steps in order; the last makes the output. `inputs` and `outputs` (what makes each, in the file's order) are all
+    of them, `input` and `output` the first. `input_shape` is channels first; `input_axes` says how the file's
     sample axes become it: axis i of a sample here is axis `input_axes[i]` of a sample of the file. `layers` are what
     the file says the network is made of; `nodes` are the file's, by what steps call their origin."""
 
@@ -186,6 +196,8 @@ class Network:
     notes: tuple[str, ...] = field(default=())
     layers: tuple[Layer, ...] = field(default=())
     nodes: dict[str, Node] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def _readers(self) -> dict[str, list[Step]]:

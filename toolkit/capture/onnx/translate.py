@@ -8,7 +8,8 @@ from toolkit.capture.faults import Layer, Refused
 from toolkit.capture.onnx import constants, images, moving, pointwise, quantisers, shaping, weighted
 from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
 from toolkit.capture.onnx.refusals import Refusals, is_never_supported, layer_of, multiplies_activations
-from toolkit.capture.onnx.steps import Function, Network
+from toolkit.capture.onnx.steps import Function, Input, Network
+from toolkit.capture.onnx.tensors import shown
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.capture.ways_out import BY_OPERATOR
@@ -33,20 +34,14 @@ def translate(file: File, requantise: bool = False) -> Network:
 
 def _translated(file: File, requantise: bool) -> Network:
     t = Translator(file, requantise)
-    axes = _input_axes(file)
-    shape = tuple(file.input_shape[a] for a in axes)
-    t.values[file.input] = Value(file.input, shape, tuple(axes.index(i) for i in range(len(axes))))
+    inputs = []
+    for name, sample in file.inputs.items():
+        axes = _input_axes(file, name)
+        inputs.append(Input(name, tuple(sample[a] for a in axes), axes))
+        t.values[name] = Value(name, inputs[-1].shape, tuple(axes.index(i) for i in range(len(axes))))
     layers = _collected(t, file)
-    end = t.values[file.output]
-    last = file.nodes[-1]
-    if isinstance(end, moving.Elsewhere):
-        raise last.fail("moves the batch from its place in front, and nothing moves it back")
-    if not isinstance(end, Value):
-        raise InputError("computes nothing from its input; there is no hardware to make")
-    if end.pads is not None:
-        raise last.fail("pads zeros that nothing reads")
-    end = t.plain(last, end)
-    live = {end.name}
+    outputs = tuple(_end(t, file, name) for name in file.outputs)
+    live = set(outputs)
     for step in reversed(t.steps):  # what a pattern has replaced is read by nothing any more
         if step.output in live:
             live.update(step.inputs)
@@ -59,7 +54,24 @@ def _translated(file: File, requantise: bool) -> Network:
             raise step.fail("its weights or attributes are not finite")
     if any(isinstance(s, Function) and s.function == "erf" for s in steps):
         raise InputError("holds an Erf that is not part of a GELU, which is not supported")
-    return Network(file.input, shape, axes, steps, end.name, tuple(t.notes), layers, {n.label: n for n in file.nodes})
+    first = inputs[0]
+    return Network(first.name, first.shape, first.axes, steps, outputs[0], tuple(t.notes), layers,
+                   {n.label: n for n in file.nodes}, tuple(inputs), outputs)
+
+
+def _end(t: Translator, file: File, name: str) -> str:
+    """What makes the output `name`, its elements as ONNX sees them."""
+    last = next((n for n in reversed(file.nodes) if name in n.outputs), file.nodes[-1])
+    end = t.values.get(name)
+    if isinstance(end, moving.Elsewhere):
+        raise last.fail("moves the batch from its place in front, and nothing moves it back")
+    if not isinstance(end, Value):
+        what = "" if len(file.outputs) == 1 else f"the output {shown(name)} "
+        raise InputError(f"{what}computes nothing from its input; there is no hardware to make" if not what else
+                         f"{what}depends on no input; leave it out, it is a constant")
+    if end.pads is not None:
+        raise last.fail("pads zeros that nothing reads")
+    return t.plain(last, end).name
 
 
 def _collected(t: Translator, file: File) -> tuple[Layer, ...]:
@@ -141,12 +153,11 @@ def _unsupported(node: Node) -> NodeError:
                      "Quant, BipolarQuant, Trunc and MultiThreshold")
 
 
-def _input_axes(file: File) -> tuple[int, ...]:
+def _input_axes(file: File, name: str) -> tuple[int, ...]:
     """How the axes of the file's samples become ours: channels-last images, whose first Transpose says that they are,
     go channels first; everything else stays."""
-    rank = len(file.input_shape)
-    plain = tuple(range(rank))
-    name, last = file.input, (rank - 1, *range(rank - 1))
+    rank = len(file.inputs[name])
+    plain, last = tuple(range(rank)), (rank - 1, *range(rank - 1))
     while len(users := file.users.get(name, [])) == 1 and users[0].operator in PASSING:
         name = users[0].outputs[0]
     wanted = [0, *(a + 1 for a in last)]

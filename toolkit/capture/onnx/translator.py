@@ -144,7 +144,7 @@ class Translator:
 
     def ends_here(self, node: Node) -> bool:
         """Nothing reads what the node makes: it is the network's output."""
-        return node.outputs[0] == self.file.output and not self.file.users.get(node.outputs[0])
+        return node.outputs[0] in self.file.outputs and not self.file.users.get(node.outputs[0])
 
     def producer(self, x: Value) -> Step | None:
         """The step that made `x`, if nothing but the node at hand reads it and it was the last one."""
@@ -152,7 +152,7 @@ class Translator:
             return None
         names = len(self._names.get(x.name, ()))
         readers = len(self._readers.get(x.name, ()))
-        ends = isinstance(end := self.values.get(self.file.output), Value) and end.name == x.name
+        ends = any(isinstance(end := self.values.get(name), Value) and end.name == x.name for name in self.file.outputs)
         return self.steps[-1] if readers - (names - 1) <= 1 and not ends else None
 
     def replace(self, step: Step) -> None:
@@ -172,7 +172,7 @@ class Translator:
         text = re.sub(r"^_class__keras_layers_(core|convolutional)_", "", text)
         base = re.sub(r"\s+", " ", text).strip("/ _")[:120] or node.operator[:40].lower()
         found = base
-        while found in self.labels or found == self.file.input:
+        while found in self.labels or found in self.file.inputs:
             self._numbers[base] = number = self._numbers.get(base, 1) + 1
             found = f"{base}_{number}"
         self.labels.add(found)

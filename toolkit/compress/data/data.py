@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toolkit.capture.ports import input_names, inputs_of, required_inputs
 from toolkit.compress.data import entry_point, source
 from toolkit.compress.data.arrays import SPLIT, Arrays
 from toolkit.compress.data.described import described
 from toolkit.compress.data.labels import TASKS, check_all_known, checked_rows, inferred_task, typed_labels
+from toolkit.compress.data.several import (
+    PLACE,
+    Samples,
+    Target,
+    all_joined,
+    check_targets,
+    grouped,
+    in_order,
+    typed,
+)
 from toolkit.compress.data.split import held_out, in_three
+from toolkit.design.ports import Port, consecutive
 from toolkit.utils.errors import InputError
 
 RANDOM = 2048
@@ -31,7 +44,10 @@ class Data:
     (n, outputs), or None: then a network learns to give what the original gives. Training samples train and calibrate,
     validation samples are what choices are made by, test samples are what is reported. `notes`: what is odd about the
     data but no error. `raw`: the samples were given as bytes (uint8), which the hardware takes as they are. `classes`:
-    the names of classes 0, 1, ..., where they have names."""
+    the names of classes 0, 1, ..., where they have names.
+
+    `inputs`: which elements of a sample are which of several inputs, one after the other; then a sample is a row of
+    all of them. `targets`: which columns of the labels, all float32 then, are of which of several outputs."""
 
     x_train: np.ndarray
     y_train: np.ndarray | None
@@ -42,19 +58,24 @@ class Data:
     notes: tuple[str, ...] = field(default=())
     raw: bool = False
     classes: tuple[str, ...] = ()
+    inputs: tuple[Port, ...] = ()
+    targets: tuple[Target, ...] = ()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         return self.x_train.shape[1:]
 
     @classmethod
-    def of(cls, x_train: np.ndarray, y_train: np.ndarray | None = None, x_test: np.ndarray | None = None,
-           y_test: np.ndarray | None = None, task: str | None = None, *, x_val: np.ndarray | None = None,
-           y_val: np.ndarray | None = None, seed: int = 0, classes: tuple[str, ...] = (),
+    def of(cls, x_train: Samples, y_train: Samples | None = None, x_test: Samples | None = None,
+           y_test: Samples | None = None, task: str | None = None, *, x_val: Samples | None = None,
+           y_val: Samples | None = None, seed: int = 0, classes: tuple[str, ...] = (),
            notes: tuple[str, ...] = ()) -> Data:
         """Check arrays of any real type. Without validation samples some training samples are held out (by `seed`, as
         many of each class as its share); without test samples the validation samples are reported on, or, where
         there are no labels, all samples. Notes say so.
+
+        Samples of several inputs are a dict of arrays by the inputs' names; labels of several outputs are one by the
+        outputs' names.
 
         `task` says what the labels are; without it, whole numbers are classes, rows of 0 and 1 are bits (or classes,
         where each row holds a single 1), and all others are values. `classes` and `notes` are what is known of them
@@ -65,20 +86,27 @@ class Data:
             raise InputError(f"unknown task '{task}'; known are {', '.join(TASKS)}")
         if x_val is None and y_val is not None:
             raise InputError("y_val holds labels of validation samples, but there is no x_val")
-        given = {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
-        raw = _all_bytes({f"x_{key}": x for key, (x, _) in given.items() if key == "train" or x is not None})
+        given: dict[str, tuple[Any, Any]] = {"train": (x_train, y_train), "val": (x_val, y_val),
+                                             "test": (x_test, y_test)}
+        given, inputs = all_joined(given, told)
+        raw = not inputs and _all_bytes({f"x_{key}": x for key, (x, _) in given.items()
+                                         if key == "train" or x is not None})
         samples = {key: _samples(f"x_{key}", x) for key, (x, _) in given.items() if key == "train" or x is not None}
         for key, x in samples.items():
             if x.shape[1:] != samples["train"].shape[1:]:
                 raise InputError(f"x_train has samples of shape {samples['train'].shape[1:]}, x_{key} of {x.shape[1:]}")
-        rows = {key: checked_rows(f"y_{key}", given[key][1], len(x)) for key, x in samples.items()}
-        if rows.get("val") is None and "val" in samples and rows["train"] is not None:
+        if any(isinstance(y, Mapping) for _, y in given.values()):
+            if any(y is not None and not isinstance(y, Mapping) for _, y in given.values()):
+                raise InputError("the labels of train, val and test come in two ways; give them by output in each, or "
+                                 "in none")
+            labels, targets = typed({key: given[key][1] for key in samples}, {k: len(x) for k, x in samples.items()},
+                                    task)
+            chosen = "outputs"
+        else:
+            labels, chosen = cls._labels(given, samples, task, told)
+            targets = ()
+        if labels.get("val") is None and "val" in samples and labels["train"] is not None:
             raise InputError("x_val has no labels, x_train has; give y_val, or leave both out")
-        known = [y for y in rows.values() if y is not None]
-        chosen = task or inferred_task(known)
-        for y in known[:1]:
-            told += _one_hot(y, task, chosen)
-        labels = {key: typed_labels(f"y_{key}", y, chosen) for key, y in rows.items()}
         flat = samples["train"].reshape(len(samples["train"]), -1)
         constant = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
         if len(constant) == flat.shape[1]:
@@ -101,7 +129,20 @@ class Data:
             told.append("there are no test samples: what is reported is measured on the validation samples, by which "
                          "choices are made too")
         return cls(samples["train"], labels["train"], samples["val"], labels["val"], samples["test"],
-                   labels.get("test"), tuple(told), raw, classes if chosen == "classes" else ())
+                   labels.get("test"), tuple(told), raw, classes if chosen == "classes" else (), inputs, targets)
+
+    @staticmethod
+    def _labels(given: Mapping[str, tuple[Any, Any]], samples: Mapping[str, np.ndarray], task: str | None,
+                told: list[str]) -> tuple[dict[str, np.ndarray | None], str]:
+        """Labels of one output, by train, val and test, in the type of their task; and the task."""
+        rows = {key: checked_rows(f"y_{key}", given[key][1], len(x)) for key, x in samples.items()}
+        if rows.get("val") is None and "val" in samples and rows["train"] is not None:
+            raise InputError("x_val has no labels, x_train has; give y_val, or leave both out")
+        known = [y for y in rows.values() if y is not None]
+        chosen = task or inferred_task(known)
+        for y in known[:1]:
+            told += _one_hot(y, task, chosen)
+        return {key: typed_labels(f"y_{key}", y, chosen) for key, y in rows.items()}, chosen
 
     @classmethod
     def split(cls, x: np.ndarray, y: np.ndarray | None = None, task: str | None = None, *, seed: int = 0,
@@ -139,7 +180,7 @@ class Data:
         if arrays.classes and task not in (None, "classes"):
             raise InputError(f"the labels are names of classes ({', '.join(arrays.classes[:3])}, ...), which are no "
                              f"{task}")
-        one = arrays.found
+        one: dict[str, Any] = grouped(arrays.found)
         if "x" in one:
             return cls.split(one["x"], one.get("y"), task, **named)
         return cls.of(one["x_train"], one.get("y_train"), one.get("x_test"), one.get("y_test"), task,
@@ -168,11 +209,18 @@ class Data:
         """The same with the validation samples in the test samples' place: all that may be looked at while a network
         is made or chosen."""
         return Data(self.x_train, self.y_train, self.x_val, self.y_val, self.x_val, self.y_val, self.notes, self.raw,
-                    self.classes)
+                    self.classes, self.inputs, self.targets)
 
     def arranged(self, model: object) -> Data:
         """The samples with their axes as `model` takes them: an .onnx file of channels-last images is channels first
-        here. Raises InputError for samples that do not fit such a model."""
+        here, and several inputs stand in the model's order. Raises InputError for samples that do not fit such a
+        model."""
+        if self.inputs or inputs_of(model):
+            return self._sorted(model)
+        if (needed := required_inputs(model)) > 1:
+            names = input_names(model)
+            raise InputError(f"the model takes {needed} inputs ({', '.join(names[:8])}), and the data hold samples of "
+                             f"one; give arrays of each: {names[0]}_train, {names[1]}_train, ...")
         axes, shape = getattr(model, "sample_axes", None), getattr(model, "sample_shape", None)
         if axes is None or shape is None:
             return self
@@ -186,14 +234,51 @@ class Data:
             return self
         raise InputError(f"the data have samples of shape {self.sample_shape}, the model takes {theirs}")
 
+    def _sorted(self, model: object) -> Data:
+        """As `arranged`, of a model of several inputs."""
+        known, names = inputs_of(model), input_names(model)
+        own = self.inputs or (known if self.x_train.ndim == 2 and self.sample_shape == (sum(p.size for p in known),)
+                              else ())
+        if not own:
+            told = ", ".join(f"{port.name} of shape {port.shape}" for port in known)
+            raise InputError(f"the model takes {len(known)} inputs ({told}), and the data hold samples of one, of "
+                             f"shape {self.sample_shape}; give arrays of each: {known[0].name}_train, and so on")
+        if names and all(PLACE.fullmatch(port.name) for port in own) and len(own) <= len(names):
+            own = tuple(replace(port, name=name) for port, name in zip(own, names, strict=False))
+        if names and not (set(names) >= {port.name for port in own} and
+                          len(own) >= (len(known) or required_inputs(model))):
+            raise InputError(f"the model takes the {'inputs' if len(names) > 1 else 'one input'} "
+                             f"{', '.join(names[:8])}, and the data hold {', '.join(port.name for port in own[:8])}")
+        if not known and names and {port.name for port in own} != set(names[:len(own)]):
+            raise InputError(f"the model takes the inputs {', '.join(names[:8])} in this order, and the data hold "
+                             f"{', '.join(port.name for port in own[:8])}, which leaves out one before another")
+        order = known or consecutive((port.name, port.shape) for name in names or [p.name for p in own]
+                                     for port in own if port.name == name)
+        axes = dict(zip(names, getattr(model, "input_axes", ()), strict=False))
+        for port in order:
+            given = next(p.shape for p in own if p.name == port.name)
+            theirs = tuple(port.shape[axes[port.name].index(i)] for i in range(len(port.shape))) \
+                if port.name in axes else port.shape
+            if given not in (port.shape, theirs):
+                raise InputError(f"the data have samples of shape {given} for the input '{port.name}', the model takes "
+                                 f"{theirs}")
+        x_train, x_val, x_test = (in_order(x, own, order, axes) for x in (self.x_train, self.x_val, self.x_test))
+        return replace(self, inputs=order, x_train=x_train, x_val=x_val, x_test=x_test)
+
     def save(self, path: Path) -> None:
-        """Write what `load` reads."""
+        """Write what `load` reads of samples of one input and labels of one output."""
         found = {key: getattr(self, key) for key in SPLIT if getattr(self, key) is not None}
         np.savez(path, allow_pickle=False, **{key: array.astype(np.uint8) if self.raw and key.startswith("x") else array
                                               for key, array in found.items()})
 
-    def check_outputs(self, shape: tuple[int, ...]) -> None:
-        """Raise InputError unless the labels fit a network with outputs of such a shape."""
+    def check_outputs(self, shape: tuple[int, ...], ports: tuple[Port, ...] = ()) -> None:
+        """Raise InputError unless the labels fit a network with outputs of such a shape, or with several outputs:
+        `ports` of the row that they make."""
+        if self.targets:
+            check_targets(self.targets, ports, {"y_train": self.y_train, "y_val": self.y_val, "y_test": self.y_test})
+            return
+        if ports:
+            shape = (ports[0].size,)
         if len(shape) != 1 and self.y_train is not None:
             raise InputError(f"the network's outputs are of shape {shape}, the labels one row a sample; end the "
                              "network in a Flatten, or give no labels")
@@ -211,7 +296,9 @@ class Data:
 
     @property
     def task(self) -> str:
-        """`classes`, `bits`, `values` or `none`."""
+        """`classes`, `bits`, `values` or `none`; `outputs` of labels of several outputs."""
+        if self.targets:
+            return "outputs"
         for key in ("y_train", "y_val", "y_test"):
             labels = getattr(self, key)
             if labels is not None:

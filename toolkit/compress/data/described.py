@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.design.ports import entries
+
 PARTS = ("train", "val", "test")
 
 
@@ -24,8 +26,13 @@ def described(data: Any) -> dict[str, Any]:
         names = [str(i) for i in used]
     else:
         used = np.arange(count)
-    parts = {part: _part(getattr(data, f"x_{part}"), y, used) for part, y in zip(PARTS, labels, strict=True)}
-    return {"shape": list(data.sample_shape), "bytes": data.raw, "task": data.task, "classes": names, **parts}
+    parts = {part: _part(getattr(data, f"x_{part}"), None if data.targets else y, used)
+             for part, y in zip(PARTS, labels, strict=True)}
+    several = {"inputs": entries(data.inputs)} if data.inputs else {}
+    if data.targets:
+        several["targets"] = [{"output": one.output, "task": one.task} for one in data.targets]
+    return {"shape": list(data.sample_shape), "bytes": data.raw, "task": data.task, "classes": names, **several,
+            **parts}
 
 
 def _part(x: np.ndarray, y: np.ndarray | None, used: np.ndarray) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from toolkit.compress.data.arrays import PAIR, SPLIT, Arrays, check_names, named_classes
+from toolkit.compress.data.arrays import PAIR, Arrays, check_names, named_classes
 from toolkit.utils.entry_points import function
 from toolkit.utils.errors import InputError
 
@@ -69,11 +69,12 @@ def arrays_of(made: Any, text: str) -> Arrays:
     texts = {key: [str(one) for one in value.tolist()] for key, value in arrays.items()
              if key.startswith("y") and value.dtype.kind == "U" and value.ndim == 1}
     labels, classes = named_classes(texts) if texts else ({}, ())
-    return Arrays({key: {**arrays, **labels}[key] for key in (*PAIR, *SPLIT) if key in arrays}, classes)
+    return Arrays({key: {**arrays, **labels}[key] for key in sorted(arrays)}, classes)
 
 
 def _part(made: Any, suffix: str, fail: Any) -> dict[str, Any]:
-    """x and y of one data set or loader; of one without labels, x alone."""
+    """x and y of one data set or loader; of one without labels, x alone. Where x is a tuple or a dict of several
+    inputs, theirs: by their names, or as input_0, input_1, ..."""
     if isinstance(made, tuple | list) and not isinstance(made, Dataset) and len(made) == 2:
         columns = tuple(made)
     elif isinstance(made, TensorDataset):
@@ -84,7 +85,14 @@ def _part(made: Any, suffix: str, fail: Any) -> dict[str, Any]:
         raise fail(f"gives {type(made).__name__} for one part of the samples; {KNOWN} are understood")
     if not 1 <= len(columns) <= 2:
         raise fail(f"gives samples of {len(columns)} parts; (x, y) or x is understood")
-    return {f"{name}{suffix}": column for name, column in zip(PAIR, columns, strict=False)}
+    found = {} if isinstance(columns[0], Mapping) else {f"x{suffix}": columns[0]}
+    of = suffix if found else suffix or "_train"  # of several inputs there are no samples without a split
+    for name, part in columns[0].items() if isinstance(columns[0], Mapping) else ():
+        found[f"{name}{of}"] = part
+    if len(columns) == 2:
+        labels = columns[1] if isinstance(columns[1], Mapping) else {"": columns[1]}
+        found.update({f"y_{name}{of or '_train'}" if name else f"y{of}": part for name, part in labels.items()})
+    return found
 
 
 def _batches(made: Any, fail: Any) -> tuple[Any, ...]:
@@ -95,22 +103,46 @@ def _batches(made: Any, fail: Any) -> tuple[Any, ...]:
             return tuple(loader.dataset.tensors)
         loader = DataLoader(loader.dataset, batch_size=loader.batch_size or BATCH, collate_fn=loader.collate_fn
                             if loader.batch_size else None)
-    columns: list[list[np.ndarray]] = []
+    columns: list[tuple[tuple[int, str], list[np.ndarray]]] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for batch in loader:
-            parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-            columns = columns or [[] for _ in parts]
-            if len(parts) != len(columns):
+            parts = _named_columns(batch)
+            columns = columns or [(place, []) for place, _ in parts]
+            if [place for place, _ in parts] != [place for place, _ in columns]:
                 raise fail("gives batches of different kinds")
-            for column, part in zip(columns, parts, strict=True):
+            for (_, column), (_, part) in zip(columns, parts, strict=True):
                 column.append(_array(part, "a batch", fail))
     if not columns:
         raise fail("gives no batch")
     try:
-        return tuple(np.concatenate(column) for column in columns)
+        whole = [(place, np.concatenate(column)) for place, column in columns]
     except ValueError as error:
         raise fail(f"gives batches that do not fit together: {error}") from error
+    found: dict[int, Any] = {}
+    for (number, name), joint in whole:
+        if name:
+            found.setdefault(number, {})[name] = joint
+        else:
+            found[number] = joint
+    return tuple(found[number] for number in sorted(found))
+
+
+def _named_columns(batch: Any) -> list[tuple[tuple[int, str], Any]]:
+    """The tensors of a batch, each with its place in it, and its name where one place holds several: a dict's own, or
+    input_0, input_1, ... of a tuple."""
+    if isinstance(batch, Mapping):
+        batch = (batch,)
+    found: list[tuple[tuple[int, str], Any]] = []
+    for number, part in enumerate(batch if isinstance(batch, tuple | list) else (batch,)):
+        if isinstance(part, Mapping):
+            found += [((number, str(name)), one) for name, one in part.items()]
+        elif isinstance(part, tuple | list) and part and all(
+                isinstance(one, torch.Tensor | np.ndarray) for one in part):
+            found += [((number, f"input_{i}" if number == 0 else f"output_{i}"), one) for i, one in enumerate(part)]
+        else:
+            found.append(((number, ""), part))
+    return found
 
 
 def _goes_over_all(loader: Any) -> bool:

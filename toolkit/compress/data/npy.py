@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.compress.data.arrays import KINDS, PAIR, SPLIT, Arrays, check_names
+from toolkit.compress.data.arrays import KINDS, PAIR, Arrays, check_names
 from toolkit.utils.errors import InputError
 from toolkit.utils.untrusted import read_npy
 
@@ -22,4 +22,4 @@ def read_folder(folder: Path, files: list[Path]) -> Arrays:
     """The .npy `files` of a folder, named as the arrays of an .npz: x_train.npy, y_train.npy, ..., or x.npy, y.npy."""
     found = {path.stem: path for path in files}
     check_names(found, lambda why: InputError(f"the data folder '{folder}' {why}"))
-    return Arrays({key: read_npy(found[key], "the data", KINDS) for key in (*PAIR, *SPLIT) if key in found})
+    return Arrays({key: read_npy(found[key], "the data", KINDS) for key in sorted(found)})

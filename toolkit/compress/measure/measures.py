@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from torch import fx
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.measure.intervals import Interval, paired_right, wilson
+from toolkit.compress.measure.several import OutputFigures, figures, first_right, together
 from toolkit.compress.quantisation.fake_quant import FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import Quantised, Requantiser, Table
+from toolkit.compress.training.heads import heads
 from toolkit.compress.training.hooks import Metric, measured
 from toolkit.compress.training.loop import evaluate
-from toolkit.design.formats import FixedPoint
+from toolkit.design.formats import FixedPoint, union
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Step:
     the compressed network's format (`output_format`), that differ. `task_ber`: bits decided wrong, where labels are
     bits. `accuracy`, `disagreement`: shares of samples (of bits, where labels are bits); None where there are no
     classes; `interval`: the accuracy's, 95 %. `error`: root of the mean squared error, where labels are values.
-    `metric`: the user's, where there is one.
+    `metric`: the user's, where there is one. Of several outputs, each one's figures are `outputs`, `metric` is what all
+    of them are worth together, and `accuracy` is of the first whose labels are classes or bits.
 
     `epochs`: of all training that the network got. `drop`: against the original trained for as many epochs;
     `drop_as_given`: against the original as it came. Only the last step of a scheme has them.
@@ -82,6 +85,7 @@ class Step:
     epochs: int = 0
     drop: Drop | None = None
     drop_as_given: Drop | None = None
+    outputs: tuple[OutputFigures, ...] = ()
 
     @property
     def reported(self) -> float:
@@ -89,7 +93,10 @@ class Step:
         return _quality(self.metric, self.accuracy, self.error, self.disagreement)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        for one in found["outputs"]:
+            del one["right"]
+        return found if self.outputs else {key: value for key, value in found.items() if key != "outputs"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +111,7 @@ class Judged:
     metric: float | None
     output_ber: float
     right: np.ndarray | None
+    outputs: tuple[OutputFigures, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +129,7 @@ class Measure:
     def __init__(self, original: fx.GraphModule, data: Data, metric: Metric | None = None, *,
                  test: bool = True) -> None:
         self.original, self.task, self.metric = original, data.task, metric
+        self.heads = heads(original)
         self.bytes = 4 * sum(v.size for v in parameters(original).values())
         self.validation = _Part(original, data.x_val, data.y_val)
         self.test = _Part(original, data.x_test, data.y_test) if test else None
@@ -158,7 +167,8 @@ class Measure:
                     seen.task_ber, seen.metric, validation.quality,
                     None if seen.right is None else wilson(int(seen.right.sum()), seen.right.size),
                     sum(v.size for v in weights), sum(int(np.count_nonzero(v)) for v in weights),
-                    "float32" if form is None else f"{form.width}-bit codes", epochs)
+                    "float32" if form is None else f"{form.width}-bit codes", epochs,
+                    outputs=tuple(replace(one, right=None) for one in seen.outputs))
         return Measured(step, validation, test)
 
     def drop(self, found: Measured, other: Measured) -> Drop:
@@ -177,12 +187,24 @@ class Measure:
         outputs = evaluate(graph.double() if quantised else graph, part.samples,
                            torch.float64 if quantised else torch.float32)
         graph.float()
+        if self.heads:
+            return self._several(outputs, part, form)
         share, wrong, metric = accuracy(outputs, part.labels, self.task), error(outputs, part.labels, self.task), \
             None if self.metric is None else measured(self.metric, outputs, part.labels)
         moved = self._disagreement(outputs, part.outputs)
         return Judged(_quality(metric, share, wrong, moved), share, moved, wrong,
                       task_ber(outputs, part.labels, self.task), metric, output_ber(outputs, part.outputs, form),
                       right(outputs, part.labels, self.task))
+
+    def _several(self, outputs: np.ndarray, part: _Part, form: FixedPoint | None) -> Judged:
+        """As `_judged`, of a network of several outputs."""
+        found = figures(self.heads, outputs, part.labels, part.outputs)
+        metric = together(found) if self.metric is None else measured(self.metric, outputs, part.labels)
+        right = first_right(found)
+        first = next((one for one in found if one.accuracy is not None), None)
+        ber = 1 - first.accuracy if first is not None and first.accuracy is not None and first.task == "bits" else None
+        return Judged(metric, None if first is None else first.accuracy, None, None, ber, metric,
+                      output_ber(outputs, part.outputs, form), right, found)
 
     def _weight_ber(self, graph: fx.GraphModule, values: Mapping[str, np.ndarray]) -> float | None:
         if graph.meta.get("student"):
@@ -252,16 +274,21 @@ def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
 
 
 def output_format(graph: fx.GraphModule) -> FixedPoint | None:
-    """The format of a quantised network's output; None for a float one."""
-    node = next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes[0]
-    while node.op != "placeholder":
+    """The format of a quantised network's output, which holds every one of several; None for a float one."""
+    found: list[FixedPoint] = []
+    stack = list(next(n for n in graph.graph.nodes if n.op == "output").all_input_nodes)
+    while stack:
+        node = stack.pop()
         module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, Requantiser) and module.requantise is not None:
-            return module.requantise.format
-        if isinstance(module, Table) and module.format is not None:
-            return module.format
-        node = node.all_input_nodes[0]
-    return None
+        form = module.requantise.format if isinstance(module, Requantiser) and module.requantise is not None else \
+            module.format if isinstance(module, Table) else None
+        if form is not None:
+            found.append(form)
+        elif node.op == "placeholder":
+            return None
+        else:
+            stack += node.all_input_nodes if node.target is torch.cat else node.all_input_nodes[:1]
+    return union(found)
 
 
 def packed(graph: fx.GraphModule) -> tuple[str, bytes]:

@@ -16,12 +16,14 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.pick import Pick
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.channels import shapes
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.insert_quantisers import MEANS, POOLS, entry
 from toolkit.compress.quantisation.layers import InputScale
 from toolkit.compress.quantisation.layout import has_images
+from toolkit.design.ports import Port
 from toolkit.design.tensors import MAX_EXPONENT
 from toolkit.design.weights import IntegerFormat
 
@@ -36,6 +38,8 @@ ERROR, GAIN = 1e-4, 4.0
 times what many cost."""
 ALONE = 1e-2
 """The share of a feature's own variance that must be lost before it is told, where no layer with weights reads it."""
+UNITS = -1
+"""The feature of what is not of the input alone, in units of the network's own: behind all others there stands a 0."""
 KEEPS = (nn.ReLU, nn.ZeroPad1d, nn.ZeroPad2d, nn.Upsample, *POOLS, *MEANS)
 """What hands each feature on in its own units."""
 
@@ -51,12 +55,22 @@ def with_input_exponents(graph: fx.GraphModule, samples: np.ndarray) -> fx.Graph
         return graph
     images = has_images(graph)
     rows = _rows(samples, images)
+    several = graph.meta["ports"].inputs
     exponents = _exponents(rows)
+    if several:
+        exponents = _alike(exponents, rows, _units(several, rows.shape[1], images))
     if not exponents.any():
         return graph
-    readers, hindrance = _readers(graph)
+    readers, hindrance, hindered = _readers(graph)
     if not _helps(rows, exponents, readers):
         return graph
+    if several and hindrance and len(hindered) < len(exponents):
+        # What is read in one unit shares one exponent, in the network's own units.
+        shared = exponents.copy()
+        shared[hindered] = exponents[hindered].max()
+        shared = np.clip(shared - shared[hindered[0]], -MAX_EXPONENT, MAX_EXPONENT)
+        if shared.any() and _helps(rows, shared, readers):
+            exponents, hindrance = shared, ""
     spread = int(exponents.max() - exponents.min())
     if hindrance:
         note = (f"the input's features differ in scale by 2**{spread}, but {hindrance} reads them in one unit, so that "
@@ -64,6 +78,8 @@ def with_input_exponents(graph: fx.GraphModule, samples: np.ndarray) -> fx.Graph
         graph.meta["notes"] = [*graph.meta["notes"], note]
         return graph
     what = "channel" if images and samples.ndim > 2 else "feature"
+    if several:
+        what = "vectors' element" + (" and images' channel" if images else "")
     note = (f"the input's {what}s differ in scale by 2**{spread}: each has an exponent of its own, and the code of x "
             f"is round(x * 2**(frac - exponent)); exponents {_listed(exponents)}")
     made = _scaled(graph, exponents, readers, (-1, *(1,) * (samples.ndim - 2)) if images else samples.shape[1:])
@@ -75,7 +91,7 @@ def with_byte_units(graph: fx.GraphModule) -> fx.GraphModule:
     """A float graph whose input is raw bytes, 0..255: the same function, trained in units of 2**BITS, so that the
     weights of its first layers are of the size of all others. `meta['bytes']` lets `quantise` take each byte as its own
     code. Notes say so, and what became of the network's normalisation."""
-    readers, hindrance = _readers(graph)
+    readers, hindrance, _ = _readers(graph)
     made = graph
     if not hindrance and readers and entry(graph).op == "placeholder":
         shape = tuple(graph.meta["input_shape"])
@@ -150,14 +166,17 @@ Readers = list[tuple[nn.Module, np.ndarray]]
 """Layers with weights that read the input, with the feature behind each column."""
 
 
-def _readers(graph: fx.GraphModule) -> tuple[Readers, str]:
-    """The layers that read the input, and what else reads it ('' where nothing does)."""
+def _readers(graph: fx.GraphModule) -> tuple[Readers, str, np.ndarray]:
+    """The layers that read the input, what else reads it ('' where nothing does), and the features that that reads."""
     known = shapes(graph)
     start = entry(graph)
     ids = {start: _along(np.arange(known[start][0]), known[start]) if has_images(graph)
            else np.arange(prod(known[start])).reshape(known[start])}
+    if several := graph.meta["ports"].inputs:
+        ids[start] = _units(several, prod(known[start]), has_images(graph))
     found: Readers = []
     hindrance = ""
+    hindered: set[int] = set()
     for node in graph.graph.nodes:
         sources = [n for n in node.all_input_nodes if n in ids]
         if not sources:
@@ -171,16 +190,45 @@ def _readers(graph: fx.GraphModule) -> tuple[Readers, str]:
         elif isinstance(module, nn.Flatten) and len(known[node]) == 1:
             ids[node] = here.reshape(-1)
             continue
+        elif isinstance(module, Pick) and several:
+            ids[node] = here.reshape(-1)[module.index.numpy()].reshape(module.shape)
+            rows = ids[node].reshape(module.shape[0], -1)
+            if len(module.shape) == 1 or not has_images(graph) or bool((rows == rows[:, :1]).all()):
+                continue
+        elif node.target is torch.cat and several and len(known[node]) == 1:
+            ids[node] = np.concatenate([ids[n] if n in ids else np.full(known[n], UNITS) for n in node.args[0]])
+            continue
         elif isinstance(module, KEEPS):
             ids[node] = here if here.shape == known[node] else _along(here.reshape(len(here), -1)[:, 0], known[node])
             continue
         hindrance = hindrance or f"'{graph.meta['paths'].get(str(node.target), node.name)}'"
-    return found, hindrance
+        hindered.update(n for source in sources for n in np.unique(ids[source]).tolist())
+    alike = ids[start].reshape(-1)
+    return found, hindrance, np.flatnonzero(np.isin(alike, sorted(hindered - {UNITS})))
 
 
 def _along(ids: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """One number for each place along the first axis, all over it."""
     return np.broadcast_to(ids.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+
+
+def _units(several: tuple[Port, ...], size: int, images: bool) -> np.ndarray:
+    """int64: for each element of several inputs the first of those that share its exponent: with `images`, of an
+    image's channel, else itself."""
+    found = np.arange(size)
+    for port in several if images else ():
+        if len(port.shape) > 1:
+            pixels = prod(port.shape[1:])
+            found[port.elements] = port.start + np.arange(port.size) // pixels * pixels
+    return found
+
+
+def _alike(exponents: np.ndarray, rows: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Exponents of which those of one unit are alike: the largest of its elements that are not always 0."""
+    live = np.abs(rows).max(axis=0) > 0
+    largest = np.full(len(units), -MAX_EXPONENT)
+    np.maximum.at(largest, units[live], exponents[live])
+    return np.where(np.isin(units, units[live]), largest[units], 0)
 
 
 def _helps(rows: np.ndarray, exponents: np.ndarray, readers: Readers) -> bool:
@@ -210,6 +258,7 @@ def _loss(layer: Any, features: np.ndarray, exponents: np.ndarray, errors: np.nd
           moment: np.ndarray) -> float:
     """The share of the variance of a layer's sums that rounding costs, of its inputs and of its weights, the mean over
     its outputs: at most 1 for each of them."""
+    exponents, errors, variance, moment = (np.append(v, 0) for v in (exponents, errors, variance, moment))
     weight = layer.weight.detach().double()
     groups = getattr(layer, "groups", 1)
     columns = _columns(weight, features, groups)
@@ -237,7 +286,7 @@ def _scaled(graph: fx.GraphModule, exponents: np.ndarray, readers: Readers,
     graph = copy.deepcopy(graph)
     for module, features in readers:
         layer = cast(Any, graph.get_submodule(names[module]))
-        columns = exponents[_columns(layer.weight, features, getattr(layer, "groups", 1))]
+        columns = np.append(exponents, 0)[_columns(layer.weight, features, getattr(layer, "groups", 1))]
         with torch.no_grad():
             layer.weight.copy_(torch.ldexp(layer.weight, torch.from_numpy(columns).reshape(
                 *columns.shape, *(1,) * (layer.weight.ndim - 2))))

@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from toolkit.compress.quantisation.insert_quantisers import MEANS, POOLS
 from toolkit.compress.quantisation.layers import Mean, Quantised
+from toolkit.design.ports import Port, Ports, consecutive
 
 IMAGES = (nn.Conv1d, nn.Conv2d, *POOLS, *MEANS, Mean, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d)
 
@@ -31,3 +32,29 @@ def turned(shape: tuple[int, ...]) -> tuple[int, ...]:
 def positions(shape: tuple[int, ...]) -> np.ndarray:
     """int64: where PyTorch's flatten of an image (channels, *spatial) has each element of the channels-last one."""
     return np.moveaxis(np.arange(prod(shape)).reshape(shape), 0, -1).reshape(-1)
+
+
+def standing(ports: tuple[Port, ...], last: bool) -> np.ndarray:
+    """int64: of each element of several inputs or outputs in a row, its place among those in PyTorch's order; with
+    `last`, images among them are channels-last in the row."""
+    return np.concatenate([port.start + (positions(port.shape) if last and len(port.shape) > 1
+                                         else np.arange(port.size)) for port in ports])
+
+
+def hardware_ports(ports: Ports, last: bool) -> Ports:
+    """The ports of a captured graph as its design has them: with `last`, images channels-last."""
+    return Ports(*(consecutive((p.name, turned(p.shape) if last and len(p.shape) > 1 else p.shape) for p in side)
+                   for side in (ports.inputs, ports.outputs)))
+
+
+def pytorch_ports(ports: Ports, last: bool) -> Ports:
+    """The inverse of `hardware_ports`."""
+    return Ports(*(consecutive((p.name, (p.shape[-1], *p.shape[:-1]) if last and len(p.shape) > 1 else p.shape)
+                               for p in side) for side in (ports.inputs, ports.outputs)))
+
+
+def hardware_order(values: np.ndarray, ports: tuple[Port, ...], last: bool) -> np.ndarray:
+    """Samples of a graph's input or output (n, *shape), which has such `ports`, as its design takes or gives them."""
+    if ports:
+        return np.ascontiguousarray(values[:, standing(ports, last)])
+    return channels_last(values) if last and values.ndim > 2 else values

@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import fx, nn
 
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.structured import prune
+from toolkit.compress.training.heads import Head, squared
 from toolkit.compress.training.loop import Loss, default_loss
 from toolkit.compress.training.student import widths
 
@@ -37,14 +39,21 @@ def student(teacher: fx.GraphModule, share: float, seed: int) -> fx.GraphModule:
     return made
 
 
-def distilling(temperature: float, mix: float, task: Loss = default_loss) -> Loss:
+def distilling(temperature: float, mix: float, task: Loss = default_loss, several: tuple[Head, ...] = ()) -> Loss:
     """A loss (student outputs, targets, teacher outputs): `mix` of what the teacher says, softened by `temperature`,
-    the rest of the `task`'s own."""
+    the rest of the `task`'s own. Of `several` outputs what the teacher says of each counts alike."""
+    def softened(outputs: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+        return nn.functional.kl_div(nn.functional.log_softmax(outputs / temperature, 1),
+                                    nn.functional.log_softmax(taught / temperature, 1), log_target=True,
+                                    reduction="batchmean") * temperature**2
+
     def loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
-        if targets is not None and targets.dtype == torch.int64:
-            soft = nn.functional.kl_div(nn.functional.log_softmax(outputs / temperature, 1),
-                                        nn.functional.log_softmax(taught / temperature, 1), log_target=True,
-                                        reduction="batchmean") * temperature**2
+        if several:
+            soft = torch.stack([
+                (softened if head.task == "classes" else partial(squared, head))(
+                    outputs[:, head.start:head.stop], taught[:, head.start:head.stop]) for head in several]).mean()
+        elif targets is not None and targets.dtype == torch.int64:
+            soft = softened(outputs, taught)
         else:
             soft = nn.functional.mse_loss(outputs, taught)
         return soft if targets is None else mix * soft + (1 - mix) * task(outputs, targets, taught)

@@ -11,6 +11,7 @@ from torch import nn
 
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.training.heads import Head, head_targets, heads, squared
 from toolkit.compress.training.hooks import UserLoss, guarded
 from toolkit.utils.progress import bar
 from toolkit.utils.threads import threads
@@ -22,7 +23,8 @@ Loss = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 
 def train(model: nn.Module, data: Data, *, epochs: int, lr: float, seed: int, what: str,
           teacher: nn.Module | None = None, loss: Loss | None = None) -> None:
-    """Train `model` in place: Adam, cosine schedule; cross-entropy on classes and on bits, squared error on targets.
+    """Train `model` in place: Adam, cosine schedule; cross-entropy on classes and on bits, squared error on targets. Of
+    several outputs the loss is the mean of theirs.
 
     Without labels the targets are what `teacher` gives. Weights that are zero, because they were pruned,
     stay zero. The state with the least loss over the training samples, the one before training included, is kept.
@@ -30,7 +32,7 @@ def train(model: nn.Module, data: Data, *, epochs: int, lr: float, seed: int, wh
     if epochs < 1 or not any(p.requires_grad for p in model.parameters()):
         return
     with threads():
-        _train(model, data, epochs, lr, seed, what, teacher, loss or default_loss)
+        _train(model, data, epochs, lr, seed, what, teacher, loss or own_loss(model))
 
 
 def _train(model: nn.Module, data: Data, epochs: int, lr: float, seed: int, what: str, teacher: nn.Module | None,
@@ -89,6 +91,23 @@ def default_loss(outputs: torch.Tensor, targets: torch.Tensor | None, taught: to
     return task_loss(outputs, taught if targets is None else targets)
 
 
+def own_loss(model: nn.Module) -> Loss:
+    """The task's loss of a network: of several outputs the mean of each one's, errors in units of their targets'
+    standard deviations."""
+    known = heads(model)
+    return default_loss if not known else lambda outputs, targets, taught: torch.stack(
+        [head_loss(head, outputs, targets, taught) for head in known]).mean()
+
+
+def head_loss(head: Head, outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
+    """The loss of one of several outputs, of all outputs and all targets."""
+    own = outputs[:, head.start:head.stop]
+    if targets is None or head.task == "none":
+        return squared(head, own, taught[:, head.start:head.stop])
+    wanted = head_targets(head, targets)
+    return squared(head, own, wanted) if head.task == "values" else task_loss(own, wanted)
+
+
 def whole_loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | None, taught: torch.Tensor,
                cost: Loss = default_loss) -> float:
     """The mean loss over all samples."""
@@ -109,10 +128,11 @@ def validation_loss(model: nn.Module, data: Data, teacher: nn.Module, cost: Loss
                       torch.from_numpy(evaluate(teacher, data.x_val)), cost)
 
 
-def user_loss(loss: UserLoss | None) -> Loss:
-    """The caller's loss as training calls it, or the task's."""
+def user_loss(loss: UserLoss | None, model: nn.Module) -> Loss:
+    """The caller's loss as training calls it, or the task's of `model`. The caller's sees all outputs in a row, and all
+    labels."""
     if loss is None:
-        return default_loss
+        return own_loss(model)
     checked = guarded(loss)
     return lambda outputs, targets, taught: checked(outputs, taught if targets is None else targets)
 

@@ -7,6 +7,7 @@ from typing import Any
 import toolkit
 from toolkit.emit.c.network import Network, network, source
 from toolkit.emit.c.types import literal, of_format
+from toolkit.emit.ports import lines, told
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
 from toolkit.utils.identifiers import comment
@@ -49,7 +50,8 @@ def _context(net: Network) -> dict[str, Any]:
     real = "float" if widest <= FLOAT_BITS and \
         max(abs(y.frac), *(abs(x.frac - k) for k in design.input.exponents or (0,))) <= 100 else "double"
     return {"title": comment(design.name), "generator": f"shiftwright {toolkit.__version__}", "base": net.base,
-            "macro": net.base.upper(), "input": design.input, "output": design.output,
+            "macro": net.base.upper(), "ports": told(design), "port_lines": lines(design),
+            "input": design.input, "output": design.output,
             "flash_bytes": net.flash_bytes, "ram_bytes": net.pools.bytes, "notes": [],
             "in_type": of_format(x), "out_type": of_format(y), "in_low": literal(x.min_code),
             "in_high": literal(x.max_code), "real": real,

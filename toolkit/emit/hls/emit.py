@@ -12,6 +12,7 @@ from toolkit.emit.hls.cpp import type_of
 from toolkit.emit.hls.layers import WRITERS, Site, Written
 from toolkit.emit.hls.network import Network, Stream, network
 from toolkit.emit.packing import small_type
+from toolkit.emit.ports import lines
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
 from toolkit.utils.identifiers import comment
@@ -68,7 +69,7 @@ def _context(design: Design, net: Network, written: dict[str, Written], unrolled
     stem = net.top.rstrip("_")
     return {"top": net.top, "space": f"{stem}_net", "guard": stem.upper(), "design": comment(design.name),
             "unrolled": unrolled, "net": net, "initiation_interval": net.initiation_interval, "part": PART,
-            "clock": CLOCK_NS,
+            "clock": CLOCK_NS, "port_lines": lines(design),
             "types": _types(design, net, written), "tables": [t for w in written.values() for t in w.tables],
             "functions": [w.function for w in written.values()],
             "input": _port(design.input, net.input, net.names[design.input.name]),

@@ -12,6 +12,7 @@ from toolkit.emit.hls4ml.network import Network
 from toolkit.emit.hls4ml.project import BACKENDS, accepted, files, require
 from toolkit.emit.hls4ml.types import Type
 from toolkit.emit.packing import small_type
+from toolkit.emit.ports import lines
 from toolkit.emit.target import Emitted, Job
 from toolkit.emit.templates import render
 from toolkit.utils.errors import InputError
@@ -43,7 +44,8 @@ def emit(job: Job) -> Emitted:
     top = f"{job.top}_net" if CLASH.fullmatch(job.top) else job.top
     made = files(net, top, last.name)
     made[f"{top}_codes.cpp"] = render(
-        "hls4ml/codes.cpp.j2", top=top, streams=net.streams, input=port(x), output=port(design.output), ac=ac,
+        "hls4ml/codes.cpp.j2", port_lines=lines(design), top=top,
+        streams=net.streams, input=port(x), output=port(design.output), ac=ac,
         first=net.layers[0]["name"]).encode()
     entry = {"top": top, "hls4ml": version, "backend": BACKENDS[options.hls4ml_backend], "io": net.io,
              "weights": options.hls4ml_weights, "folder": FOLDER, "source": f"{FOLDER}/{top}_codes.cpp",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.emit.packing import beat_bits
+from toolkit.emit.ports import bit_lines
 from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.layer import describe, module, port_names
@@ -66,7 +67,8 @@ def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], n
     n = plan.latency
     valid, last = "s_axis_tvalid", "s_axis_tlast"
     return render(
-        "verilog/top.v.j2", top=top, design=comment(design.name), latency=n, instances=instances,
+        "verilog/top.v.j2", port_lines=bit_lines(design), top=top, design=comment(design.name), latency=n,
+        instances=instances,
         valid_next=valid if n == 1 else f"{{valid[{n - 2}:0], {valid}}}",
         last_next=last if n == 1 else f"{{last[{n - 2}:0], {last}}}",
         input_part="" if design.input.bits == beat_bits(design.input) else f"[{design.input.bits - 1}:0]",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolkit.design.tensors import Tensor
+from toolkit.emit.ports import lines as told_lines
 from toolkit.emit.target import TOP
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import literal, zeros
@@ -99,7 +100,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
                       "lines": [*declared, *_instance(modules[node.name], f"u_{short[node.name]}", ports)]})
         publish(node.name)
         del layer
-    return render("verilog/folded/top.v.j2", top=top, design=comment(design.name), items=items,
+    return render("verilog/folded/top.v.j2", port_lines=told_lines(design), top=top,
+                  design=comment(design.name), items=items,
                   latency=plan.latency, initiation_interval=f"{plan.initiation_interval:g}",
                   input=_end(design.input, nets[design.input.name]),
                   output=_end(design.output, nets[design.output.name]))
