@@ -24,6 +24,8 @@ from toolkit.compress import Compressed, compress
 from toolkit.compress.artifact import Artifact
 from toolkit.compress.data.entry_point import arrays_of
 from toolkit.compress.data.several import grouped
+from toolkit.compress.training.heads import Head
+from toolkit.compress.training.loop import head_loss
 from toolkit.design import Design, FixedPoint, Port, Ports, Tensor
 from toolkit.design.layers import Concat
 from toolkit.design.ports import consecutive
@@ -341,3 +343,31 @@ def test_damaged_ports_of_a_manifest_are_one_sentence(tmp_path: Path):
     with pytest.raises(InputError) as told:
         simulate(folder)
     assert told.value.exit_code == 2
+
+
+def test_the_loss_of_an_output_is_in_units_of_its_own_scale():
+    outputs, taught = torch.tensor([[1.0, 1000.0]]), torch.zeros(1, 2)
+    for head in (Head("small", 0, 1, "none", 1.0), Head("large", 1, 2, "none", 1000.0)):
+        assert float(head_loss(head, outputs, None, taught)) == 1
+
+
+class Apart(nn.Module):
+    """Two inputs that only layers with weights read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(2, 4), nn.Linear(3, 4)
+
+    def forward(self, tall: torch.Tensor, small: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.one(tall).relu(), self.two(small).relu()
+
+
+def test_inputs_of_different_scale_have_exponents_of_their_own():
+    torch.manual_seed(0)
+    network = Apart().eval()
+    parts = [{"tall": 1000 * p["tall"], "small": p["small"] / 1000}
+             for p in (samples({"tall": (2,), "small": (3,)}, n, n) for n in (200, 50, 50))]
+    found = compress(network, Data.of(parts[0], x_val=parts[1], x_test=parts[2]), "int:8", FAST)
+    exponents = found.design.input.exponents
+    assert min(exponents[:2]) - max(exponents[2:]) >= 15
+    assert all(one.worth > 0.95 for one in found.steps[-1].outputs)
