@@ -20,6 +20,7 @@ from toolkit.capture.outputs import output_names
 from toolkit.capture.pick import Pick
 from toolkit.capture.ports import inputs_of
 from toolkit.capture.program import Program
+from toolkit.capture.ways_out import BREVITAS
 from toolkit.design.ports import Port
 from toolkit.utils.errors import InputError
 
@@ -47,6 +48,8 @@ def capture(model: Source, sample_shape: tuple[int, ...], inputs: tuple[Port, ..
     notes: tuple[str, ...] = ()
     source = model
     if isinstance(model, nn.Module):
+        if any(type(module).__module__.startswith("brevitas.") for module in model.modules()):
+            raise InputError(f"{type(model).__name__} is quantised already: {BREVITAS.why}; {BREVITAS.way_out}")
         model, notes = in_eval_mode(model)
         if isinstance(model, OnnxModule):
             notes = tuple(model.notes)

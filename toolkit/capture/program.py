@@ -22,6 +22,7 @@ from toolkit.capture.faults import Fault, Layer, Refused
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.capture.outputs import output_names
+from toolkit.capture.ways_out import foreign
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS, Budget
 
@@ -213,7 +214,7 @@ class _Reader:
         match = TARGET.fullmatch(entry["target"])
         target: Any = _operator(match) if match else None
         if target is None:
-            raise InputError(f"calls '{str(entry['target'])[:60]}', which is not a plain tensor operation")
+            raise InputError(foreign(str(entry["target"])))
         args, kwargs = self._arguments(target, entry["inputs"])
         stack = _stacked(entry.get("metadata", {}).get("nn_module_stack"))
         outputs = entry["outputs"]

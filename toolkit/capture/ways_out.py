@@ -39,6 +39,10 @@ BRANCH = Way("its forward takes its way by what the data hold (an if, a loop or 
 BATCH = Way("it works for one batch size alone", "use x.shape[0] or -1 where a number stands for the batch")
 QUANTISED = Way("this operator is not supported",
                 "export the float model, or a quantised one as QDQ (QuantizeLinear and DequantizeLinear) or QONNX")
+PT2E = Way("it holds a quantised network (PT2E), of which only the .onnx is imported",
+           "write that with torch.onnx.export(torch.export.load('net.pt2'), samples, 'net.onnx', dynamo=True)")
+BREVITAS = Way("its layers are Brevitas's, whose integers only an .onnx file holds",
+               "write that with brevitas.export.export_qonnx(model, samples, 'net.onnx'), and give it in its place")
 
 BY_CLASS: dict[str, Way] = {
     **dict.fromkeys(("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"), RECURRENT),
@@ -65,6 +69,8 @@ BY_OPERATION: dict[str, Way] = {
     **dict.fromkeys(("conv3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), VOLUME),
     **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"), SMOOTH),
     "prelu": SLOPES, "bilinear": BILINEAR,
+    **dict.fromkeys(("quantize_per_tensor", "dequantize_per_tensor", "quantize_per_channel", "dequantize_per_channel"),
+                    PT2E),
 }
 """Operations of PyTorch, by their names without the namespace."""
 
@@ -79,3 +85,11 @@ BY_OPERATOR: dict[str, Way] = {
                      "MatMulInteger"), QUANTISED),
 }
 """Operators of ONNX."""
+
+
+def foreign(target: str) -> str:
+    """What is told of an operation in a file that is none of PyTorch's own on tensors."""
+    told = f"calls '{target[:80]}', which is not a plain tensor operation"
+    if target.startswith("torch.ops.quantized_decomposed."):
+        return f"{told}: {PT2E.why}; {PT2E.way_out}"
+    return told

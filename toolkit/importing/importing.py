@@ -19,7 +19,7 @@ from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.notes import Notes
 from toolkit.importing.rounding import exponent, nearest_power
-from toolkit.importing.scales import tensor
+from toolkit.importing.unquantised import tensor
 from toolkit.utils.errors import InputError
 
 

@@ -38,20 +38,26 @@ from toolkit.design import (
     Upsample,
     Window,
 )
+from toolkit.importing import unquantised
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.quantising import bipolar, clip, function, quant, threshold, truncate
-from toolkit.importing.scales import added, tensor
+from toolkit.importing.scales import added
 from toolkit.importing.symbolic import Scaled, SymbolicValue
+from toolkit.importing.unquantised import pooled, uneven
 from toolkit.importing.weighted import affine, convolve, linear
 
 
 def pool(low: Lowering, step: Pool) -> None:
     window = Window(step.kernel, step.stride, step.padding, step.dilation)
+    value = low.values[step.inputs[0]]
+    if step.kind == "max" and window.blind(channels_last(low.shape(step.inputs[0]))):
+        raise step.fail("one of its windows sees nothing but padding, whose largest element is no number")
+    if isinstance(value, Scaled) and uneven(value):
+        pooled(low, step, value, window)
+        return
     x = low.held(step.inputs[0])
     label = low.unique(step.label)
     if step.kind == "max":
-        if window.blind(channels_last(x.shape)):
-            raise step.fail("one of its windows sees nothing but padding, whose largest element is no number")
         low.set(step, SymbolicValue(low.append(MaxPool(label, (x.tensor,), window)).name, step.shape, unit=x.unit))
         return
     factor, places = AvgPool.constant(window.positions)
@@ -67,6 +73,9 @@ def pool(low: Lowering, step: Pool) -> None:
 
 
 def plus(low: Lowering, step: Plus) -> None:
+    if any(uneven(low.values[n]) for n in step.inputs):
+        unquantised.added(low, step)
+        return
     parts = [low.held(n) for n in step.inputs]
     if len({None if p.order is None else p.order.tobytes() for p in parts}) > 1:
         parts = [low.ordered(step, p) for p in parts]
@@ -128,7 +137,7 @@ def repeated(low: Lowering, step: Repeated) -> None:
 
 
 def largest(low: Lowering, step: Largest) -> None:
-    x = low.ordered(step, tensor(low, step.inputs[0], step.label))
+    x = low.ordered(step, unquantised.tensor(low, step.inputs[0], step.label))
     low.set(step, SymbolicValue(low.append(ArgMax(low.unique(step.label), (x.tensor,))).name, step.shape))
 
 

@@ -62,6 +62,11 @@ class Lowering:
         self.taken.add(found)
         return found
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a value, channels first."""
+        value = self.values[name]
+        return value.source.shape if isinstance(value, Scaled | Curve) else value.shape
+
     def lonely(self, value: str) -> bool:
         """One step reads it, and it is not the output."""
         return len(self.network.users(value)) == 1 and value != self.network.output

@@ -25,8 +25,9 @@ from toolkit.design import (
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import EVERYWHERE, exponent, nearest_power, quantiser
-from toolkit.importing.scales import counted, requantised, scaled
-from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, doubled, on_a_scale
+from toolkit.importing.scales import counted, recoded, requantised, scaled
+from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue, Value, doubled, on_a_scale
+from toolkit.importing.unquantised import read_by_a_table
 
 SAME = 1e-6
 """Of a step: two numbers that only the rounding of float32 keeps apart."""
@@ -46,7 +47,7 @@ def clip(low: Lowering, step: Clip) -> None:
 
 def function(low: Lowering, step: Function) -> None:
     """A table of what a tensor's codes stand for; the Quant behind it says what it holds."""
-    x = low.held(step.inputs[0])
+    x = read_by_a_table(low, step, step.function)
     width = low.tensors[x.tensor].format.width
     if width > 16:
         raise step.fail(f"reads {width} bits; a table takes 16 at the most, so quantise its input")
@@ -72,12 +73,12 @@ def quant(low: Lowering, step: Quant) -> None:
     if isinstance(value, SymbolicValue) and _is_so(low, value, step, frac, unit):
         low.set(step, value)
         return
-    if isinstance(value, Scaled) and isinstance(value.source, Sums) and step.rounding in EVERYWHERE \
-            and (value.gain == step.scale).all() and not value.offset.any() \
-            and (step.zero % 2 == 0 or step.rounding == "FLOOR") and not np.ptp(value.low) > 0 \
-            and not np.ptp(value.high) > 0:
-        # Sums in steps of the quantiser's own scale: their rounding alone.
-        sums = replace(value.source, low=float(value.low[0]) / step.scale, high=float(value.high[0]) / step.scale)
+    steps = _steps(value, step.scale, step.zero, step.rounding)
+    if steps is not None:
+        # Sums in steps of the quantiser's own scale, or of a power of two of them: their rounding alone.
+        assert isinstance(value, Scaled) and isinstance(value.source, Sums)
+        sums = replace(doubled(value.source, steps), low=float(value.low[0]) / step.scale,
+                       high=float(value.high[0]) / step.scale)
         made_of = low.close(sums, quantiser(step, 0, step.low, step.high, step.zero, step.rounding, sums))
         low.set(step, replace(made_of, unit=step.scale))
         return
@@ -94,6 +95,16 @@ def _is_so(low: Lowering, value: SymbolicValue, step: Quant, frac: int, unit: fl
     tensor, codes = low.tensors[value.tensor], low.intervals[value.tensor]
     return (tensor.format.frac, value.unit) == (frac, unit) and step.low - step.zero <= codes.low.min() \
         and codes.high.max() <= step.high - step.zero
+
+
+def _steps(value: Value, scale: float, zero: int, rounding: str) -> int | None:
+    """The power of two of a quantiser's steps that sums count; None where they are nothing of the kind."""
+    if not isinstance(value, Scaled) or not isinstance(value.source, Sums) or rounding not in EVERYWHERE \
+            or (zero % 2 and rounding != "FLOOR") or np.ptp(value.low) > 0 or np.ptp(value.high) > 0 \
+            or value.offset.any() or (value.gain != value.gain[0]).any():
+        return None
+    mantissa, power = math.frexp(value.gain[0] / scale)
+    return power - 1 if mantissa == 0.5 and (power == 1 or value.source.scalable) else None
 
 
 def bipolar(low: Lowering, step: Bipolar) -> None:
@@ -140,11 +151,24 @@ def threshold(low: Lowering, step: Threshold) -> None:
 
 def truncate(low: Lowering, step: Truncate) -> None:
     """Low bits dropped. Of version 1 the codes keep their scale, so that the value shrinks with them."""
-    for scale in (step.scale, step.output_scale):
-        if math.frexp(scale)[0] != 0.5:
-            raise step.fail(f"a Trunc of the scale {scale:.6g}, which is not a power of two, is not supported")
-    if on_a_scale(low.values[step.inputs[0]]):
-        raise step.fail("a Trunc of sums whose scale is not a power of two is not supported; a Quant is")
+    powers = all(math.frexp(scale)[0] == 0.5 for scale in (step.scale, step.output_scale))
+    if not powers or on_a_scale(low.values[step.inputs[0]]):
+        least, most = (-math.inf if step.low is None else step.low), (math.inf if step.high is None else step.high)
+        value = scaled(low, step.inputs[0], step)
+        counted_in = _steps(value, step.scale * 2.0**step.bits, 0, step.rounding)
+        if counted_in is not None and np.isinf(value.low).all() and np.isinf(value.high).all():
+            assert isinstance(value.source, Sums)
+            sums = doubled(value.source, counted_in)
+            if step.low is None:  # no clamp: all that they reach
+                least, most = (math.ldexp(int(side), -sums.frac - sums.power) for side in (
+                    sums.accumulator.low.min() - 1, sums.accumulator.high.max() + 1))
+            made = quantiser(step, 0, math.floor(least), math.ceil(most), 0, step.rounding, sums)
+            low.set(step, replace(low.close(sums, made), unit=step.output_scale))
+            return
+        low.set(step, recoded(low, value, step, step.label, step.output_scale, lambda real:
+                              np.clip(ROUNDINGS[step.rounding](np.rint(real / step.scale) / 2.0**step.bits), least,
+                                      most).astype(np.int64)))
+        return
     sums = low.open(step.inputs[0], step)
     frac = -exponent(step.scale)
     if sums.frac + sums.power > frac:

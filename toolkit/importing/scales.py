@@ -21,8 +21,8 @@ from toolkit.importing.symbolic import Curve, Scaled, Sums, SymbolicValue
 ADDED_BITS = 24
 """Fractional bits of a sum of tensors of several scales, at the most."""
 MAX_PAIRS = 1 << 22
-OUTPUT_BITS = 16
-"""Of an output that the file does not quantise and that has scales of its own for its channels."""
+FACTOR_BITS = 26
+"""Of a factor that is only to be fine."""
 
 
 def scaled(low: Lowering, name: str, step: Step) -> Scaled:
@@ -40,33 +40,55 @@ def scaled(low: Lowering, name: str, step: Step) -> Scaled:
 
 def requantised(low: Lowering, value: Scaled, step: Step, label: str, *, scale: float, zero: int, least: int, most: int,
                 rounding: str) -> SymbolicValue:
-    """`clamp(round(value / scale + zero), least, most) - zero` as a layer, for every sum that can come; where no factor
-    does it, the nearest, with a note of how far apart they are."""
-    held, ends, grid = _source(low, value)
+    """`clamp(round(value / scale + zero), least, most) - zero` as a layer."""
+    return recoded(low, value, step, label, scale, lambda real: ROUNDINGS[rounding](
+        np.clip(real / scale + zero, least, most)).astype(np.int64) - zero, "HALF" in rounding or rounding == "ROUND")
+
+
+def recoded(low: Lowering, value: Scaled, step: Step, label: str, scale: float,
+            coded: Callable[[np.ndarray], np.ndarray], nearest: bool = False) -> SymbolicValue:
+    """What `coded`, which never falls, makes of the numbers of a value as a layer, for every sum that can come, in
+    codes of `scale`; where no factor does it, the nearest, with a note of how far apart they are. `nearest`: it rounds
+    to the nearest code, so that it may have more codes than can be looked at one by one."""
+    held, ends, grid = source(low, value)
 
     def chain(codes: np.ndarray) -> np.ndarray:
-        real = value.value(np.ldexp(codes.astype(np.float64), -grid)) / scale + zero
-        return ROUNDINGS[rounding](np.clip(real, least, most)).astype(np.int64) - zero
+        return coded(value.value(np.ldexp(codes.astype(np.float64), -grid)))
 
+    power = math.frexp(scale)[0] == 0.5
+    frac = -exponent(scale) if power else 0
     try:
         found = thresholds(chain, *ends)
     except ValueError as error:
-        raise step.fail(f"rounds to {error} on a scale that is not a power of two; 12 bits are the most supported "
-                        "there") from None
+        if not nearest:
+            raise step.fail(f"rounds to {error} on a scale that is not a power of two, and not to the nearest; 12 bits "
+                            "are the most supported there") from None
+        # A factor this fine is off by less than a hundredth of a step over all the codes of 16 bits.
+        made = finely(np.ldexp(value.gain, -grid) / scale, value.offset / scale)
+        low.notes.approximated(f"'{step.label}': it has {error}, which are up to 1 step from the file's where a sum "
+                               "lies within a hundredth of a step of a half")
+        edges = chain(np.stack(ends, axis=1))
+        return layer(low, held, label, made, grid, frac, (int(edges.min()), int(edges.max())), 1.0 if power else scale)
     made = multiply_shift(found, np.ldexp(value.gain, -grid) / scale)
     if made.difference:
         apart = "1 step" if made.difference == 1 else f"{made.difference} steps"
         low.notes.approximated(f"'{step.label}': the scales of {int((~made.exact).sum())} of its {len(made.exact)} "
                                f"channels are rounded, so that its codes are up to {apart} from the file's")
-    power = math.frexp(scale)[0] == 0.5
-    frac = -exponent(scale) if power else 0
     return layer(low, held, label, made, grid, frac, _ends(found), 1.0 if power else scale)
+
+
+def finely(slope: np.ndarray, offset: np.ndarray) -> MultiplyShift:
+    """`slope * codes + offset`, rounded, by factors of FACTOR_BITS bits."""
+    shift = np.clip(FACTOR_BITS - np.frexp(np.where(slope != 0, slope, 1.0))[1], 0, 50).astype(np.int64)
+    factor = np.rint(np.ldexp(slope, shift)).astype(np.int64)
+    moved = np.rint(offset * 2.0**shift).astype(np.int64) + (np.int64(1) << shift >> 1)
+    return MultiplyShift(factor, moved, shift, np.zeros(len(factor), bool), 1)
 
 
 def counted(low: Lowering, value: Scaled, step: Threshold) -> SymbolicValue:
     """How many thresholds a value reaches, as codes of steps of `scale`. Raises InputError for thresholds that no
     factor puts in their places."""
-    held, ends, grid = _source(low, value)
+    held, ends, grid = source(low, value)
     # Where an offset is a whole number of steps it is part of the codes; else half a step is.
     first = round(step.offset / step.scale)
 
@@ -100,48 +122,14 @@ def layer(low: Lowering, held: SymbolicValue, label: str, made: MultiplyShift, g
     ones = (1,) * len(spatial)
     weights = Weights(form, form.encode(factor).reshape(-1, *ones, 1), grid - shift - frac)
     requantise = Requantise(FixedPoint.holding(*ends, frac), *ends, Rounding.FLOOR)
-    source = held.tensor
+    read = held.tensor
     if len(held.shape) == 1:
-        source = low.append(Reshape(low.unique(f"{label} row"), (source,), (1, held.shape[0]))).name
-    name = low.append(Conv(low.unique(label), (source,), weights, offset << (deepest - shift), deepest + frac,
+        read = low.append(Reshape(low.unique(f"{label} row"), (read,), (1, held.shape[0]))).name
+    name = low.append(Conv(low.unique(label), (read,), weights, offset << (deepest - shift), deepest + frac,
                            Window.of(ones), len(factor), requantise)).name
     if len(held.shape) == 1:
         name = low.append(Reshape(low.unique(f"{label} vector"), (name,), held.shape)).name
     return SymbolicValue(name, held.shape, held.order, unit)
-
-
-def tensor(low: Lowering, name: str, label: str) -> SymbolicValue:
-    """A value that nothing quantises as a tensor: exactly where its channels have one scale and no offset, else
-    rounded."""
-    value = low.values[name]
-    if isinstance(value, Scaled) and (value.offset.any() or (value.gain != value.gain[0]).any() or value.gain[0] <= 0):
-        low.values[name] = rounded(low, value, label)
-    return low.held(name)
-
-
-def rounded(low: Lowering, value: Scaled, label: str) -> SymbolicValue:
-    """A network's output that nothing quantises, rounded to 16 bits on one scale; a note says how far it may be off."""
-    held, (first, last), grid = _source(low, value)
-    reach = np.stack([value.value(np.ldexp(side[:, None].astype(np.float64), -grid)) for side in (first, last)])
-    largest = max(float(np.abs(reach).max()), 1e-30)
-    frac = OUTPUT_BITS - 1 - math.frexp(largest)[1]
-    least, most = (int(np.floor(np.ldexp(side, frac) + 0.5)) for side in (reach.min(), reach.max()))
-    slope = np.ldexp(value.gain, frac - grid)
-    shift = np.clip(26 - np.frexp(np.where(slope != 0, slope, 1.0))[1], 0, 50).astype(np.int64)
-    factor = np.rint(np.ldexp(slope, shift)).astype(np.int64)
-    offset = np.rint(np.ldexp(value.offset, frac) * 2.0**shift).astype(np.int64) + (np.int64(1) << shift >> 1)
-    ends = np.stack([first, last]).astype(np.float64)
-    apart = np.abs(ends * (np.ldexp(factor.astype(np.float64), -shift) - slope)).max() + 0.5 + 2.0**-20
-    form = FixedPoint.holding(least, most, frac)
-    low.notes.approximated(f"'{label}': the file does not quantise it; it is rounded to {form}, at most"
-                     f" {np.ldexp(apart, -frac):.3g} from the file's")
-    made = MultiplyShift(factor, offset, shift, np.zeros(len(factor), bool), 1)
-    bounds = [float(b) for b in (value.low.max(), value.high.min())]
-    clip = tuple(int(np.clip(np.rint(np.ldexp(b, frac)), least, most)) for b in bounds)
-    if not ((value.low == bounds[0]).all() and (value.high == bounds[1]).all()):
-        raise NodeError(value.origin, "its clips differ from channel to channel and no Quant follows it; quantise "
-                                      "behind it")
-    return layer(low, held, low.unique(label), made, grid, frac, (clip[0], clip[1]), 1.0)
 
 
 def added(low: Lowering, step: Step, parts: list[SymbolicValue]) -> Scaled:
@@ -204,10 +192,10 @@ def _common_grid(ratios: list[float], codes: list[np.ndarray],
     return frac, share
 
 
-def _source(low: Lowering, value: Scaled) -> tuple[SymbolicValue, tuple[np.ndarray, np.ndarray], int]:
+def source(low: Lowering, value: Scaled) -> tuple[SymbolicValue, tuple[np.ndarray, np.ndarray], int]:
     """(tensor, (least, largest) codes of each channel of the step, fractional bits) of what a value scales."""
-    source = value.source
-    held = low.close(source, exactly(source)) if isinstance(source, Sums) else source
+    made = value.source
+    held = low.close(made, exactly(made)) if isinstance(made, Sums) else made
     tensor, interval = low.tensors[held.tensor], low.intervals[held.tensor]
     channels = held.shape[0]
     first, last = interval.low.reshape(-1, channels).min(axis=0), interval.high.reshape(-1, channels).max(axis=0)

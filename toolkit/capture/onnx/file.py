@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -40,6 +40,9 @@ KINDS = {
 }
 """What attributes hold, by name, whatever operator has them."""
 QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
+CODES: dict[int, str] = {onnx.TensorProto.INT8: "int8", onnx.TensorProto.UINT8: "uint8",
+                         onnx.TensorProto.INT16: "int16", onnx.TensorProto.UINT16: "uint16"}
+"""Types of an input that holds codes, as converters of TFLite write it."""
 LINEAR = ("QuantizeLinear", "DequantizeLinear")
 """ONNX's own way to write quantised networks (QDQ)."""
 
@@ -86,8 +89,8 @@ class Node:
 class File:
     """What an .onnx file says, vetted: `nodes` stand in an order in which each reads only what was made before it, and
     some output depends on every one. `inputs`: the shape of one sample of each; `batch` is None where it is dynamic.
-    `constant`
-    makes an array of an initializer by name; `stored` counts the elements of all of them."""
+    `constant` makes an array of an initializer by name; `stored` counts the elements of all of them. `codes`: the type
+    of the codes that the file itself reads, where an input is no float; a QuantizeLinear stands behind it here."""
 
     path: Path
     opset: int
@@ -99,6 +102,7 @@ class File:
     initializers: frozenset[str]
     constant: Callable[[str], np.ndarray]
     stored: int
+    codes: str = ""
 
     @property
     def input(self) -> str:
@@ -171,7 +175,7 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
                          "supported")
     if len({i.name for i in inputs}) != len(inputs) or len({o.name for o in graph.output}) != len(graph.output):
         raise InputError("gives two of its inputs, or two of its outputs, one name")
-    shapes, batches = zip(*map(_input, inputs), strict=True)
+    shapes, batches, codes = zip(*map(_input, inputs), strict=True)
     fixed = {batch for batch in batches if batch is not None}
     if len(fixed) > 1:
         raise InputError(f"has inputs of different batch sizes, {min(fixed)} and {max(fixed)}; export it with one, or "
@@ -180,20 +184,38 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
     if elements > MAX_STORED:
         raise InputError(f"its constants declare {elements:,} elements; {MAX_STORED:,} is the most supported")
     outputs, names = tuple(o.name for o in graph.output), [i.name for i in inputs]
-    nodes = _ordered([_node(n) for n in graph.node], {*names, *stored}, outputs, set(names) if len(outputs) > 1 else ())
+    given = [_node(n) for n in graph.node]
+    for name, kind in zip(names, codes, strict=True):
+        given = _quantised_input(name, kind, given) if kind else given
+    nodes = _ordered(given, {*names, *stored}, outputs, set(names) if len(outputs) > 1 else ())
     folder = path.parent
     return File(path, opset, domains, dict(zip(names, shapes, strict=True)),
                 None if None in batches else fixed.pop(), outputs, nodes, frozenset(stored),
-                lambda name: to_array(stored[name], folder), elements)
+                lambda name: to_array(stored[name], folder), elements, next(filter(None, codes), ""))
 
 
-def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
-    """(shape of a sample, batch size or None) of the graph's input."""
+def _quantised_input(name: str, kind: str, nodes: list[Node]) -> list[Node]:
+    """The nodes with a QuantizeLinear that makes the codes that they read as an input: of the scale and zero point of the
+    DequantizeLinear behind them."""
+    made = {name}
+    for node in nodes:
+        if not made.isdisjoint(node.inputs[:1]):
+            if node.operator == "DequantizeLinear" and node.domain in DOMAINS:
+                codes = f"{name} as codes"
+                first = Node("QuantizeLinear", "", f"{name} quantised", (name, *node.inputs[1:]), (codes,), {})
+                return [first, *(replace(n, inputs=tuple(codes if i == name else i for i in n.inputs)) for n in nodes)]
+            made.update(node.outputs)
+    raise InputError(f"the input {shown(name)} is of type {kind.upper()}, and no DequantizeLinear reads it; a float32 "
+                     "input is supported, so export the model in float32 and convert what feeds it")
+
+
+def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None, str]:
+    """(shape of a sample, batch size or None, type of its codes or nothing) of the graph's input."""
     name = shown(value.name)
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
         raise InputError(f"the input {name} has no shape; export the model with one, the batch alone dynamic")
     kind = value.type.tensor_type.elem_type
-    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, *CODES):
         raise InputError(f"the input {name} is of type {type_name(kind)}; a float32 input is supported, so export the "
                          "model in float32 and convert what feeds it")
     dims = value.type.tensor_type.shape.dim
@@ -212,7 +234,7 @@ def _input(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int | None]:
         raise InputError(f"the input {name} declares {prod(shape):,} elements a sample; {MAX_VALUE:,} is the most "
                          "supported")
     batch = int(dims[0].dim_value) if dims[0].HasField("dim_value") and dims[0].dim_value > 0 else None
-    return shape, batch
+    return shape, batch, CODES.get(kind, "")
 
 
 def _node(node: onnx.NodeProto) -> Node:
@@ -235,7 +257,9 @@ def _node(node: onnx.NodeProto) -> Node:
     texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
     told = {p.key: re.findall(r"'([^']*)'", p.value[:4000]) for p in node.metadata_props if p.key in (SCOPES, CLASSES)}
     modules = tuple(zip(told.get(SCOPES, ()), told.get(CLASSES, ()), strict=False))[:-1]  # the last is the node itself
-    return Node(node.op_type, node.domain, node.name, tuple(node.input), tuple(node.output), texts, branches,
+    # onnxruntime's own are the same, of 16 bits too before opset 21.
+    domain = "" if node.op_type in LINEAR and node.domain == "com.microsoft" else node.domain
+    return Node(node.op_type, domain, node.name, tuple(node.input), tuple(node.output), texts, branches,
                 modules[-MAX_SCOPES:])
 
 

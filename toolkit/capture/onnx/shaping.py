@@ -175,9 +175,13 @@ def concat(t: Translator, node: Node) -> None:
 
 def softmax(t: Translator, node: Node) -> None:
     """A softmax at the end is left out, where it does not move the argmax over the classes."""
-    users = t.file.users.get(node.outputs[0], [])
-    if any(u.operator not in ("ArgMax", "Identity") for u in users):
-        raise node.fail("is only supported at the end, where it is left out")
+    behind = list(t.file.users.get(node.outputs[0], []))
+    for user in behind:
+        if user.operator in ("Quant", "QuantizeLinear", "DequantizeLinear"):
+            behind += t.file.users.get(user.outputs[0], [])
+            t.left_out.update(user.outputs)
+        elif user.operator not in ("ArgMax", "Identity"):
+            raise node.fail("is only supported at the end, where it is left out")
     x = t.value(node, 0)
     rank = len(x.seen) + 1
     axis = node.attributes.get("axis", -1 if t.file.opset >= 13 else 1)

@@ -18,7 +18,7 @@ MAX_PATH = 1_000
 """Characters of the place of external data."""
 TYPES: dict[int, int] = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.DOUBLE: 8, onnx.TensorProto.INT64: 8,
                          onnx.TensorProto.INT32: 4, onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1,
-                         onnx.TensorProto.BOOL: 1}
+                         onnx.TensorProto.INT16: 2, onnx.TensorProto.UINT16: 2, onnx.TensorProto.BOOL: 1}
 """Element types of constants that are read, and the bytes of one element."""
 FIELDS: dict[int, str] = dict.fromkeys(TYPES, "int32_data") | {
     onnx.TensorProto.FLOAT: "float_data", onnx.TensorProto.DOUBLE: "double_data", onnx.TensorProto.INT64: "int64_data"}

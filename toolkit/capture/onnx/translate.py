@@ -18,6 +18,9 @@ from toolkit.utils.errors import InputError
 OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS,
                                 **moving.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
+MOVING_CODES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Gather",
+                "Concat", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool")
+"""What may stand between a QuantizeLinear and its DequantizeLinear, as tf2onnx writes it."""
 PASSING = ("Quant", "IntQuant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "Identity", "Relu", "Clip",
            "Cast", "Dropout")
 
@@ -34,12 +37,16 @@ def translate(file: File, requantise: bool = False) -> Network:
 
 def _translated(file: File, requantise: bool) -> Network:
     t = Translator(file, requantise)
+    if file.codes:
+        t.notes.append(f"the file reads codes of {file.codes}; a sample here is the numbers that they stand for")
     inputs = []
     for name, sample in file.inputs.items():
         axes = _input_axes(file, name)
         inputs.append(Input(name, tuple(sample[a] for a in axes), axes))
         t.values[name] = Value(name, inputs[-1].shape, tuple(axes.index(i) for i in range(len(axes))))
     layers = _collected(t, file)
+    t.notes += [f"the file gives codes; an output here is such a code less its zero point of {t.codes[name][1]}"
+                for name in file.outputs if name in t.codes]
     outputs = tuple(_end(t, file, name) for name in file.outputs)
     live = set(outputs)
     for step in reversed(t.steps):  # what a pattern has replaced is read by nothing any more
@@ -108,7 +115,9 @@ def _take(t: Translator, node: Node) -> None:
     try:
         if node.branches:
             raise node.fail("holds a graph of its own; control flow is not supported")
-        if node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
+        if not t.left_out.isdisjoint(node.outputs):
+            t.set(node, t.value(node, 0))
+        elif node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
             quantisers.HANDLERS[node.operator](t, node)
         elif node.operator == "Constant":
             constants.constant(t, node)
@@ -117,9 +126,10 @@ def _take(t: Translator, node: Node) -> None:
         elif node.operator in quantisers.LINEAR and node.domain in DOMAINS:
             quantisers.LINEAR[node.operator](t, node)
         elif not t.codes.keys().isdisjoint(node.inputs):
-            if node.operator != "Clip":
-                raise node.fail("works on codes; DequantizeLinear is to stand before it")
-            quantisers.clipped_codes(t, node)
+            if node.operator == "Clip":
+                quantisers.clipped_codes(t, node)
+            else:
+                _moved_codes(t, node)
         elif t.all_constant(node) and constants.evaluate(t, node):
             return
         elif node.operator in OPERATORS and node.domain in DOMAINS:
@@ -129,6 +139,19 @@ def _take(t: Translator, node: Node) -> None:
     except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         # An attribute of another type than the operator's: a handler does not ask for each.
         raise node.fail(f"its attributes or constants are damaged: {str(error)[:120]}") from error
+
+
+def _moved_codes(t: Translator, node: Node) -> None:
+    """What moves codes, or takes the largest: it does the same to what they stand for."""
+    if node.operator not in MOVING_CODES or node.domain not in DOMAINS:
+        raise node.fail("works on codes; DequantizeLinear is to stand before it")
+    found = {t.codes.get(name) for name in node.inputs if name in t.codes or isinstance(t.given(
+        node, node.inputs.index(name)), Value)}
+    scale = found.pop()
+    if found or scale is None:
+        raise node.fail("joins codes of several scales or zero points; DequantizeLinear is to stand before it")
+    OPERATORS[node.operator](t, node)
+    t.codes.update(dict.fromkeys(node.outputs, scale))
 
 
 def _known(node: Node) -> bool:

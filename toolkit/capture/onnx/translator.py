@@ -29,6 +29,7 @@ class Translator:
         self.notes: list[str] = []
         self.made: dict[str, Step] = {}
         self.codes: dict[str, tuple[float, int]] = {}  # names that hold codes, and their scale and zero point
+        self.left_out: set[str] = set()  # what a softmax at the end makes, and what only quantises that
         self.unknown: dict[str, bool] = {}  # what depends on a node that is not supported, and whether on the input too
         self.evaluated = 0  # elements of the constants that were evaluated
         self._names: dict[str, list[str]] = {}  # under which names the file knows what each step makes
