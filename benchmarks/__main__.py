@@ -27,6 +27,7 @@ from benchmarks import (
     mnist,
     reference,
     searched,
+    small_networks,
     students,
 )
 from benchmarks.results import Figure
@@ -61,6 +62,7 @@ PARTS = {
     "c": Part(lambda args: c.measure(args.out), ("valgrind", "arm-none-eabi-gcc", "qemu-system-arm",
                                                  "riscv64-unknown-elf-gcc", "qemu-system-riscv32"), ("emlearn",)),
     "imported": Part(lambda args: imported.measure(), modules=("qonnx", "onnxruntime")),
+    "networks": Part(lambda args: small_networks.measure()),
     "accuracy": Part(lambda args: accuracy.measure()),
     "compression": Part(lambda args: compression.measure()),
     "students": Part(lambda args: students.measure()),

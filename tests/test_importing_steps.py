@@ -626,6 +626,7 @@ def test_a_truncation_on_any_scale_drops_its_bits():
     b.add(Quant, scale=0.3, zero=0, low=-60, high=60, rounding="ROUND")
     b.add(Truncate, scale=0.3, bits=2, output_scale=0.3, low=None, high=None, rounding="FLOOR")
     design = b.imported()
+    assert design.exact
     codes = np.random.default_rng(0).integers(-16, 16, (99, 2))
     sums = np.rint(codes * 0.5 @ np.array([[0.5, -0.5], [1.0, 2.0]]) / np.float64(np.float32(0.3)))
     assert np.array_equal(design.design.reference(codes), np.clip(sums, -60, 60) // 4)

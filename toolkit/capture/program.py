@@ -1,8 +1,7 @@
 """The graph inside a .pt2 file, rebuilt from its JSON by a list of what is known; torch's own loader never sees it.
 
-That loader evaluates strings of the file: it imports what a treespec names, hands shapes to sympy, looks up callables
-by name, and lets fx compile the names of nodes as Python. Here names are only keys, an operator is looked up in aten
-alone, and shapes are computed anew by the operators themselves on tensors without data.
+That loader evaluates strings of the file: it imports what a treespec names, hands shapes to sympy, looks callables up,
+and lets fx compile the names of nodes. Here names are keys, operators aten's, and shapes computed anew without data.
 """
 
 from __future__ import annotations

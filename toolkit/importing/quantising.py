@@ -167,7 +167,7 @@ def truncate(low: Lowering, step: Truncate) -> None:
             return
         low.set(step, recoded(low, value, step, step.label, step.output_scale, lambda real:
                               np.clip(ROUNDINGS[step.rounding](np.rint(real / step.scale) / 2.0**step.bits), least,
-                                      most).astype(np.int64)))
+                                      most).astype(np.int64), stride=step.scale * 2.0**step.bits))
         return
     sums = low.open(step.inputs[0], step)
     frac = -exponent(step.scale)

@@ -46,10 +46,12 @@ def requantised(low: Lowering, value: Scaled, step: Step, label: str, *, scale: 
 
 
 def recoded(low: Lowering, value: Scaled, step: Step, label: str, scale: float,
-            coded: Callable[[np.ndarray], np.ndarray], nearest: bool = False) -> SymbolicValue:
+            coded: Callable[[np.ndarray], np.ndarray], nearest: bool = False,
+            stride: float | None = None) -> SymbolicValue:
     """What `coded`, which never falls, makes of the numbers of a value as a layer, for every sum that can come, in
     codes of `scale`; where no factor does it, the nearest, with a note of how far apart they are. `nearest`: it rounds
-    to the nearest code, so that it may have more codes than can be looked at one by one."""
+    to the nearest code, so that it may have more codes than can be looked at one by one. `stride`: how far apart the
+    numbers of two codes are, where that is not `scale`."""
     held, ends, grid = source(low, value)
 
     def chain(codes: np.ndarray) -> np.ndarray:
@@ -69,7 +71,7 @@ def recoded(low: Lowering, value: Scaled, step: Step, label: str, scale: float,
                                "lies within a hundredth of a step of a half")
         edges = chain(np.stack(ends, axis=1))
         return layer(low, held, label, made, grid, frac, (int(edges.min()), int(edges.max())), 1.0 if power else scale)
-    made = multiply_shift(found, np.ldexp(value.gain, -grid) / scale)
+    made = multiply_shift(found, np.ldexp(value.gain, -grid) / (stride or scale))
     if made.difference:
         apart = "1 step" if made.difference == 1 else f"{made.difference} steps"
         low.notes.approximated(f"'{step.label}': the scales of {int((~made.exact).sum())} of its {len(made.exact)} "

@@ -195,8 +195,8 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
 
 
 def _quantised_input(name: str, kind: str, nodes: list[Node]) -> list[Node]:
-    """The nodes with a QuantizeLinear that makes the codes that they read as an input: of the scale and zero point of the
-    DequantizeLinear behind them."""
+    """The nodes with a QuantizeLinear that makes the codes that they read as an input: of the scale and zero point of
+    the DequantizeLinear behind them."""
     made = {name}
     for node in nodes:
         if not made.isdisjoint(node.inputs[:1]):
