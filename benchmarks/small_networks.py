@@ -15,9 +15,9 @@ from benchmarks.networks.torch_networks import NETWORKS, made
 from benchmarks.results import Figure
 from toolkit.api import generate, simulate
 from toolkit.capture import capture
-from toolkit.compress.compress import hardware_order
 from toolkit.compress.lower import lower
 from toolkit.compress.pruning.structured import prune
+from toolkit.compress.quantisation.layout import hardware_order, has_images
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Quantise, parse_step
 from toolkit.design import Design
@@ -41,11 +41,12 @@ def compared(name: str) -> tuple[Design, float]:
     if any(isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d) for m in graph.modules()):
         graph = prune(graph, RATIO, "l1")
     with torch.no_grad():
-        due = hardware_order(graph, graph(torch.from_numpy(x)).numpy())
+        due = hardware_order(graph(torch.from_numpy(x)).numpy(), (), has_images(graph))
     step = parse_step("int:8")
     assert isinstance(step, Quantise)
     design = lower(quantise(graph, torch.from_numpy(x), step, WIDTHS).double(), "network")
-    found = design.output.format.value(design.reference(design.input.quantise(hardware_order(graph, x))))
+    codes = design.input.quantise(hardware_order(x, (), has_images(graph)))
+    found = design.output.format.value(design.reference(codes))
     apart = np.abs(found.reshape(len(x), -1) - due.reshape(len(x), -1)).max()
     return design, float(apart / np.ptp(due))
 

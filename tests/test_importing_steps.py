@@ -623,12 +623,12 @@ def test_a_truncation_on_any_scale_drops_its_bits():
     b = Builder(2)
     b.quant(0.5, -16, 15)
     b.linear([[0.5, 1.0], [-0.5, 2.0]])
-    b.add(Quant, scale=0.3, zero=0, low=-60, high=60, rounding="ROUND")
-    b.add(Truncate, scale=0.3, bits=2, output_scale=0.3, low=None, high=None, rounding="FLOOR")
+    b.add(Quant, scale=0.37, zero=0, low=-60, high=60, rounding="ROUND")
+    b.add(Truncate, scale=0.37, bits=2, output_scale=0.37, low=None, high=None, rounding="FLOOR")
     design = b.imported()
     assert design.exact
     codes = np.random.default_rng(0).integers(-16, 16, (99, 2))
-    sums = np.rint(codes * 0.5 @ np.array([[0.5, -0.5], [1.0, 2.0]]) / np.float64(np.float32(0.3)))
+    sums = np.rint(codes * 0.5 @ np.array([[0.5, -0.5], [1.0, 2.0]]) / np.float64(np.float32(0.37)))
     assert np.array_equal(design.design.reference(codes), np.clip(sums, -60, 60) // 4)
 
 

@@ -79,7 +79,7 @@ def executed(path: Path, samples: np.ndarray) -> np.ndarray:
 def apart(path: Path, reach: float = 1.2) -> tuple[np.ndarray, Imported]:
     """By how many of its steps each output of the design is from the file's; and what was imported."""
     model, found = imported(path)
-    shape, axes = model.file.input_shape, model.sample_axes
+    shape, axes = model.file.inputs[model.file.input], model.sample_axes
     samples = np.random.default_rng(1).uniform(-reach, reach, (SAMPLES, *shape)).astype(np.float32)
     given = samples
     if model.file.codes:  # of which the file's own input is: any codes will do
