@@ -137,8 +137,8 @@ def test_a_captured_graph_trains():
     assert all(p.grad is not None for p in graph.parameters())
 
 
-@pytest.mark.parametrize("layer, way_out", [(nn.LayerNorm(3), "BatchNorm1d"), (nn.PReLU(), "LeakyReLU"),
-                                            (nn.Softsign(), "Tanh"), (nn.RReLU(), "ReLU")])
+@pytest.mark.parametrize("layer, way_out", [(nn.LayerNorm(3), "BatchNorm1d"),
+                                            (nn.GroupNorm(1, 3), "BatchNorm1d")])
 def test_a_layer_that_is_not_supported_is_named_by_class_and_path_with_a_way_out(layer, way_out):
     with pytest.raises(InputError, match=f"^{type(layer).__name__} in '1.0' is not supported: .*{way_out}"):
         capture(nn.Sequential(nn.Linear(4, 3), nn.Sequential(layer)), (4,))
@@ -146,7 +146,7 @@ def test_a_layer_that_is_not_supported_is_named_by_class_and_path_with_a_way_out
 
 class Product(nn.Module):
     def forward(self, x):
-        return x * x
+        return x.cumprod(1)
 
 
 class TwoInputs(nn.Module):

@@ -46,14 +46,14 @@ class Five(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.norm, self.act, self.head = nn.GroupNorm(1, 6), nn.PReLU(6), nn.Linear(48, 3)
+        self.norm, self.act, self.head = nn.GroupNorm(1, 6), nn.InstanceNorm1d(6), nn.Linear(48, 3)
 
     def forward(self, x):
         return self.head(torch.flatten(self.act(self.norm(self.encoder(x))), 1))
 
 
 FIVE = [("GRU", "encoder.rnn"), ("MultiheadAttention", "encoder.attention"), ("LayerNorm", "encoder.norm"),
-        ("GroupNorm", "norm"), ("PReLU", "act")]
+        ("GroupNorm", "norm"), ("InstanceNorm1d", "act")]
 
 
 def exported(module: nn.Module, path: Path, shape: tuple[int, ...] = SHAPE) -> Path:

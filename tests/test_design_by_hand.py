@@ -19,6 +19,7 @@ from toolkit.design import (
     Conv,
     Dense,
     Design,
+    Extremum,
     FixedPoint,
     IntegerFormat,
     Interval,
@@ -32,6 +33,7 @@ from toolkit.design import (
     Requantise,
     Reshape,
     Rounding,
+    Slopes,
     Tensor,
     TwoTermFormat,
     Upsample,
@@ -68,6 +70,8 @@ EACH = [
     (Concat("l", ("x", "x"), 1), (2, 3)), (Reshape("l", ("x",), (3, 2)), (2, 3)),
     (Reorder("l", ("x",), np.array([5, 0, 3]), (3, 1)), (2, 3)), (Clamp("l", ("x",), ODD), (2, 3)),
     (Leaky("l", ("x",), 3, ODD), (2, 3)), (ArgMax("l", ("x",)), (6,)),
+    (Extremum("l", ("x", "x"), True), (2, 3)),
+    (Slopes("l", ("x",), np.array([3, -1, 0]), np.array([4, 4, 9]), 2, ODD), (2, 3)),
     (Lookup("l", ("x",), np.arange(256)[::-1] // 2, FixedPoint(False, 7, 9), "backwards"), (2, 3)),
 ]
 

@@ -24,6 +24,7 @@ from toolkit.design import (
     Conv,
     Dense,
     Design,
+    Extremum,
     FixedPoint,
     IntegerFormat,
     Layer,
@@ -35,6 +36,7 @@ from toolkit.design import (
     Requantise,
     Reshape,
     Rounding,
+    Slopes,
     Tensor,
     Upsample,
     Window,
@@ -113,6 +115,14 @@ def computed(layer: Layer, xs: list[tuple[np.ndarray, FixedPoint]]) -> list[int]
     if isinstance(layer, Leaky):
         slope = Fraction(1, 2 ** layer.slope)
         return [requantised(v if v >= 0 else v * slope, layer.requantise) for v in values[0]]
+    if isinstance(layer, Slopes):
+        sides = [(Fraction(int(layer.negative[c]), 2**layer.frac), Fraction(int(layer.positive[c]), 2**layer.frac))
+                 for c in (i % len(layer.negative) for i in range(len(values[0])))]
+        return [requantised(v * (below if v < 0 else above), layer.requantise)
+                for v, (below, above) in zip(values[0], sides, strict=True)]
+    if isinstance(layer, Extremum):
+        finest = max(f.frac for _, f in xs)
+        return [int((min if layer.least else max)(vs) * 2**finest) for vs in zip(*values, strict=True)]
     if isinstance(layer, Lookup):
         return [int(layer.table[int(c) - form.min_code]) for c in x.reshape(-1)]
     if isinstance(layer, Clamp):
@@ -327,6 +337,12 @@ def conv(weights: tuple[int, ...], bias: np.ndarray, groups: int = 1) -> Conv:
     (AvgPool("c", ("x",), Window.of((2,)), 1, -1, WIDE), (4, 1), "not a mean"),
     (AvgPool("c", ("x",), Window.of((2,)), 1, 61, WIDE), (4, 1), "not a mean"),
     (Leaky("c", ("x",), -1, WIDE), (4,), "slope"), (Leaky("c", ("x",), 17, WIDE), (4,), "slope"),
+    (Slopes("c", ("x",), np.ones(3, np.int64), np.ones(3, np.int64), 0, WIDE), (4,), "one or 4"),
+    (Slopes("c", ("x",), np.ones(4, np.int64), np.ones(1, np.int64), 0, WIDE), (4,), "one or 4"),
+    (Slopes("c", ("x",), np.ones(4, np.int32), np.ones(4, np.int32), 0, WIDE), (4,), "int64"),
+    (Slopes("c", ("x",), np.full(4, 1 << 30), np.ones(4, np.int64), 0, WIDE), (4,), "beyond"),
+    (Slopes("c", ("x",), np.ones(4, np.int64), np.ones(4, np.int64), 41, WIDE), (4,), "41 fractional"),
+    (Extremum("c", ("x",)), (4,), "two inputs"),
     (Lookup("c", ("x",), np.zeros(255, np.int64), BYTE), (4,), r"shape \(256,\)"),
     (Lookup("c", ("x",), np.zeros(256, np.int32), BYTE), (4,), "int64"),
     (Lookup("c", ("x",), np.full(256, 128), BYTE), (4,), "outside"),

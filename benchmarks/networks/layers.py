@@ -18,6 +18,7 @@ from toolkit.design import (
     Conv,
     Dense,
     Design,
+    Extremum,
     Layer,
     Leaky,
     Lookup,
@@ -25,6 +26,7 @@ from toolkit.design import (
     Reorder,
     Requantise,
     Reshape,
+    Slopes,
     Tensor,
     Upsample,
     Weights,
@@ -145,6 +147,19 @@ def clamp(draws: Draws, name: str, x: Tensor) -> Clamp:
 
 def leaky(draws: Draws, name: str, x: Tensor) -> Leaky:
     return Leaky(name, (x.name,), draws.integer(*draws.limits.slope), draws.requantise())
+
+
+def slopes(draws: Draws, name: str, x: Tensor) -> Slopes:
+    """One pair of constants for all channels, or one for each."""
+    count, frac = x.shape[-1] if draws.chance(0.7) else 1, draws.integer(0, 6)
+    negative, positive = (np.array([draws.integer(-40, 40) for _ in range(count)], np.int64) for _ in range(2))
+    if draws.chance(0.5):
+        positive = np.full(count, 1 << frac, np.int64)
+    return Slopes(name, (x.name,), negative, positive, frac, draws.requantise())
+
+
+def extremum(draws: Draws, name: str, *xs: Tensor) -> Extremum:
+    return Extremum(name, tuple(x.name for x in xs), draws.chance(0.5))
 
 
 def lookup(draws: Draws, name: str, x: Tensor) -> Lookup | None:

@@ -30,8 +30,8 @@ from toolkit.design import (
 
 MOST = 300
 """Elements of a tensor of a network over images."""
-IMAGE_LAYERS = ("conv", "conv", "pool", "pool", "upsample", "leaky", "lookup", "clamp", "reorder", "reshape", "concat",
-                "add")
+IMAGE_LAYERS = ("conv", "conv", "pool", "pool", "upsample", "leaky", "slopes", "lookup", "clamp", "reorder", "reshape",
+                "concat", "add", "extremum")
 
 
 @st.composite
@@ -123,20 +123,23 @@ def windows(draw, shape: tuple[int, ...]) -> Window | None:
 
 @st.composite
 def designs(draw, widest: int = 8, deepest: int = 4, name: str = "random") -> Design:
-    """A network of Dense layers with additions, concatenations and clamps between them, and perhaps an ArgMax."""
+    """A network of Dense layers with additions, concatenations, clamps and functions of elements between them, and
+    perhaps an ArgMax."""
     draws = ByHypothesis(draw, Limits(outputs=(1, widest)))
     net = Network(Tensor("x", (draws.integer(1, widest),), draw(formats(8))))
     for i in range(draws.integer(1, deepest)):
         net.put(layers.dense(draws, f"fc{i}", net.last))
         x, others = net.last, net.others
         same = [t for t in others if t.shape == x.shape]
-        kind = draw(st.sampled_from(["nothing", "add", "concat", "clamp"]))
+        kind = draw(st.sampled_from(["nothing", "add", "concat", "clamp", "extremum", "leaky", "slopes", "lookup"]))
         if kind == "add" and same:
             net.put(layers.add(draws, f"add{i}", x, draw(st.sampled_from(same))))
         elif kind == "concat" and len(others) > 1:
             net.put(layers.concat(draws, f"cat{i}", x, draw(st.sampled_from(others))), most=2 * widest)
-        elif kind == "clamp":
-            net.put(layers.clamp(draws, f"clamp{i}", x))
+        elif kind == "extremum" and same:
+            net.put(layers.extremum(draws, f"extremum{i}", x, draw(st.sampled_from(same))))
+        elif kind in ("clamp", "leaky", "slopes", "lookup"):
+            net.put(getattr(layers, kind)(draws, f"{kind}{i}", x))
     if draws.integer(0, 4) == 0:
         net.put(layers.argmax("class", net.last))
     return net.design(name)
@@ -163,6 +166,8 @@ def _image_layer(draws: ByHypothesis, net: Network, kind: str) -> Layer | None:
     same = [t for t in net.others if t.shape == net.last.shape]
     if kind == "add":
         return layers.add(draws, net.name, net.last, *same[:2]) if same else None
+    if kind == "extremum":
+        return layers.extremum(draws, net.name, net.last, *same[:2]) if same else None
     if kind == "concat":
         return layers.concat(draws, net.name, same[-1], net.last) if same else None
     return getattr(layers, kind)(draws, net.name, net.last)

@@ -41,7 +41,7 @@ FORMS = {
     "lift_fresh_copy": "x.detach", "unsafe_split": "torch.split", "unsafe_split_with_sizes": "torch.split, sizes",
     "unsafe_chunk": "torch.chunk", "concat": "torch.cat", "concatenate": "torch.cat", "subtract": "x - y",
     "multiply": "x * constant", "divide": "x / constant", "true_divide": "x / constant", "negative": "-x",
-    "relu6": "nn.ReLU6", "contiguous": "x.contiguous",
+    "relu6": "nn.ReLU6", "_prelu_kernel": "nn.PReLU", "contiguous": "x.contiguous",
 }
 """Other names under which a program may hold an operation, and the line that they belong to."""
 FOUND: dict[tuple[object, ...], tuple[str, ...]] = {}
@@ -53,7 +53,7 @@ is a tiny network of that operation alone, quantised to `log2:4`, and a cell say
 the target; networks whose designs have the same layers of the same shapes share what was found. Nothing was simulated
 for this table: that what is made computes every bit is what the other tests are for.
 
-- **Verilog, unrolled** has no hardware for layers over images, nor for tables: give the network `--arch folded`.
+- **Verilog, unrolled** has no hardware for layers over images: give the network `--arch folded`.
 - A scale or an offset (BatchNorm, `x * constant`) is a layer here because nothing stands beside it. Beside a layer with
   weights it goes into them.
 - What only moves elements (`x[:, 1:3]`, `x.permute`, `torch.split`) is wires in unrolled Verilog; a ReLU stands beside

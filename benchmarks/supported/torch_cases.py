@@ -45,11 +45,23 @@ def moved(shape: tuple[int, ...], function: Callable[..., Any]) -> Callable[[], 
     return lambda: Case(shape, lambda x: function(x).relu())
 
 
+def sloped(layer: nn.PReLU, *slopes: float) -> nn.PReLU:
+    """With these slopes."""
+    layer.weight.data = torch.tensor(slopes)
+    return layer
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "nn.Linear": layer(VECTOR, nn.Linear(4, 3)),
     "x @ matrix": lambda: Weights(VECTOR, lambda x, w: x @ w),
     "torch.addmm": lambda: Weights(VECTOR, lambda x, w: torch.addmm(w[0], x, w)),
     "torch.mm": lambda: Weights(VECTOR, lambda x, w: torch.mm(x, w)),
+    "nn.Linear on rows (batch, time, features)": layer((3, 4), nn.Linear(4, 2)),
+    "matrix @ x": lambda: Weights((3, 2), lambda x, w: w @ x), "torch.einsum": lambda: Weights(
+        (2, 4), lambda x, w: torch.einsum("bti,io->bto", x, w)),
+    "torch.inner": lambda: Weights(VECTOR, lambda x, w: torch.inner(x, w.T)),
+    "torch.tensordot": lambda: Weights(VECTOR, lambda x, w: torch.tensordot(x, w, 1)),
+    "torch.mv": lambda: Weights(VECTOR, lambda x, w: torch.mv(x, w[:, 0])),
     "nn.Conv1d": layer(SIGNAL, nn.Conv1d(2, 3, 3)), "nn.Conv2d": layer(IMAGE, nn.Conv2d(4, 2, 3, padding=1)),
     "nn.Conv2d, grouped, strided, dilated": layer(IMAGE, nn.Conv2d(4, 4, 2, 2, 1, 2, groups=4)),
     "nn.BatchNorm1d": layer(VECTOR, nn.BatchNorm1d(4)), "nn.BatchNorm2d": layer(IMAGE, nn.BatchNorm2d(4)),
@@ -61,6 +73,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "nn.AdaptiveMaxPool2d": layer(IMAGE, nn.AdaptiveMaxPool2d(1)),
     "x.mean((2, 3))": image(lambda x: x.mean((2, 3))), "x.sum((2, 3))": image(lambda x: x.sum((2, 3))),
     "x.amax((2, 3))": image(lambda x: x.amax((2, 3))), "x.max(3).values": image(lambda x: x.max(3).values),
+    "x.amin((2, 3))": image(lambda x: x.amin((2, 3))), "x.min(1).values": image(lambda x: x.min(1).values),
+    "x.mean(1)": image(lambda x: x.mean(1)), "x.sum(1) of a vector": vector(lambda x: x.sum(1)),
+    "nn.AvgPool2d (count_include_pad=False)": layer(IMAGE, nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
     "F.pad (zeros, before a Conv)": lambda: Case(IMAGE, lambda x, m: m(F.pad(x, (1, 0, 0, 1))), nn.Conv2d(4, 2, 2)),
     "nn.Upsample (nearest), 1-D": layer(SIGNAL, nn.Upsample(scale_factor=2)),
     "nn.Upsample (nearest), 2-D": layer(IMAGE, nn.Upsample(scale_factor=2)),
@@ -72,7 +87,28 @@ CASES: dict[str, Callable[[], Any]] = {
     "nn.Hardsigmoid": layer(VECTOR, nn.Hardsigmoid()), "nn.Hardswish": layer(VECTOR, nn.Hardswish()),
     "nn.SiLU": layer(VECTOR, nn.SiLU()), "nn.GELU": layer(VECTOR, nn.GELU()), "nn.ELU": layer(VECTOR, nn.ELU()),
     "nn.SELU": layer(VECTOR, nn.SELU()), "nn.Softplus": layer(VECTOR, nn.Softplus()),
-    "nn.Mish": layer(VECTOR, nn.Mish()),
+    "nn.Mish": layer(VECTOR, nn.Mish()), "nn.PReLU": layer(VECTOR, nn.PReLU(4)), "nn.RReLU": layer(VECTOR, nn.RReLU()),
+    "nn.PReLU (a slope a channel)": lambda: Case(IMAGE, lambda x, s: F.prelu(x, s.weight),
+                                                 sloped(nn.PReLU(4), 0.25, -0.5, 0.75, 0.1)),
+    "torch.abs": vector(torch.abs), "torch.absolute": vector(torch.absolute), "nn.CELU": layer(VECTOR, nn.CELU(1.5)),
+    "nn.LogSigmoid": layer(VECTOR, nn.LogSigmoid()), "nn.Softshrink": layer(VECTOR, nn.Softshrink(0.25)),
+    "nn.Hardshrink": layer(VECTOR, nn.Hardshrink(0.25)), "nn.Threshold": layer(VECTOR, nn.Threshold(0.5, 0.25)),
+    "nn.Softsign": layer(VECTOR, nn.Softsign()), "nn.Tanhshrink": layer(VECTOR, nn.Tanhshrink()),
+    **{f"torch.{name}": vector(getattr(torch, name)) for name in (
+        "exp", "exp2", "expm1", "square", "reciprocal", "sign", "sin", "cos", "tan", "atan", "sinh", "cosh", "asinh",
+        "erf", "floor", "ceil", "trunc", "round")},
+    **{f"torch.{f.__name__}": vector(lambda x, f=f: f(x + 0.25)) for f in (
+        torch.log, torch.log2, torch.log10, torch.log1p, torch.sqrt, torch.rsqrt)},
+    **{f"torch.{f.__name__}": vector(lambda x, f=f: f(x * 0.5)) for f in (torch.asin, torch.acos, torch.atanh)},
+    "torch.acosh": vector(lambda x: torch.acosh(x + 1.25)), "torch.logit": vector(lambda x: torch.logit(x, 0.01)),
+    "torch.special.expit": vector(torch.special.expit), "x ** number": vector(lambda x: x ** 3),
+    "x * f(x), of any f": vector(lambda x: x * torch.exp(-x)), "f(x) / g(x)": vector(lambda x: x / (1 + x * x)),
+    "torch.where, by comparing x with a number": vector(lambda x: torch.where(x > 0.5, x, 0.25 * x)),
+    **{f"x {sign} number": vector(lambda x, f=f: f(x, 0.5) * 1.0) for sign, f in {
+        ">=": torch.ge, "<": torch.lt, "<=": torch.le, "==": torch.eq, "!=": torch.ne}.items()},
+    **{f"torch.{f.__name__}": vector(lambda x, f=f: f(x, 0.5 - x)) for f in (
+        torch.maximum, torch.minimum, torch.fmax, torch.fmin)},
+    "torch.maximum, with constants": vector(lambda x: torch.maximum(x, torch.tensor([0.25, 0.5, 0.75, 0.5]))),
     "x + y": vector(lambda x: x + x.relu()), "x - y": vector(lambda x: x - x.relu()),
     "x + constant": vector(lambda x: x + 0.5), "constant - x": vector(lambda x: torch.rsub(x, 1)),
     "x * constant": vector(lambda x: x * 1.5), "x / constant": vector(lambda x: x / 3),

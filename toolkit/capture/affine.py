@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from toolkit.capture import curves
 from toolkit.capture.builder import Builder, Handler, argument
+from toolkit.capture.curve import joined
 from toolkit.capture.pointwise import gated
 
 Number = float | torch.Tensor
@@ -23,8 +25,12 @@ def _add(b: Builder, node: fx.Node, name: str) -> None:
         first, second = second, first
     sign = -1.0 if name in ("sub", "subtract", "rsub") else 1.0
     factors = 1.0, sign * float(argument(node, 2, "alpha", 1))
-    constants = [_constant(b, v, node) for v in (first, second)]
+    constants = [constant(b, v, node) for v in (first, second)]
     if constants[0] is None and constants[1] is None:
+        if factors == (1.0, 1.0) and curves.bent(b, first, second) and curves.fused(b, node, "add", first, second):
+            return
+        if factors == (1.0, -1.0) and curves.bent(b, first, second) and curves.fused(b, node, "sub", first, second):
+            return
         parts = [_scaled(b, node, v, f, 0.0) for v, f in zip((first, second), factors, strict=True)]
         b.env[node] = b.graph.call_function(operator.add, tuple(parts))
         return
@@ -35,9 +41,9 @@ def _add(b: Builder, node: fx.Node, name: str) -> None:
 def _mul(b: Builder, node: fx.Node, name: str) -> None:
     """A product with a constant; of two tensors x * sigmoid(x) and x * hardsigmoid(x)."""
     first, second = node.args[:2]
-    c = _constant(b, second, node)
+    c = constant(b, second, node)
     if c is None:
-        first, c = second, _constant(b, first, node)
+        first, c = second, constant(b, first, node)
     if c is None:
         gated(b, node)
     else:
@@ -45,7 +51,9 @@ def _mul(b: Builder, node: fx.Node, name: str) -> None:
 
 
 def _div(b: Builder, node: fx.Node, name: str) -> None:
-    c = _constant(b, node.args[1], node)
+    c = constant(b, node.args[1], node)
+    if argument(node, 2, "rounding_mode") is None and c is None and curves.fused(b, node, "div", *node.args[:2]):
+        return
     if c is None or argument(node, 2, "rounding_mode") is not None:
         raise b.refuse(node, "a division " + (ALONE if c is None else "that rounds; divide by a constant without"))
     if bool((torch.as_tensor(c) == 0).any()):
@@ -57,7 +65,7 @@ def _neg(b: Builder, node: fx.Node, name: str) -> None:
     _scaled(b, node, node.args[0], -1.0, 0.0)
 
 
-def _constant(b: Builder, value: Any, node: fx.Node) -> Number | None:
+def constant(b: Builder, value: Any, node: fx.Node) -> Number | None:
     """A number, or a stored tensor in float64; None for an activation."""
     if isinstance(value, int | float):
         return float(value)
@@ -85,6 +93,22 @@ def _scaled(b: Builder, node: fx.Node, x: Any, scale: Number, offset: Number) ->
         b.same(node, source)
     else:
         affine(b, node, source, wanted, *both)
+        numbers = [float(v.reshape(-1)[0]) for v in both]
+        if all(bool((v == n).all()) for v, n in zip(both, numbers, strict=True)):
+            base, ops = curves.of(b, source)
+            b.curves[b.env[node]] = base, joined([ops], "affine", (numbers[0], numbers[1]))
+    return b.env[node]
+
+
+def aligned(b: Builder, node: fx.Node, x: Any) -> fx.Node:
+    """`x` as it meets another operand of `node`: its axes of one element repeated."""
+    return _scaled(b, node, x, 1.0, 0.0)
+
+
+def negated(b: Builder, node: fx.Node, source: fx.Node, shape: tuple[int, ...]) -> fx.Node:
+    """What stands for `-source`, of the shape `shape` of a sample, on the way to `node`."""
+    signs = torch.full(shape, -1.0, dtype=torch.float64)
+    affine(b, node, source, shape, signs, torch.zeros_like(signs))
     return b.env[node]
 
 
@@ -99,9 +123,10 @@ def _spread(b: Builder, node: fx.Node, value: torch.Tensor, shape: tuple[int, ..
 
 
 def affine(b: Builder, node: fx.Node, source: fx.Node, shape: tuple[int, ...], scale: torch.Tensor,
-           offset: torch.Tensor) -> None:
+           offset: torch.Tensor, *, fine: bool = False) -> None:
     """Let `node` be `scale * source + offset`, both of the shape `shape` of a sample: a BatchNorm over its channels, or
-    over all its elements where they differ within a channel."""
+    over all its elements where they differ within a channel. `fine`: as a layer of its own it has finer constants than
+    weights are."""
     rows = [v.reshape(shape[0], -1) for v in (scale, offset)]
     flat = len(shape) > 3 or not all(bool((r == r[:, :1]).all()) for r in rows)
     if flat and len(shape) > 1:
@@ -109,6 +134,7 @@ def affine(b: Builder, node: fx.Node, source: fx.Node, shape: tuple[int, ...], s
         source, rows = b.env[node], [r.reshape(-1, 1) for r in rows]
     inner = (prod(shape),) if flat else shape
     layer = (nn.BatchNorm2d if len(inner) == 3 else nn.BatchNorm1d)(inner[0], eps=0.0)
+    layer.fine = fine  # type: ignore[assignment]
     with torch.no_grad():
         layer.weight.copy_(rows[0][:, 0])
         layer.bias.copy_(rows[1][:, 0])

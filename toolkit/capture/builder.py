@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from toolkit.capture.curve import Op, joined, simple
 from toolkit.capture.faults import Fault, Layer, parted
 from toolkit.capture.pick import Pick
 from toolkit.capture.ways_out import BY_CLASS, BY_OPERATION, KNOWN, Way
@@ -33,8 +34,9 @@ class Unsupported(Exception):
 class Builder:
     """Collects nn modules and nodes. `env` maps each node that was read to the new node that stands for it,
     `parameters` those that stand for constants to their values, `parts` those that split a tensor to (places, shape)
-    of each part, `origins` those that depend on what is not supported to the path of that. `inputs`: the network's by
-    the names of their nodes; `outputs`: the names of what it gives."""
+    of each part, `origins` those that depend on what is not supported to the path of that, `curves` new nodes
+    that are functions of one element to what they are of, and the function. `inputs`: the network's by the names of
+    their nodes; `outputs`: the names of what it gives."""
 
     def __init__(self, tensors: dict[str, torch.Tensor], input_shape: tuple[int, ...], inputs: dict[str, Port],
                  outputs: tuple[str, ...]) -> None:
@@ -48,6 +50,7 @@ class Builder:
         self.parameters: dict[fx.Node, torch.Tensor] = {}
         self.parts: dict[fx.Node, list[tuple[torch.Tensor, tuple[int, ...]]]] = {}
         self.origins: dict[fx.Node, str] = {}
+        self.curves: dict[fx.Node, tuple[fx.Node, tuple[Op, ...]]] = {}
         self.paths: dict[str, str] = {}
         self.notes: list[str] = []
         self._row: fx.Node | None = None
@@ -98,6 +101,24 @@ class Builder:
         if not isinstance(node, fx.Node) or node not in self.parameters:
             raise self.refuse(of, "its weight is computed from data; only constant weights become hardware")
         return self.parameters[node]
+
+    def element(self, node: fx.Node, module: nn.Module) -> None:
+        """Let `node` be `module`, a function of single elements, of its first argument: before what only moves them,
+        so that it stands right behind what made them."""
+        x: Any = node.args[0]
+        source = self.value(x, node)
+        made = self._made(source)
+        if isinstance(made, Pick) and len(x.users) == 1 and torch.equal(made.index.sort().values,
+                                                                        torch.arange(prod(self._before[source]))):
+            before, index, shape = self._before[source], made.index, made.shape
+            self.module(node, module, source.all_input_nodes[0])
+            self.pick(node, self.env[node], before, index, shape)
+        else:
+            self.module(node, module, source)
+        known = simple(module)
+        if known is not None:
+            base, ops = self.curves.get(source, (source, ()))
+            self.curves[self.env[node]] = base, joined([ops], *known)
 
     def module(self, node: fx.Node, module: nn.Module, source: fx.Node) -> None:
         """Let `node` be `module` applied to `source`."""

@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.capture.slopes import Slopes
 from toolkit.utils.threads import threads
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
@@ -164,8 +165,13 @@ def _into_after(layer: Any, scale: torch.Tensor, offset: torch.Tensor) -> None:
 
 
 def _alone(graph: fx.GraphModule, node: fx.Node, norm: Norm, rank: int) -> None:
-    """Put a depthwise convolution in the place of a norm; a vector of features is a signal of length 1 in it."""
+    """Put a depthwise convolution in the place of a norm, or Slopes where it asks for finer constants; a vector of
+    features is a signal of length 1 in it."""
     name = str(node.target)
+    if getattr(norm, "fine", False):
+        scale = _affine(norm)[0]
+        setattr(graph, name, Slopes(scale, scale))
+        return
     setattr(graph, name, _depthwise(norm, max(rank, 1)))
     if rank:
         return

@@ -11,10 +11,11 @@ from torch import fx, nn
 from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
 from toolkit.capture.faults import Fault, Refused
+from toolkit.capture.means import AvgPool1d
 
 CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
-AVG_POOLS: dict[int, Any] = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
+AVG_POOLS: dict[int, Any] = {1: AvgPool1d, 2: nn.AvgPool2d}
 PADS: dict[int, Any] = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
 
 
@@ -113,58 +114,58 @@ def _max_pool(b: Builder, node: fx.Node, name: str) -> None:
 
 
 def _avg_pool(b: Builder, node: fx.Node, name: str) -> None:
+    """A mean; where windows at the edge divide by another number than others, their sums, each over its own."""
     rank = 1 if "1d" in name else 2
     sizes = _axes(b, node, rank)
-    kernel, stride, padding, ceil, counted, divisor = (argument(node, i, key, default) for i, key, default in (
-        (1, "kernel_size", None), (2, "stride", None), (3, "padding", 0), (4, "ceil_mode", False),
+    kernel, stride, padding, counted, divisor = (argument(node, i, key, default) for i, key, default in (
+        (1, "kernel_size", None), (2, "stride", None), (3, "padding", 0),
         (5, "count_include_pad", True), (6, "divisor_override", None)))
     kernel = _each(kernel, rank)
     stride, padding = _each(stride or kernel, rank), _each(padding, rank)
-    if any(padding) and not counted:
-        raise b.refuse(node, "a mean that leaves the padding out divides by another number at the edge; use "
-                             "count_include_pad=True, or no padding")
-    if ceil and any((n + 2 * p - k) % s for n, p, k, s in zip(sizes, padding, kernel, stride, strict=True)):
-        raise b.refuse(node, "ceil_mode lets its last windows divide by another number; use ceil_mode=False")
-    if divisor is not None:
-        raise b.refuse(node, "divisor_override; put the factor into the weights of the next layer")
-    b.module(node, AVG_POOLS[rank](kernel, stride, padding), b.value(node.args[0], node))
+    source, made = b.value(node.args[0], node), b.shape(node)
+    # In ceil_mode a last window may reach beyond the padding; what lies there is never counted.
+    beyond = [max((o - 1) * s + k - n - 2 * p, 0) for o, s, k, n, p in zip(made[1:], stride, kernel, sizes, padding,
+                                                                            strict=True)]
+    counts = torch.ones(())
+    for n, o, s, k, p in zip(sizes, made[1:], stride, kernel, padding, strict=True):
+        places = (torch.arange(o) * s - p)[:, None] + torch.arange(k)
+        inside = (places >= 0) & (places < n) if not counted else places < n + p
+        counts = counts[..., None] * inside.sum(1)
+    if any(beyond):
+        b.module(node, PADS[rank]([v for p, more in zip(reversed(padding), reversed(beyond), strict=True)
+                                   for v in (p, p + more)]), source)
+        source, padding = b.env[node], (0,) * rank
+    same = divisor is not None or bool((counts == prod(kernel)).all())
+    divisor = divisor if same else 1
+    b.module(node, AVG_POOLS[rank](kernel, stride, padding, **({"divisor_override": divisor} if divisor else {})),
+             source)
+    if not same:
+        scale = (1 / counts.double()).expand(made)
+        affine(b, node, b.env[node], made, scale, torch.zeros_like(scale), fine=True)
 
 
 def _adaptive(b: Builder, node: fx.Node, name: str) -> None:
+    """Windows of one size side by side; where they overlap or differ, of the elements that each of them sees."""
     rank = 1 if "1d" in name else 2
     sizes = _axes(b, node, rank)
     wanted = tuple(w if w is not None else n for w, n in zip(_each(argument(node, 1, "output_size"), rank), sizes,
                                                              strict=True))
-    if any(n % w for n, w in zip(sizes, wanted, strict=True)):
-        raise b.refuse(node, f"an image of {sizes} does not divide evenly into {wanted} windows; use an output "
-                             "size that divides it")
-    kernel = tuple(n // w for n, w in zip(sizes, wanted, strict=True))
-    kind = MAX_POOLS if "max" in name else AVG_POOLS
-    b.module(node, kind[rank](kernel), b.value(node.args[0], node))
-
-
-def _reduced(b: Builder, node: fx.Node, name: str) -> None:
-    """A mean or maximum over spatial axes: a pool as large as the image along them."""
-    rank = len(b.shape(node.args[0])) - 1
-    dims = argument(node, 1, "dim")
-    if rank not in (1, 2) or dims is None:
-        raise b.refuse(node, "only a reduction over the spatial axes of (batch, channels, [height,] width) is "
-                             "supported, as x.mean((2, 3))")
-    sizes = _axes(b, node, rank)
-    axes = [dims] if isinstance(dims, int) else list(dims or ())
-    axes = [axis % (rank + 2) - 2 for axis in axes]
-    if not axes or min(axes) < 0:
-        raise b.refuse(node, "only a reduction over the spatial axes is supported, as x.mean((2, 3))")
-    kernel = tuple(n if i in axes else 1 for i, n in enumerate(sizes))
-    b.module(node, (MAX_POOLS if name in ("amax", "max") else AVG_POOLS)[rank](kernel), b.value(node.args[0], node))
-    kept = (b.shape(node.args[0])[0], *(n // k for n, k in zip(sizes, kernel, strict=True)))
-    if name == "sum":
-        count = torch.full(kept, float(prod(kernel)), dtype=torch.float64)
-        affine(b, node, b.env[node], kept, count, torch.zeros_like(count))
-    made: Any = node.meta["val"]
-    wanted = tuple((made[0] if isinstance(made, list | tuple) else made).shape[1:])
-    if wanted != kept:
-        b.reshape(node, b.env[node], kept, wanted)
+    kinds = MAX_POOLS if "max" in name else AVG_POOLS
+    source, shape = b.value(node.args[0], node), b.shape(node.args[0])
+    if not any(n % w for n, w in zip(sizes, wanted, strict=True)):
+        b.module(node, kinds[rank](tuple(n // w for n, w in zip(sizes, wanted, strict=True))), source)
+        return
+    seen = [[torch.arange(i * n // w, -(-(i + 1) * n // w)) for i in range(w)]
+            for n, w in zip(sizes, wanted, strict=True)]
+    kernel = tuple(max(map(len, axis)) for axis in seen)
+    if "avg" in name and any(len(window) != k for axis, k in zip(seen, kernel, strict=True) for window in axis):
+        raise b.refuse(node, f"an image of {sizes} falls into {wanted} windows of different sizes; use an output size "
+                             "that divides it")
+    places = torch.arange(prod(shape)).reshape(shape)
+    for number, (axis, k) in enumerate(zip(seen, kernel, strict=True), 1):  # seen twice, the largest is the largest
+        places = places.index_select(number, torch.cat([w[torch.arange(k).clamp(max=len(w) - 1)] for w in axis]))
+    b.pick(node, source, shape, places.reshape(-1), tuple(places.shape))
+    b.module(node, kinds[rank](kernel), b.env[node])
 
 
 def _upsample(b: Builder, node: fx.Node, name: str) -> None:
@@ -184,6 +185,5 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _avg_pool),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool1d",
                      "adaptive_max_pool2d"), _adaptive),
-    **dict.fromkeys(("mean", "sum", "amax", "max"), _reduced),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from toolkit.capture import affine, images, indexing, pointwise
+from toolkit.capture import affine, contraction, curves, images, indexing, pairs, pointwise, reductions
 from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
@@ -39,42 +39,14 @@ def _constant(b: Builder, node: fx.Node) -> None:
     """Arithmetic of parameters alone, as a transposed, masked or normalised weight."""
     if operation(node) not in CONSTANT:
         raise b.refuse(node)
+    if operation(node) == "einsum" and len(node.args[1]) > 2:  # type: ignore[arg-type]
+        raise b.refuse(node, "an einsum of more than two constants; multiply them two at a time")
     made = node.meta.get("val")
     for value in made if isinstance(made, list | tuple) else (made,):
         b.take(value.numel() if isinstance(value, torch.Tensor) else 0, node)
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: b.parameters[a])
     found: Any = node.target(*args, **kwargs)  # type: ignore[operator]
     b.parameters[node] = found.float() if isinstance(found, torch.Tensor) and found.is_floating_point() else found
-
-
-def _linear(b: Builder, node: fx.Node, name: str) -> None:
-    if name == "addmm":
-        bias, x, weight = node.args[:3]
-        if argument(node, 3, "beta", 1) != 1 or argument(node, 4, "alpha", 1) != 1:
-            raise b.refuse(node, "addmm with factors; use nn.Linear")
-        matrix = b.parameter(weight, node)
-        matrix = matrix.t() if matrix is not None else None
-    elif name in ("mm", "matmul"):
-        x, weight = node.args[:2]
-        if weight in b.env:
-            raise b.refuse(node, "it multiplies activations with each other, as attention does; only constant weights "
-                                 "become hardware")
-        bias, matrix = None, b.parameter(weight, node)
-        matrix = matrix.t() if matrix is not None else None
-    else:
-        x, weight = node.args[:2]
-        bias, matrix = argument(node, 2, "bias"), b.parameter(weight, node)
-    if matrix is None or matrix.ndim != 2 or len(b.shape(x)) != 1:
-        raise b.refuse(node, "a Linear takes (batch, features); flatten the input first")
-    offset = b.parameter(bias, node)
-    layer = nn.Linear(matrix.shape[1], matrix.shape[0])
-    with torch.no_grad():
-        layer.weight.copy_(matrix)
-        if offset is None:
-            layer.bias.zero_()
-        else:
-            layer.bias.copy_(offset.expand(matrix.shape[0]))
-    b.module(node, layer, b.value(x, node))
 
 
 def _batch_norm(b: Builder, node: fx.Node, name: str) -> None:
@@ -161,19 +133,24 @@ def _item(b: Builder, node: fx.Node, name: str) -> None:
 
 
 CONSTANT = frozenset((
-    "t", "numpy_T", "transpose", "permute", "detach", "clone", "to", "contiguous", "view", "reshape", "flatten",
-    "unflatten",
-    "squeeze", "unsqueeze", "slice", "select", "index_select", "narrow", "flip", "expand", "expand_as", "alias",
-    "lift_fresh_copy", "_to_copy", "getitem", "add", "sub", "rsub", "mul", "div", "neg", "reciprocal", "sqrt", "rsqrt",
-    "square", "pow", "exp", "log", "abs", "sign", "tanh", "sigmoid", "softplus", "relu", "clamp", "clamp_min", "round",
-    "softmax", "sum", "mean", "amax", "norm", "linalg_vector_norm", "_weight_norm", "_weight_norm_interface",
-    "norm_except_dim", "mm", "matmul", "mv", "dot", "vdot", "minimum", "maximum", "stack", "cat", "diag", "triu",
-    "tril", "zeros", "ones", "full", "eye", "arange", "scalar_tensor", "zeros_like", "ones_like",
-    "full_like"))
+    "t", "numpy_T", "mT", "mH", "adjoint", "transpose", "permute", "movedim", "swapaxes", "detach", "clone", "to",
+    "contiguous", "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "slice", "select", "index_select",
+    "index", "narrow", "flip", "roll", "expand", "expand_as", "repeat", "repeat_interleave", "tile", "pad",
+    "constant_pad_nd", "alias", "lift_fresh_copy", "_to_copy", "getitem", "split", "split_with_sizes", "chunk",
+    "unbind", "stack", "cat", "add", "sub", "rsub", "mul", "div", "neg", "reciprocal", "sqrt", "rsqrt", "square",
+    "pow", "exp", "exp2", "expm1", "log", "log2", "log1p", "abs", "sign", "sin", "cos", "tanh", "sigmoid", "erf",
+    "softplus", "relu", "clamp", "clamp_min", "clamp_max", "hardtanh", "round", "floor", "ceil", "trunc", "softmax",
+    "sum", "mean", "amax", "amin", "max", "min", "std", "var", "prod", "norm", "linalg_vector_norm",
+    "linalg_norm", "linalg_matrix_exp", "linalg_solve", "linalg_householder_product", "_weight_norm",
+    "_weight_norm_interface", "norm_except_dim", "mm", "matmul", "mv", "dot", "vdot", "outer", "ger", "kron", "einsum",
+    "addmm", "minimum", "maximum", "where", "masked_fill", "index_put", "gt", "ge", "lt", "le", "eq", "ne",
+    "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not", "diag", "diagonal",
+    "diag_embed", "triu", "tril", "zeros", "ones", "full", "eye", "arange", "linspace", "scalar_tensor", "zeros_like",
+    "ones_like", "full_like", "new_zeros", "new_ones", "new_full"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
 HANDLERS: dict[str, Handler] = {
     **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
-    **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
+    **contraction.HANDLERS, **pairs.HANDLERS, **curves.HANDLERS, **reductions.HANDLERS,
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",
                      "contiguous", "to", "alias", "_to_copy", "lift_fresh_copy"), _same),

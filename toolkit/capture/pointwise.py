@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import fx, nn
 
+from toolkit.capture import curves
 from toolkit.capture.builder import Builder, Handler, argument
+from toolkit.capture.curve import joined
+from toolkit.capture.slopes import Slopes
 
-LEAST_SLOPE = 2.0**-16
+LEAST_SLOPE, MOST_SLOPE = 2.0**-16, 2.0**10
 
 
-def _clamp(b: Builder, node: fx.Node, name: str) -> None:
+def clamp(b: Builder, node: fx.Node, name: str) -> None:
+    """A clip by numbers."""
     if name == "hardtanh":
         low, high = argument(node, 1, "min_val", -1.0), argument(node, 2, "max_val", 1.0)
     elif name == "clamp_min":
@@ -21,8 +26,6 @@ def _clamp(b: Builder, node: fx.Node, name: str) -> None:
         low, high = None, argument(node, 1, "max")
     else:
         low, high = argument(node, 1, "min"), argument(node, 2, "max")
-    if any(isinstance(v, fx.Node) for v in (low, high)):
-        raise b.refuse(node, "a clip with bounds that are tensors; use numbers")
     layer: nn.Module
     if low == 0 and high is None:
         layer = nn.ReLU()
@@ -33,25 +36,44 @@ def _clamp(b: Builder, node: fx.Node, name: str) -> None:
         if not bounds[0] < bounds[1]:
             raise b.refuse(node, f"its bounds {bounds[0]:g}..{bounds[1]:g} leave nothing")
         layer = nn.Hardtanh(*bounds)
-    b.module(node, layer, b.value(node.args[0], node))
+    b.element(node, layer)
 
 
 def _activation(kind: Callable[[], nn.Module]) -> Callable[[Builder, fx.Node, str], None]:
-    return lambda b, node, name: b.module(node, kind(), b.value(node.args[0], node))
+    return lambda b, node, name: b.element(node, kind())
 
 
 def _leaky(b: Builder, node: fx.Node, name: str) -> None:
     """A slope that is not a power of two goes to the nearest one, and a note says so."""
     slope = float(argument(node, 1, "negative_slope", 0.01))
+    if abs(slope) > MOST_SLOPE:
+        raise b.refuse(node, f"a slope of {slope:g} is outside -{MOST_SLOPE:g}..{MOST_SLOPE:g}; use one such as 0.125")
     if slope != 0 and not LEAST_SLOPE <= slope <= 1:
-        raise b.refuse(node, f"a slope of {slope:g} is outside 2**-16..1; use one such as 0.125")
+        b.element(node, Slopes(torch.full((1,), slope)))
+        return
     lower = 2.0 ** math.floor(math.log2(slope)) if slope else 0.0
     near = lower if slope - lower <= 2 * lower - slope else 2 * lower
     layer = nn.LeakyReLU(near) if slope else nn.ReLU()
-    b.module(node, layer, b.value(node.args[0], node))
+    b.element(node, layer)
     if near != slope:
         b.notes.append(f"the slope {slope:g} of the LeakyReLU '{b.place(node)}' became {near:g}, the nearest power of "
                        "two")
+
+
+def _prelu(b: Builder, node: fx.Node, name: str) -> None:
+    slopes = b.parameter(node.args[1], node)
+    assert slopes is not None
+    if slopes.numel() not in (1, *b.shape(node)[:1]):
+        raise b.refuse(node, f"{slopes.numel()} slopes do not fit {b.shape(node)[:1]} channels; use as many, or one")
+    same = bool((slopes == slopes.reshape(-1)[0]).all())
+    if same:
+        b.element(node, Slopes(slopes.reshape(-1)[:1]))
+    else:
+        b.module(node, Slopes(slopes), b.value(node.args[0], node))
+
+
+def _abs(b: Builder, node: fx.Node, name: str) -> None:
+    b.element(node, Slopes(torch.full((1,), -1.0)))
 
 
 def gated(b: Builder, node: fx.Node) -> None:
@@ -62,34 +84,38 @@ def gated(b: Builder, node: fx.Node) -> None:
             module = b.root.get_submodule(str(gate.target))
             if isinstance(module, nn.Sigmoid | nn.Hardsigmoid):
                 b.module(node, nn.SiLU() if isinstance(module, nn.Sigmoid) else nn.Hardswish(), x)
+                base, ops = curves.of(b, x)
+                b.curves[b.env[node]] = base, joined([ops], "silu" if isinstance(module, nn.Sigmoid) else "hardswish")
                 return
+    if curves.fused(b, node, "mul", *node.args[:2]):
+        return
     raise b.refuse(node, "a product of two tensors; of these x * sigmoid(x) is supported, and a product with a "
                          "constant")
 
 
 def _gelu(b: Builder, node: fx.Node, name: str) -> None:
-    b.module(node, nn.GELU(str(argument(node, 1, "approximate", "none"))), b.value(node.args[0], node))
+    b.element(node, nn.GELU(str(argument(node, 1, "approximate", "none"))))
 
 
 def _softplus(b: Builder, node: fx.Node, name: str) -> None:
-    b.module(node, nn.Softplus(float(argument(node, 1, "beta", 1.0)), float(argument(node, 2, "threshold", 20.0))),
-             b.value(node.args[0], node))
+    b.element(node, nn.Softplus(float(argument(node, 1, "beta", 1.0)), float(argument(node, 2, "threshold", 20.0))))
 
 
 def _elu(b: Builder, node: fx.Node, name: str) -> None:
     if float(argument(node, 2, "scale", 1.0)) != 1 or float(argument(node, 3, "input_scale", 1.0)) != 1:
         raise b.refuse(node, "an ELU with scales of its own; use nn.ELU or nn.SELU")
-    b.module(node, nn.ELU(float(argument(node, 1, "alpha", 1.0))), b.value(node.args[0], node))
+    b.element(node, nn.ELU(float(argument(node, 1, "alpha", 1.0))))
 
 
 def _plain(kind: Callable[[], nn.Module]) -> Handler:
-    return lambda b, node, name: b.module(node, kind(), b.value(node.args[0], node))
+    return lambda b, node, name: b.element(node, kind())
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(("clamp", "clip", "hardtanh", "clamp_min", "clamp_max"), _clamp),
+    "hardtanh": clamp,
+    "special_expit": _plain(nn.Sigmoid),
     "relu": _plain(nn.ReLU), "relu6": _plain(nn.ReLU6), "leaky_relu": _leaky, "sigmoid": _plain(nn.Sigmoid),
     "tanh": _plain(nn.Tanh), "hardsigmoid": _plain(nn.Hardsigmoid), "hardswish": _plain(nn.Hardswish),
     "silu": _plain(nn.SiLU), "gelu": _gelu, "softplus": _softplus, "elu": _elu, "selu": _plain(nn.SELU),
-    "mish": _plain(nn.Mish),
+    "mish": _plain(nn.Mish), "prelu": _prelu, "_prelu_kernel": _prelu, "abs": _abs, "absolute": _abs,
 }

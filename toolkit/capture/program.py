@@ -33,8 +33,9 @@ BATCH = 1009
 """What stands for a dynamic batch while shapes are computed: a prime that no network holds by chance."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,19999}")
 TARGET = re.compile(r"torch\.ops\.aten\.([A-Za-z0-9_]{1,100})\.([A-Za-z0-9_]{1,100})|_operator\.([a-z_]{1,40})")
-SYMBOL = re.compile(r"[su]\d{1,9}|-?(int_)?oo|Integer\(\d{1,18}\)|"
-                    r"Symbol\('[su]\d{1,9}'(, (positive|integer|nonnegative)=True){0,3}\)")
+ONE = r"Symbol\('[su]\d{1,9}'(, (positive|integer|nonnegative)=True){0,3}\)"
+SYMBOL = re.compile(rf"[su]\d{{1,9}}|-?(int_)?oo|Integer\(\d{{1,18}}\)|{ONE}|Mul\(Integer\(\d{{1,18}}\), {ONE}\)")
+"""What may stand for a size: none of it is evaluated."""
 DTYPES = {1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
           7: torch.float32, 8: torch.float64, 12: torch.bool, 13: torch.bfloat16}
 """Element types by their numbers in the file."""

@@ -28,7 +28,6 @@ EMBEDDING = Way("it looks whole numbers up, and the inputs here are numbers of a
 TRANSPOSED = Way("transposed convolutions are not supported", "use a nearest nn.Upsample and a Conv instead")
 VOLUME = Way("volumes are not supported; Conv1d and Conv2d are",
              "take one axis as the channels of a Conv2d")
-SLOPES = Way("its learned slopes are not powers of two", "use nn.LeakyReLU with a slope such as 0.125")
 SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
 BILINEAR = Way("it multiplies activations with each other, and hardware here multiplies by constants alone",
                "concatenate its inputs and use a Linear")
@@ -54,7 +53,7 @@ BY_CLASS: dict[str, Way] = {
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), TRANSPOSED),
     **dict.fromkeys(("Conv3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d", "AdaptiveMaxPool3d"),
                     VOLUME),
-    "PReLU": SLOPES, "Bilinear": BILINEAR,
+    "Bilinear": BILINEAR,
 }
 """Classes of torch.nn that have no hardware, whatever their options."""
 
@@ -68,7 +67,7 @@ BY_OPERATION: dict[str, Way] = {
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), TRANSPOSED),
     **dict.fromkeys(("conv3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), VOLUME),
     **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"), SMOOTH),
-    "prelu": SLOPES, "bilinear": BILINEAR,
+    "bilinear": BILINEAR,
     **dict.fromkeys(("quantize_per_tensor", "dequantize_per_tensor", "quantize_per_channel", "dequantize_per_channel"),
                     PT2E),
 }

@@ -16,7 +16,7 @@ from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.compress.input_units import in_one_unit
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
-from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
+from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, QuantisedSlopes, Requantiser, Table
 from toolkit.compress.quantisation.layout import hardware_ports, has_images, positions, standing, turned
 from toolkit.design import (
     Add,
@@ -27,12 +27,14 @@ from toolkit.design import (
     Conv,
     Dense,
     Design,
+    Extremum,
     Layer,
     Leaky,
     MaxPool,
     Reorder,
     Requantise,
     Reshape,
+    Slopes,
     Tensor,
     Upsample,
     Weights,
@@ -125,8 +127,11 @@ class _Lowering:
         elif isinstance(module, nn.Upsample):
             scale: Any = module.scale_factor
             self._append(node, Upsample(self._label(node), (self.tensors[source],), tuple(int(s) for s in scale)))
-        elif node.op == "call_function" and "cat" in str(node.target):
+        elif node.target is torch.cat:
             self._concat(node)
+        elif node.target in (torch.maximum, torch.minimum):
+            names = self._alike(node)
+            self._append(node, Extremum(self._label(node), names, node.target is torch.minimum), source)
 
     def _requantiser(self, node: fx.Node, module: Requantiser) -> None:
         """The layer that `node` closes."""
@@ -155,14 +160,25 @@ class _Lowering:
             layer = Leaky(self._label(source), (self.tensors[before],), int(slope), requantise)
             self._append(node, layer, before)
         elif adds(source):
-            orders = [self.orders.get(n) for n in source.args]
-            if not all(order is not None and np.array_equal(order, orders[0]) for order in orders):  # type: ignore[arg-type]
-                for n in source.args:
-                    self._pytorch_order(n)
-            layer = Add(self._label(source), tuple(self.tensors[n] for n in source.args), requantise)
-            self._append(node, layer, source.args[0])
+            names = self._alike(source)
+            self._append(node, Add(self._label(source), names, requantise), source.args[0])
+        elif isinstance(inner, QuantisedSlopes):
+            negative, positive, frac = inner.codes()
+            if before in self.orders and inner.channels > 1:
+                negative, positive = (side[self.orders[before]] for side in (negative, positive))
+            layer = Slopes(self._label(source), (self.tensors[before],), negative, positive, frac, requantise)
+            self._append(node, layer, before)
         else:
             self._append(node, Clamp(self._label(node), (self.tensors[source],), requantise), source)
+
+    def _alike(self, node: fx.Node) -> tuple[str, ...]:
+        """The tensors that `node` combines element by element, brought into one order."""
+        sources: Any = node.args
+        orders = [self.orders.get(n) for n in sources]
+        if not all(order is not None and np.array_equal(order, orders[0]) for order in orders):  # type: ignore[arg-type]
+            for n in sources:
+                self._pytorch_order(n)
+        return tuple(self.tensors[n] for n in sources)
 
     def _weighted(self, node: fx.Node, module: Quantised, requantise: Requantise) -> Layer:
         before: Any = node.args[0]

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from toolkit.capture.curve import BINARY, MOST, UNARY, Curve, Op
+from toolkit.capture.means import AvgPool1d
 from toolkit.capture.pick import Pick
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation.fake_quant import DynamicLayer, FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import InputScale
@@ -20,6 +23,9 @@ from toolkit.design.ports import Ports
 from toolkit.utils.errors import InputError
 
 POOL = ("kernel_size", "stride", "padding")
+AVERAGE = (*POOL, "divisor_override")
+PAIRS: dict[str, Any] = {"add": operator.add, "maximum": torch.maximum, "minimum": torch.minimum}
+"""Functions of two tensors of one shape."""
 KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "relu": (nn.ReLU, ()), "relu6": (nn.ReLU6, ()), "clip": (nn.Hardtanh, ("min_val", "max_val")),
     "leaky_relu": (nn.LeakyReLU, ("negative_slope",)), "sigmoid": (nn.Sigmoid, ()), "tanh": (nn.Tanh, ()),
@@ -29,8 +35,8 @@ KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "input_scale": (InputScale, ("exponents", "shape")),
     "unflatten": (nn.Unflatten, ("dim", "unflattened_size")), "pad1d": (nn.ZeroPad1d, ("padding",)),
     "pad2d": (nn.ZeroPad2d, ("padding",)), "upsample": (nn.Upsample, ("scale_factor",)),
-    "maxpool1d": (nn.MaxPool1d, (*POOL, "dilation", "ceil_mode")), "avgpool1d": (nn.AvgPool1d, POOL),
-    "maxpool2d": (nn.MaxPool2d, (*POOL, "dilation", "ceil_mode")), "avgpool2d": (nn.AvgPool2d, POOL),
+    "maxpool1d": (nn.MaxPool1d, (*POOL, "dilation", "ceil_mode")), "avgpool1d": (AvgPool1d, AVERAGE),
+    "maxpool2d": (nn.MaxPool2d, (*POOL, "dilation", "ceil_mode")), "avgpool2d": (nn.AvgPool2d, AVERAGE),
 }
 """Each kind of layer without weights: its class, and the options it is made of."""
 NAMES = {kind: (name, keys) for name, (kind, keys) in KINDS.items()}
@@ -56,11 +62,16 @@ def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np
             elif isinstance(module, Pick):
                 entry |= {"op": "pick", "options": {"shape": list(module.shape)}}
                 arrays[f"{node.name}.index"] = module.index.numpy()
+            elif isinstance(module, Curve):
+                entry |= {"op": "curve", "options": {"ops": [[op.name, op.reads, op.numbers] for op in module.ops]}}
+            elif isinstance(module, Slopes):
+                entry["op"] = "slopes"
+                arrays |= {f"{node.name}.{key}": value.detach().numpy() for key, value in module.named_parameters()}
             else:
                 entry["op"], keys = NAMES[type(module)]
                 entry["options"] = {key: getattr(module, key) for key in keys}
         elif node.op == "call_function":
-            entry["op"] = "add" if node.target is operator.add else "cat"
+            entry["op"] = next((name for name, of in PAIRS.items() if node.target is of), "cat")
             if entry["op"] == "cat":
                 entry["dim"] = node.args[1]
                 entry["inputs"] = [n.name for n in node.args[0]]
@@ -86,8 +97,8 @@ def rebuilt(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.Graph
             env[name] = graph.placeholder("x")
         elif op == "output":
             graph.output(sources[0])
-        elif op == "add":
-            env[name] = graph.call_function(operator.add, tuple(sources))
+        elif op in PAIRS:
+            env[name] = graph.call_function(PAIRS[op], tuple(sources))
         elif op == "cat":
             env[name] = graph.call_function(torch.cat, (sources, int(entry["dim"])))
         else:
@@ -105,7 +116,13 @@ def rebuilt(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> fx.Graph
 def _module(op: str, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> nn.Module:
     if op in KINDS:
         kind, keys = KINDS[op]
-        return kind(**{key: _option(entry["options"][key]) for key in keys})
+        return kind(**{key: _option(entry["options"][key]) for key in keys
+                       if key in entry["options"]})
+    if op == "curve":
+        return Curve(tuple(_op(i, *given) for i, given in enumerate(entry["options"]["ops"][:MOST])))
+    if op == "slopes":
+        return Slopes(torch.from_numpy(arrays["negative"]),
+                      torch.from_numpy(arrays["positive"]) if "positive" in arrays else None)
     if op == "pick":
         return Pick(torch.from_numpy(arrays["index"]), tuple(int(n) for n in entry["options"]["shape"]))
     product, bias = Matmul.from_json(entry["product"]), torch.from_numpy(arrays["bias"])
@@ -118,6 +135,14 @@ def _module(op: str, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> nn
     if op != "weights":
         raise InputError(f"the node '{entry['name']}' is of the unknown kind '{op[:40]}'")
     return product.module(torch.from_numpy(arrays["weight"]), bias)
+
+
+def _op(number: int, name: str, reads: list[int], numbers: list[float]) -> Op:
+    """Operation `number` of a curve, which reads what earlier ones made."""
+    known = {1: UNARY, 2: BINARY, 3: ("where",)}.get(len(reads), ())
+    if name not in known or not all(type(i) is int and 0 <= i <= number for i in reads):
+        raise InputError(f"a curve has the operation '{str(name)[:40]}', which is not known")
+    return Op(name, tuple(reads), tuple(float(v) for v in numbers))
 
 
 def _option(value: Any) -> Any:

@@ -11,6 +11,7 @@ from toolkit.design.layers import (
     Concat,
     Conv,
     Dense,
+    Extremum,
     Layer,
     LayerRange,
     Leaky,
@@ -18,6 +19,7 @@ from toolkit.design.layers import (
     MaxPool,
     Reorder,
     Reshape,
+    Slopes,
     Upsample,
 )
 from toolkit.design.ports import Port, Ports
@@ -25,7 +27,7 @@ from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Weights, weight_format
 from toolkit.design.windows import Window
 
-__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "FixedPoint",
-           "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Overflow",
-           "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample",
-           "Weights", "Window", "union", "weight_format"]
+__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "Extremum",
+           "FixedPoint", "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool",
+           "Overflow", "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Slopes", "Tensor",
+           "TwoTermFormat", "Upsample", "Weights", "Window", "union", "weight_format"]

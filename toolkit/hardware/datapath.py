@@ -74,13 +74,20 @@ class Select:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """Entry `bits of the operand` of `table`, which has one for each of them; codes in two's complement."""
+
+    table: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Constant:
     """A constant code."""
 
     value: int
 
 
-Op = Read | Sum | Offset | RoundEven | Quantise | Widen | Greater | Select | Constant
+Op = Read | Sum | Offset | RoundEven | Quantise | Widen | Greater | Select | Entry | Constant
 
 
 @dataclass(frozen=True)

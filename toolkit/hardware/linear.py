@@ -51,13 +51,21 @@ def _output(build: Builder, j: int, nodes: list[int], term: Term | None, constan
     low, high = int(found.accumulator.low[j]), int(found.accumulator.high[j])
     shift = found.acc_frac - requantise.format.frac
     # Bits below the term's own lowest are the constant's alone: where they are shifted away, they are left out.
-    even = requantise.rounding is Rounding.HALF_EVEN and shift > 0
+    even = requantise.rounding is Rounding.HALF_EVEN and shift > 0  # which sees every bit
     drop = 0 if even else min(term.shift, max(shift, 0))
     low, high, shift = low >> drop, high >> drop, shift - drop
     acc_width = signed_width(low, high)
     acc = build.add(f"a{j}", acc_width, Offset(constant >> drop, term.shift - drop, term.negative),
                     (nodes[term.node],), cost=1)
-    if even:
+    return requantised(build, j, acc, (low, high), shift, requantise)
+
+
+def requantised(build: Builder, j: int, acc: int, ends: tuple[int, int], shift: int, requantise: Requantise) -> int:
+    """The output code of element j of a two's complement accumulator in `ends`, its rounding half added, as narrow as
+    they allow. Returns its signal."""
+    name, width, (low, high) = f"y{j}", requantise.format.width, ends
+    acc_width = signed_width(low, high)
+    if requantise.rounding is Rounding.HALF_EVEN and shift > 0:
         low, high = (v + ((v >> shift) & 1) + (1 << (shift - 1)) - 1 for v in (low, high))
         acc = build.add(f"e{j}", signed_width(low, high), RoundEven(shift), (acc,), cost=1)
     if shift < 0:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import fx, nn
+from torch import fx
 
 from toolkit.capture.builder import module_of
 from toolkit.compress.compress import Settings
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.structured import fixed, outputs, together
-from toolkit.compress.quantisation.insert_quantisers import FUNCTIONS, MEANS
+from toolkit.compress.quantisation.insert_quantisers import FUNCTIONS, MEANS, STEEP
 from toolkit.compress.scheme import Overrides
 
 RATIOS = ("0", "0.25", "0.5", "0.65", "0.75", "0.85")
@@ -63,7 +63,7 @@ def choose(trial: Any, graph: fx.GraphModule) -> Choice:
             layers.append(f"{_literal(path)}=act:{trial.suggest_categorical(f'{path}: activations', HIDDEN)}")
         layers.append(f"{_literal(path)}={trial.suggest_categorical(f'{path}: weights', FORMATS)}")
     # What is not a Linear's or a Conv's own output (a sum, a clip behind one, a mean, a table) has one width for all.
-    others = any(node.op == "call_function" or isinstance(module_of(graph, node), (*MEANS, *FUNCTIONS, nn.LeakyReLU))
+    others = any(node.op == "call_function" or isinstance(module_of(graph, node), (*MEANS, *FUNCTIONS, *STEEP))
                  for node in graph.graph.nodes)
     hidden = trial.suggest_categorical("hidden bits", HIDDEN) if others else HIDDEN[-1]
     return Choice("structured:0.5+log2:4" if pruned else "log2:4", tuple(layers), hidden)

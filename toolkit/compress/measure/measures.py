@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import fx
 
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.measure.intervals import Interval, paired_right, wilson
 from toolkit.compress.measure.several import OutputFigures, figures, first_right, together
 from toolkit.compress.quantisation.fake_quant import FakeQuantLayer, MinifloatLayer
-from toolkit.compress.quantisation.layers import Quantised, Requantiser, Table
+from toolkit.compress.quantisation.layers import Quantised, QuantisedSlopes, Requantiser, Table
 from toolkit.compress.training.heads import heads
 from toolkit.compress.training.hooks import Metric, measured
 from toolkit.compress.training.loop import evaluate
@@ -262,6 +263,10 @@ def parameters(graph: fx.GraphModule) -> dict[str, np.ndarray]:
         for name, module in graph.named_modules():
             if isinstance(module, Quantised | FakeQuantLayer):
                 weight, bias = module.quantised_weight(), module.quantised_bias()
+            elif isinstance(module, Slopes | QuantisedSlopes):
+                found |= {f"{name}.{key}": (value if isinstance(module, Slopes) else module.on_grid(value))
+                          .detach().float().numpy() for key, value in module.named_parameters()}
+                continue
             elif isinstance(module, WEIGHTED):
                 assert module.bias is not None
                 weight, bias = module.weight.detach(), module.bias.detach()
@@ -303,6 +308,11 @@ def packed(graph: fx.GraphModule) -> tuple[str, bytes]:
             rest = [weights.exponents.astype(np.int8).tobytes(), _bits(bias, _width(bias)) if bias.any() else b""]
             dense += [_bits(codes, bits), *rest]
             sparse += [np.packbits(codes != 0).tobytes(), _bits(codes[codes != 0], bits), *rest]
+        elif isinstance(module, QuantisedSlopes):
+            negative, positive, _ = module.codes()
+            sides = [_bits(side, _width(side)) for side in ([negative] if module.positive is None
+                                                            else [negative, positive])]
+            dense, sparse = dense + sides, sparse + sides
     ways = {"packed codes": b"".join(dense), "bitmap, packed codes": b"".join(sparse)}
     best = min(ways, key=lambda way: len(ways[way]))
     return best, ways[best]

@@ -19,19 +19,24 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
 
 Array = np.ndarray
+PAIRS = (operator.add, torch.maximum, torch.minimum)
+"""What joins the elements of two tensors."""
 
 
 class Channels:
     """The classes of a graph's channels. `made[name]` holds the class of each output channel of a layer, `read[name]`
     of each input channel or column, `led[name]` of each place along the first axis that an Unflatten makes,
-    `picked[name]` of each element that a Pick reads, and of each that it makes."""
+    `sloped[name]` of each channel that has a slope of its own, `picked[name]` of each element that a Pick reads, and of
+    each that it makes."""
 
     made: dict[str, Array]
     read: dict[str, Array]
     led: dict[str, Array]
+    sloped: dict[str, Array]
     picked: dict[str, tuple[Array, Array]]
 
     def __init__(self, graph: fx.GraphModule) -> None:
@@ -41,6 +46,7 @@ class Channels:
         self._made: dict[str, Array] = {}
         self._read: dict[str, Array] = {}
         self._led: dict[str, Array] = {}
+        self._sloped: dict[str, Array] = {}
         self._picked: dict[str, tuple[Array, Array]] = {}
         self._parent = [0]
         self._propagate(shapes(graph))
@@ -83,8 +89,9 @@ class Channels:
 
     def _resolve(self) -> None:
         roots = np.array([self._find(i) for i in range(len(self._parent))])
-        self.made, self.read, self.led = ({name: roots[ids] for name, ids in known.items()}
-                                          for known in (self._made, self._read, self._led))
+        self.made, self.read, self.led, self.sloped = (
+            {name: roots[ids] for name, ids in known.items()}
+            for known in (self._made, self._read, self._led, self._sloped))
         self.picked = {name: (roots[before], roots[after]) for name, (before, after) in self._picked.items()}
 
     def _propagate(self, shapes: dict[fx.Node, tuple[int, ...]]) -> None:
@@ -95,7 +102,7 @@ class Channels:
                 values[node] = np.zeros(shapes[node], np.int64)
             elif node.op == "output":
                 self._fix(sources)
-            elif node.target is operator.add:
+            elif node.target in PAIRS:
                 values[node], other = (values[n] for n in cast(Any, node.args))
                 self._join(values[node], other)
             elif node.target is torch.cat:
@@ -118,6 +125,10 @@ class Channels:
         if isinstance(module, Pick):
             found = self._one_axis(sources[0].reshape(-1)[module.index.numpy()].reshape(shape))
             self._picked[name] = sources[0].reshape(-1), found
+            return found
+        if isinstance(module, Slopes) and module.channels > 1:
+            found = self._whole(sources[0])
+            self._sloped[name] = found.reshape(len(found), -1)[:, 0]
             return found
         if module is not None and len(sources) == 1 and sources[0].shape == shape:
             return sources[0]

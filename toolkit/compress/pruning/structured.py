@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.channels import Channels, depthwise
 from toolkit.utils.errors import InputError
@@ -188,6 +189,10 @@ def _cut(graph: fx.GraphModule, channels: Channels, gone: Iterable[int]) -> None
         unflatten = cast(nn.Unflatten, graph.get_submodule(name))
         size = tuple(cast(Any, unflatten.unflattened_size))
         unflatten.unflattened_size = (int((~np.isin(classes, away)).sum()), *size[1:])
+    for name, classes in channels.sloped.items():
+        slopes, stay = cast(Slopes, graph.get_submodule(name)), torch.from_numpy(~np.isin(classes, away))
+        slopes.keep(stay)
+        places |= {f"{name}.{key}": places[f"{name}.{key}"][stay] for key, _ in slopes.named_parameters()}
     for name, (before, after) in channels.picked.items():
         _repick(cast(Pick, graph.get_submodule(name)), ~np.isin(before, away), ~np.isin(after, away))
     graph.meta["origin"] = places

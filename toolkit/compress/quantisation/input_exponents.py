@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.channels import shapes
 from toolkit.compress.quantisation import grids
@@ -40,7 +41,7 @@ ALONE = 1e-2
 """The share of a feature's own variance that must be lost before it is told, where no layer with weights reads it."""
 UNITS = -1
 """The feature of what is not of the input alone, in units of the network's own: behind all others there stands a 0."""
-KEEPS = (nn.ReLU, nn.ZeroPad1d, nn.ZeroPad2d, nn.Upsample, *POOLS, *MEANS)
+KEEPS = (nn.ReLU, Slopes, nn.ZeroPad1d, nn.ZeroPad2d, nn.Upsample, *POOLS, *MEANS)
 """What hands each feature on in its own units."""
 
 

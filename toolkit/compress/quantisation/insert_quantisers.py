@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.curve import Curve
+from toolkit.capture.means import AvgPool1d
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
-from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
+from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, QuantisedSlopes, Requantiser, Table
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
-MEANS = (nn.AvgPool1d, nn.AvgPool2d)
-FUNCTIONS = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU, nn.Mish)
+MEANS = (AvgPool1d, nn.AvgPool2d)
+FUNCTIONS = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU, nn.Mish,
+             Curve)
 """Activations that become tables."""
+STEEP = (nn.LeakyReLU, Slopes, QuantisedSlopes)
+"""Activations of two straight lines, which are rounded behind them."""
 
 
 def prepared(graph: fx.GraphModule) -> fx.GraphModule:
     """A copy of a float graph with a Requantiser at the input, in the place of every clamp, and behind every Linear,
-    Conv, sum, mean and LeakyReLU that no clamp follows; functions are Tables and average pools Means."""
+    Conv, sum, mean, LeakyReLU and PReLU that no clamp follows; functions are Tables and average pools Means."""
     graph = copy.deepcopy(graph)
     _clamp_before_pools(graph)
     for node in list(graph.graph.nodes):
@@ -33,8 +40,9 @@ def prepared(graph: fx.GraphModule) -> fx.GraphModule:
             replace(graph, str(node.target), Table(module))
         elif _rounds(node, module):
             if isinstance(module, MEANS):
-                replace(graph, str(node.target), Mean(*(each(module, key) for key in ("kernel_size", "stride",
-                                                                                      "padding"))))
+                replace(graph, str(node.target), Mean(
+                    each(module, "kernel_size"), each(module, "stride"), each(module, "padding"),
+                    module.divisor_override))
             follower = module_of(graph, next(iter(node.users))) if len(node.users) == 1 else None
             if clamped(follower) is None:
                 _insert(graph, node)
@@ -65,7 +73,7 @@ def each(module: nn.Module, key: str) -> tuple[int, ...]:
 
 
 def adds(node: fx.Node) -> bool:
-    return node.op == "call_function" and "add" in str(node.target)
+    return node.target is operator.add
 
 
 def replace(graph: fx.GraphModule, target: str, module: nn.Module) -> None:
@@ -88,7 +96,7 @@ def output_codes(graph: fx.GraphModule) -> set[fx.Node]:
 
 def _rounds(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether what `node` gives has more bits than its inputs."""
-    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, Quantised, Mean, nn.LeakyReLU))
+    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, *STEEP, Quantised, Mean))
 
 
 def _clamp_before_pools(graph: fx.GraphModule) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.capture.curve import Curve, finite
+from toolkit.capture.slopes import Slopes, sloped
 from toolkit.compress.matmul import Matmul
 from toolkit.compress.quantisation import grids
 from toolkit.design import AvgPool, Lookup
 from toolkit.design.formats import FixedPoint, Requantise
-from toolkit.design.weights import WeightFormat, Weights
+from toolkit.design.weights import IntegerFormat, TwoTermFormat, WeightFormat, Weights
 
 
 class StraightThrough(torch.autograd.Function):
@@ -87,14 +89,56 @@ class Quantised(nn.Module):
         return f"{tuple(self.weight.shape)}, {self.format}"
 
 
+class QuantisedSlopes(nn.Module):
+    """A Slopes whose constants lie on a grid: sums of two signed powers of two where weights are powers of two, else
+    integers of as many bits as theirs, each on an exponent of its own, none below 2**-LEAST. The parameters are real
+    shadows."""
+
+    LEAST = 16
+
+    def __init__(self, slopes: Slopes, form: WeightFormat) -> None:
+        super().__init__()
+        self.format: WeightFormat = form if isinstance(form, IntegerFormat) else TwoTermFormat.of(8)
+        self.negative = nn.Parameter(slopes.negative.detach().clone())
+        self.positive = None if slopes.positive is None else nn.Parameter(slopes.positive.detach().clone())
+
+    @property
+    def channels(self) -> int:
+        return self.negative.numel()
+
+    def on_grid(self, values: torch.Tensor) -> torch.Tensor:
+        """The nearest constants of the grid."""
+        rows = values.detach()[:, None]
+        exponents = grids.fit(rows, self.format).clamp(min=-self.LEAST)
+        return grids.project(rows, exponents, self.format)[:, 0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        negative = StraightThrough.apply(self.negative, self.on_grid(self.negative), None)
+        positive = None if self.positive is None else \
+            StraightThrough.apply(self.positive, self.on_grid(self.positive), None)
+        return sloped(x, negative, positive)
+
+    def codes(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """int64 negative and positive constants, and how many fractional bits they have."""
+        negative, positive = (np.ones(self.channels) if v is None else self.on_grid(v).double().numpy()
+                              for v in (self.negative, self.positive))
+        frac = next(f for f in range(self.LEAST + 1) if f == self.LEAST or all(
+            np.array_equal(np.ldexp(v, f), np.rint(np.ldexp(v, f))) for v in (negative, positive)))
+        return *(np.rint(np.ldexp(v, frac)).astype(np.int64) for v in (negative, positive)), frac  # type: ignore[return-value]
+
+    def extra_repr(self) -> str:
+        return f"{self.channels} of {self.format}"
+
+
 class Mean(nn.Module):
     """An average pool as hardware computes it: the sum under each window times a constant. `window` holds kernel,
-    stride and padding, each a number an axis."""
+    stride and padding, each a number an axis; `divisor` is the window's size where none is given."""
 
-    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
+                 divisor: int | None = None) -> None:
         super().__init__()
         self.window = kernel, stride, padding
-        self.factor, self.factor_frac = AvgPool.constant(math.prod(kernel))
+        self.factor, self.factor_frac = AvgPool.constant(divisor or math.prod(kernel))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x if len(self.window[0]) == 2 else x[:, :, None]
@@ -124,8 +168,9 @@ class Table(nn.Module):
     def lookup(self, name: str, inputs: tuple[str, ...]) -> Lookup:
         """The same as a layer of a design."""
         assert self.source is not None and self.format is not None
-        return Lookup.of(name, inputs, lambda values: self.function(torch.from_numpy(values)).numpy(),
-                         type(self.function).__name__.lower(), self.source, self.format)
+        return Lookup.of(name, inputs, lambda values: finite(self.function(torch.from_numpy(values))).numpy(),
+                         self.function.label if isinstance(self.function, Curve)
+                         else type(self.function).__name__.lower(), self.source, self.format)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         smooth = self.function(x)

@@ -7,16 +7,18 @@ from math import prod
 import numpy as np
 from torch import fx, nn
 
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.quantisation.insert_quantisers import MEANS, POOLS
-from toolkit.compress.quantisation.layers import Mean, Quantised
+from toolkit.compress.quantisation.layers import Mean, Quantised, QuantisedSlopes
 from toolkit.design.ports import Port, Ports, consecutive
 
 IMAGES = (nn.Conv1d, nn.Conv2d, *POOLS, *MEANS, Mean, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d)
 
 
 def has_images(graph: fx.GraphModule) -> bool:
-    """Whether any layer works on images: then all tensors of more than one axis are channels-last."""
-    return any(isinstance(m, IMAGES) or (isinstance(m, Quantised) and m.product.rank > 0) for m in graph.modules())
+    """Whether any layer works on channels: then all tensors of more than one axis are channels-last."""
+    return any(isinstance(m, IMAGES) or (isinstance(m, Quantised) and m.product.rank > 0)
+               or (isinstance(m, Slopes | QuantisedSlopes) and m.channels > 1) for m in graph.modules())
 
 
 def channels_last(samples: np.ndarray) -> np.ndarray:

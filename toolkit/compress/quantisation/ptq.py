@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
 from toolkit.compress.quantisation.gptq import gptq
-from toolkit.compress.quantisation.insert_quantisers import entry, output_codes, prepared, replace
-from toolkit.compress.quantisation.layers import InputScale, Quantised, Requantiser, Table
+from toolkit.compress.quantisation.insert_quantisers import STEEP, entry, output_codes, prepared, replace
+from toolkit.compress.quantisation.layers import InputScale, Quantised, QuantisedSlopes, Requantiser, Table
 from toolkit.compress.steps import PerLayer, Quantise
 from toolkit.design.formats import FixedPoint, union
 from toolkit.design.layers.lookup import MAX_INPUT_WIDTH
@@ -93,6 +94,12 @@ class _Calibration:
             self._requantiser(node, module)
         elif isinstance(module, Table):
             self._table(node, module)
+        elif isinstance(module, Slopes):
+            source = cast(fx.Node, node.args[0])
+            self.real[node] = module(self.real[source])
+            layer = QuantisedSlopes(module, self.overrides.format(self._path(node), self.default).format)
+            replace(self.graph, str(node.target), layer)
+            self.quantised[node], self.formats[node] = layer(self.quantised[source]), self.formats[source]
         elif node.op != "output":
             for env in (self.real, self.quantised):
                 env[node] = self._call(node, env)
@@ -151,8 +158,12 @@ class _Calibration:
         elif node in self.final:
             form = self._output(real)
         else:
-            inner = all(isinstance(module_of(self.graph, user), Table | nn.LeakyReLU) for user in node.users)
-            form = fitted(real.numpy(), self.widths.table if inner else self._width(source))
+            readers = [module_of(self.graph, user) for user in node.users]
+            bits = self._width(source)
+            if all(isinstance(reader, (Table, *STEEP)) for reader in readers):
+                bits = self.widths.table if any(isinstance(reader, Table) for reader in readers) \
+                    else max(self.widths.table, bits)
+            form = fitted(real.numpy(), bits)
         requantiser.set(form)
         self.formats[node] = form
         layer = module_of(self.graph, source)
@@ -176,6 +187,9 @@ class _Calibration:
             raise InputError(f"the table of '{self._path(node)}' would have an entry for every code of {before.width} "
                              f"bits; ask for at most {MAX_INPUT_WIDTH} bits of what it reads")
         self.real[node] = real = table(self.real[source])
+        if not bool(torch.isfinite(real).all()):
+            raise InputError(f"'{self._path(node)}' makes numbers of the calibration data that are not finite; keep "
+                             "what it reads where it is defined, by a clamp or a small constant")
         form = self._output(real) if node in self.final else \
             fitted(real.numpy(), self._width(node))
         table.set(before, form)
@@ -185,7 +199,7 @@ class _Calibration:
     def _width(self, node: fx.Node) -> int:
         """Bits of what `node` outputs: as they are set for itself, or for the layer whose activation it is."""
         default, before = self.widths.hidden, node.args[0]
-        if isinstance(module_of(self.graph, node), Table | nn.LeakyReLU) \
+        if isinstance(module_of(self.graph, node), (Table, *STEEP)) \
                 and isinstance(module_of(self.graph, cast(fx.Node, before)), Requantiser):
             default = self.overrides.activation(self._path(cast(Any, before).args[0]), default)
         return self.overrides.activation(self._path(node), default)

@@ -8,15 +8,18 @@ from toolkit.design.layers.clamp import Clamp
 from toolkit.design.layers.concat import Concat
 from toolkit.design.layers.conv import Conv
 from toolkit.design.layers.dense import Dense
+from toolkit.design.layers.extremum import Extremum
 from toolkit.design.layers.leaky import Leaky
 from toolkit.design.layers.lookup import Lookup
 from toolkit.design.layers.maxpool import MaxPool
 from toolkit.design.layers.reorder import Reorder
 from toolkit.design.layers.reshape import Reshape
+from toolkit.design.layers.slopes import Slopes
 from toolkit.design.layers.upsample import Upsample
 
 LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
-    Dense, Conv, MaxPool, AvgPool, Upsample, Add, Concat, Reshape, Reorder, Clamp, Leaky, Lookup, ArgMax)}
+    Dense, Conv, MaxPool, AvgPool, Upsample, Add, Extremum, Concat, Reshape, Reorder, Clamp, Leaky, Slopes, Lookup,
+    ArgMax)}
 
-__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Layer",
-           "LayerRange", "Leaky", "Lookup", "MaxPool", "Reorder", "Reshape", "Upsample"]
+__all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Extremum", "Layer",
+           "LayerRange", "Leaky", "Lookup", "MaxPool", "Reorder", "Reshape", "Slopes", "Upsample"]

@@ -18,6 +18,7 @@ from toolkit.design import (
     Conv,
     Dense,
     Design,
+    Extremum,
     Interval,
     Layer,
     LayerRange,
@@ -26,6 +27,7 @@ from toolkit.design import (
     MaxPool,
     Reorder,
     Reshape,
+    Slopes,
     Tensor,
     Upsample,
     Window,
@@ -33,6 +35,7 @@ from toolkit.design import (
 from toolkit.emit.c.linear import Linear, linear
 from toolkit.emit.c.requantise import requantisation
 from toolkit.emit.c.types import CType, literal, signed, smallest
+from toolkit.hardware.csd import csd_table
 
 MAX_ELEMENTS = 1 << 30
 DOWN_BITS = 5
@@ -153,6 +156,25 @@ def _add(layer: Add, y: Tensor, seen: Seen) -> Part:
     return _each(layer, y, seen, type, lines, first=terms[0])
 
 
+def _extremum(layer: Extremum, y: Tensor, seen: Seen) -> Part:
+    type = signed(max(seen.range.bound, 1))
+    terms = [_shifted(f"({type})x{i}[i]", shift, type) for i, shift in enumerate(layer.shifts(seen.tensors))]
+    sign = "<" if layer.least else ">"
+    lines = [f"if ({term} {sign} v) {{ v = {term}; }}" for term in terms[1:]]
+    return _each(layer, y, seen, type, lines, first=terms[0])
+
+
+def _slopes(layer: Slopes, y: Tensor, seen: Seen) -> Part:
+    """Signed digits, a byte each: the places in the low six bits, 64 for one that is taken away, 128 for none."""
+    type = signed(seen.range.bound)
+    shifts, signs = csd_table(np.stack([layer.positive, layer.negative], 1).reshape(-1))
+    codes = np.where(signs == 0, 128, shifts + np.where(signs < 0, 64, 0))
+    lines = list(requantisation(layer.requantise, seen.range, type).lines)
+    context = {"type": type, "lines": lines, "digits": codes.shape[1], "channels": len(layer.positive)}
+    return Part("c/slopes.c.j2", context, (Table("digits", CType(False, 8), codes),) if codes.size else (),
+                in_place=True)
+
+
 def _lookup(layer: Lookup, y: Tensor, seen: Seen) -> Part:
     type = signed(seen.range.bound)
     table = Table("table", smallest(int(layer.table.min()), int(layer.table.max())), layer.table)
@@ -203,7 +225,8 @@ def _upsample(layer: Upsample, y: Tensor, seen: Seen) -> Part:
 
 
 PARTS: dict[type[Layer], Callable[[Any, Tensor, Seen], Part]] = {
-    Dense: _dense, Conv: _conv, Clamp: _clamp, Leaky: _leaky, Add: _add, Lookup: _lookup, Reorder: _reorder,
+    Dense: _dense, Conv: _conv, Clamp: _clamp, Leaky: _leaky, Add: _add, Lookup: _lookup, Extremum: _extremum,
+    Slopes: _slopes, Reorder: _reorder,
     Reshape: _reshape, Concat: _concat, ArgMax: _argmax, MaxPool: _maxpool, AvgPool: _avgpool, Upsample: _upsample}
 
 

@@ -18,12 +18,14 @@ from toolkit.design.layers import (
     Concat,
     Conv,
     Dense,
+    Extremum,
     Layer,
     LayerRange,
     Leaky,
     Lookup,
     MaxPool,
     Reorder,
+    Slopes,
     Upsample,
 )
 from toolkit.design.tensors import Tensor
@@ -42,7 +44,7 @@ from toolkit.emit.hls.cpp import (
 )
 from toolkit.emit.hls.rom import by_fold, code, pack
 from toolkit.emit.templates import render
-from toolkit.hardware.csd import csd_terms
+from toolkit.hardware.csd import csd_table, csd_terms
 from toolkit.utils.identifiers import comment
 
 MOST_TERMS = 1 << 18
@@ -265,6 +267,53 @@ def add(site: Site) -> Written:
     return _each(site, form, [*lines, f"y[i] = {site.name}_Finish({total}{_plus(half)});"], "the sum")
 
 
+def extremum(site: Site) -> Written:
+    layer = site.layer
+    assert isinstance(layer, Extremum)
+    form = word(site.range.bound)
+    lines = [f"{'const ' if i else ''}{form.name} {'v' + str(i) if i else 'v'} = {shifted(f'{form.name}(x{i}[i])', s)};"
+             for i, s in enumerate(layer.shifts(site.inputs))]
+    sign = "<" if layer.least else ">"
+    lines += [f"if (v{i} {sign} v) v = v{i};" for i in range(1, len(site.inputs))]
+    return _each(site, form, [*lines, "y[i] = v;"], f"the {'smaller' if layer.least else 'larger'}", done=False)
+
+
+def slopes(site: Site) -> Written:
+    """Shifted inputs added and taken away: the same ones for all channels, or by a table of signed digits."""
+    layer = site.layer
+    assert isinstance(layer, Slopes)
+    form = word(site.range.bound)
+    half = layer.requantise.half(layer.acc_frac(site.inputs[0]))
+    count, note = len(layer.positive), "each channel times a constant, another where it is negative; a requantisation"
+    lines = [f"const {form.name} value = x[i];"]
+    if count == 1:
+        above, below = (_times("value", int(side[0])) for side in (layer.positive, layer.negative))
+        lines += [f"const {form.name} acc = value < 0 ? {form.name}({below}) : {form.name}({above});",
+                  f"y[i] = {site.name}_Finish(acc{_plus(half)});"]
+        return _each(site, form, lines, note)
+    shifts, signs = csd_table(np.stack([layer.positive, layer.negative], 1).reshape(-1))
+    digits = shifts.shape[1]
+    if not digits:
+        return _each(site, form, [f"y[i] = {site.name}_Finish({half});"], note)
+    # A digit is the places above two bits: 0 for none, 1 where it is added, 2 where it is taken away.
+    codes = (shifts << 2 | np.where(signs < 0, 2, signs)).reshape(count, 2, digits)
+    table = Table("unsigned char", f"{site.name}_Digits", f"[{count}][2][{digits}]", brackets(codes), codes.size * 8)
+    lines += [f"{form.name} acc = {half};",
+              f"for (int k = 0; k < {digits}; ++k) {{",
+              "#pragma HLS unroll",
+              f"    const int digit = {table.name}[i % {count}][value < 0][k];",
+              f"    const {form.name} moved = value << (digit >> 2);",
+              "    acc += (digit & 1) ? moved : (digit & 2) ? -moved : 0;",
+              "}", f"y[i] = {site.name}_Finish(acc);"]
+    return Written(_each(site, form, lines, note).function, tables=(table,))
+
+
+def _times(name: str, factor: int) -> str:
+    """A value times a constant, in signed digits."""
+    parts = [f"{'-' if sign < 0 else '+'} {shifted(name, shift)}" for shift, sign in csd_terms(factor)]
+    return " ".join(parts).removeprefix("+ ") or "0"
+
+
 def lookup(site: Site) -> Written:
     layer = site.layer
     assert isinstance(layer, Lookup)
@@ -344,5 +393,6 @@ def _plus(value: int) -> str:
 WRITERS: dict[str, Callable[[Site], Written]] = {
     Dense.kind: dense, Conv.kind: conv, MaxPool.kind: maxpool, AvgPool.kind: avgpool, Upsample.kind: upsample,
     Add.kind: add, Concat.kind: concat, Reorder.kind: reorder, Clamp.kind: clamp, Leaky.kind: leaky,
+    Extremum.kind: extremum, Slopes.kind: slopes,
     Lookup.kind: lookup, ArgMax.kind: argmax}
 """By kind; a Reshape is the same array under another name and needs nothing."""

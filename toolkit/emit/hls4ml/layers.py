@@ -16,6 +16,7 @@ from toolkit.design import (
     Concat,
     Conv,
     Dense,
+    Extremum,
     FixedPoint,
     Layer,
     LayerRange,
@@ -25,6 +26,7 @@ from toolkit.design import (
     Reorder,
     Requantise,
     Reshape,
+    Slopes,
     Tensor,
     Upsample,
     Window,
@@ -238,6 +240,37 @@ def leaky(net: Network, layer: Leaky, inputs: list[Tensor], range: LayerRange, s
         attributes={"activation": "leaky_relu", "activ_param": 2.0**-layer.slope, "n_in": prod(wire.shape)}))
 
 
+def slopes(net: Network, layer: Slopes, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
+    wire = net.plain(layer, layer.inputs[0])
+    wire = roomy(net, layer, wire, wire.format.frac + layer.frac - layer.requantise.format.frac)
+    channels = wire.shape[-1]
+    negative, positive = (np.broadcast_to(side, channels) for side in (layer.negative, layer.positive))
+    if np.array_equal(negative, positive):
+        precision = {"scale": str(signed_holding(int(positive.min()), int(positive.max()), layer.frac)),
+                     "bias": "fixed<2,2>"}
+        return requantised(net, layer, layer.requantise, lambda type: net.add(
+            layer.name, "BatchNormalization", [wire], wire.shape, type, precision=precision,
+            attributes={"n_in": prod(wire.shape), "n_filt": channels if len(wire.shape) > 1 else -1,
+                        "scale_data": real(layer, positive, layer.frac), "bias_data": np.zeros(channels)}))
+    if (positive != 1 << layer.frac).any():
+        raise layer.fail("hls4ml's PReLU lets what is not negative pass as it is; a slope of 1 there works")
+    form = signed_holding(int(negative.min()), int(negative.max()), layer.frac)
+    return requantised(net, layer, layer.requantise, lambda type: net.add(
+        layer.name, "PReLU", [wire], wire.shape, type, precision={"param": str(form)},
+        attributes={"activation": "prelu", "n_in": prod(wire.shape),
+                    "param_data": np.resize(real(layer, negative, layer.frac), prod(wire.shape))}))
+
+
+def extremum(net: Network, layer: Extremum, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
+    wires = [net.plain(layer, name) for name in layer.inputs]
+    type, total = Type(layer.output(inputs).format), wires[0]
+    for number, wire in enumerate(wires[1:], 1):
+        total = net.add(layer.name, "Merge", [total, wire], total.shape, type,
+                        suffix="" if number == len(wires) - 1 else f"_part{number}",
+                        attributes={"op": "minimum" if layer.least else "maximum"})
+    return total
+
+
 def lookup(net: Network, layer: Lookup, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire, form = net.plain(layer, layer.inputs[0]), inputs[0].format
     if net.backend == "quartus":
@@ -266,5 +299,6 @@ def argmax(net: Network, layer: ArgMax, inputs: list[Tensor], range: LayerRange,
 
 
 LAYERS: dict[type[Layer], Callable[..., Wire]] = {
-    Add: add, ArgMax: argmax, AvgPool: avgpool, Clamp: clamp, Concat: concat, Conv: conv, Dense: dense, Leaky: leaky,
+    Add: add, ArgMax: argmax, AvgPool: avgpool, Clamp: clamp, Concat: concat, Conv: conv, Dense: dense,
+    Extremum: extremum, Leaky: leaky, Slopes: slopes,
     Lookup: lookup, MaxPool: maxpool, Reorder: reorder, Reshape: reshape, Upsample: upsample}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from toolkit.design.formats import Overflow
 from toolkit.hardware.datapath import (
     Constant,
+    Entry,
     Greater,
     Offset,
     Quantise,
@@ -94,6 +95,8 @@ def expression(signal: Signal, operands: list[Operand]) -> str:
         return f"{operands[0].name} ? {operands[2].name} : {operands[1].name}"
     if isinstance(op, Widen):
         return join(extend(operands[0], signal.width - op.shift, op.signed), zeros(op.shift))
+    if isinstance(op, Entry):
+        return f"entry{len(op.table)}x{signal.width}({operands[0].name})"
     if isinstance(op, RoundEven):
         return tie_to_even(op, operands[0], signal.width)
     if isinstance(op, Quantise):

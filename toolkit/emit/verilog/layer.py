@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from toolkit.design.tensors import Tensor
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, expression, literal, read
-from toolkit.hardware.datapath import Constant, Datapath, Read, Sum
+from toolkit.hardware.datapath import Constant, Datapath, Entry, Read, Sum
 from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment
 
@@ -54,8 +54,17 @@ def module(plan: LayerPlan, name: str, inputs: list[Tensor], output: Tensor, des
         clocked=datapath.stages > 0,
         inputs=[{"name": p.name, "bits": p.width, "about": describe(t)} for p, t in zip(ports, inputs, strict=True)],
         output={"bits": output.bits, "about": describe(output)}, adders=plan.adders, adder_bits=plan.adder_bits,
-        register_bits=datapath.register_bits, latency=datapath.stages, stages=_stages(datapath, ports, inputs),
+        register_bits=datapath.register_bits, latency=datapath.stages, tables=_tables(datapath),
+        stages=_stages(datapath, ports, inputs),
         output_parts=_rows([o.name for o in outputs]))
+
+
+def _tables(datapath: Datapath) -> list[dict[str, object]]:
+    """The table that the signals of a layer read, as a function of its code."""
+    found = {s.op: s.width for s in datapath.signals if isinstance(s.op, Entry)}
+    return [{"name": f"entry{len(op.table)}x{width}", "width": width, "bits": (len(op.table) - 1).bit_length(),
+             "entries": [(literal(code, (len(op.table) - 1).bit_length()), literal(value, width))
+                         for code, value in enumerate(op.table)]} for op, width in found.items()]
 
 
 def _rows(parts: list[str], width: int = 100) -> list[str]:

@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from toolkit.design.layers import Add, AvgPool, Concat, Conv, Dense, Layer, LayerRange, MaxPool, Reorder, Upsample
+from toolkit.design.layers import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    Extremum,
+    Layer,
+    LayerRange,
+    MaxPool,
+    Reorder,
+    Upsample,
+)
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
@@ -98,7 +110,7 @@ def _wires(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange
 
 
 def _add(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    assert isinstance(layer, Add)
+    assert isinstance(layer, Add | Extremum)
     return Node(layer, "add", tuple(inputs), output, found)
 
 
@@ -118,6 +130,6 @@ def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRan
 
 MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {
     "dense": _mac, "conv": _mac, "maxpool": _pool, "avgpool": _pool, "upsample": _upsample, "clamp": _map,
-    "leaky": _map, "lookup": _map, "argmax": _argmax, "reshape": _wires, "add": _add, "concat": _concat,
-    "reorder": _reorder,
+    "leaky": _map, "slopes": _map, "lookup": _map, "argmax": _argmax, "reshape": _wires, "add": _add, "extremum": _add,
+    "concat": _concat, "reorder": _reorder,
 }

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from toolkit.design.layers import Conv, Layer
 from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.layers import add, argmax, clamp, conv, dense, permutation
+from toolkit.hardware.layers import add, argmax, clamp, conv, dense, extremum, lookup, permutation, piecewise
 
 PLANNERS: dict[str, Callable[..., Datapath]] = {
     "dense": dense.plan,
     "conv": conv.plan,
     "add": add.plan,
     "clamp": clamp.plan,
+    "extremum": extremum.plan,
+    "leaky": piecewise.plan,
+    "slopes": piecewise.plan,
+    "lookup": lookup.plan,
     "concat": permutation.plan,
     "reorder": permutation.plan,
     "reshape": permutation.plan,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.design.formats import Requantise
-from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Leaky, Lookup, MaxPool
+from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Extremum, Leaky, Lookup, MaxPool, Slopes
 from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
 from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
@@ -17,6 +17,7 @@ from toolkit.emit.verilog.folded.output_stage import output_stage
 from toolkit.emit.verilog.folded.pools import accumulating, arithmetic
 from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
+from toolkit.hardware.csd import csd_table
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.linear import signed_width
 from toolkit.utils.identifiers import comment
@@ -146,7 +147,11 @@ def _map(node: Node, name: str, design: str) -> str:
         values = np.roll(layer.table, -len(layer.table) // 2) if node.inputs[0].format.signed else layer.table
         table = [literal(int(v), width) for v in values]
         return render("verilog/folded/map.v.j2", **head, table=table, give=give, total="entries[x1]",
-                      total_bits=width, steps=[], code="total2")
+                      total_bits=width, steps=[], before=[], code="total2")
+    if isinstance(layer, Slopes):
+        return _slopes(node, layer, head)
+    if isinstance(layer, Extremum):
+        return _extremum(node, layer, head, give)
     assert isinstance(layer, Clamp | Leaky | Add)
     acc = node.found.accumulator
     assert acc is not None
@@ -166,7 +171,47 @@ def _map(node: Node, name: str, design: str) -> str:
     total = " + ".join([*terms, *([literal(half, bits)] if half else [])])
     wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
     return render("verilog/folded/map.v.j2", **head, table=table, give=give, total=total, total_bits=bits,
-                  steps=wires, code=code)
+                  before=[], steps=wires, code=code)
+
+
+def _extremum(node: Node, layer: Extremum, head: dict[str, Any], give: str) -> str:
+    form = node.output.format
+    codes = [join(extend(Operand(f"{port['name']}1", t.format.width), form.width - shift, t.format.signed),
+                  zeros(shift)) for port, t, shift in zip(head["ports"], node.inputs, layer.shifts(list(node.inputs)),
+                                                          strict=True)]
+    steps, best = [], codes[0]
+    for number, code in enumerate(codes[1:]):
+        steps += [Wire(f"best{number}", form.width, best), Wire(f"other{number}", form.width, code)]
+        a, b = (f"$signed({n}{number})" if form.signed else f"{n}{number}" for n in ("best", "other"))
+        best = f"({b} {'<' if layer.least else '>'} {a}) ? other{number} : best{number}"
+    return render("verilog/folded/map.v.j2", **head, table=[], give=give, total=best, total_bits=form.width, steps=[],
+                  before=steps, code="total2")
+
+
+def _slopes(node: Node, layer: Slopes, head: dict[str, Any]) -> str:
+    """Signed digits of both slopes of a channel in one word; a digit moves the input, and is added or taken away."""
+    acc, x = node.found.accumulator, node.inputs[0].format
+    assert acc is not None
+    low, high = int(acc.low.min()), int(acc.high.max())
+    bits, count = signed_width(low, high), len(layer.positive)
+    tables = [csd_table(side) for side in (layer.positive, layer.negative)]
+    digits = max(shifts.shape[1] for shifts, _ in tables)
+    move_bits = unsigned_bits(max(int(shifts.max(initial=0)) for shifts, _ in tables))
+    field = move_bits + 2  # not a digit at all, taken away, places
+    sides = []
+    for shifts, signs in tables:
+        row = np.zeros((count, digits), np.int64)
+        row[:, :shifts.shape[1]] = (signs != 0) << (move_bits + 1) | (signs < 0) << move_bits | shifts
+        sides.append(row)
+    fields = np.concatenate(sides, 1) if digits else np.zeros((count, 0), np.int64)
+    wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
+    return render(
+        "verilog/folded/slopes.v.j2", **head, steps=wires, code=code, total_bits=bits, digits=digits, field=field,
+        move_bits=move_bits, side_bits=digits * field, rom=_words(fields.astype(np.uint64), field) if digits else [],
+        count=count, count_bits=unsigned_bits(count - 1), last=literal(count - 1, unsigned_bits(count - 1)),
+        wide=extend(Operand("x1", x.width), bits, x.signed),
+        half=literal(layer.requantise.half(node.found.acc_frac), bits),
+        negative=(f"x1[{x.width - 1}]" if x.width > 1 else "x1") if x.signed else "1'b0")
 
 
 def _concat(node: Node, name: str, design: str) -> str:
