@@ -18,8 +18,8 @@ from toolkit.design.layers.slopes import Slopes
 from toolkit.design.layers.upsample import Upsample
 
 LAYERS: dict[str, type[Layer]] = {layer.kind: layer for layer in (
-    Dense, Conv, MaxPool, AvgPool, Upsample, Add, Extremum, Concat, Reshape, Reorder, Clamp, Leaky, Slopes, Lookup,
-    ArgMax)}
+    Dense, Conv, MaxPool, AvgPool, Upsample, Add, Concat, Reshape, Reorder, Clamp, Leaky, Lookup, ArgMax, Extremum,
+    Slopes)}
 
 __all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Extremum", "Layer",
            "LayerRange", "Leaky", "Lookup", "MaxPool", "Reorder", "Reshape", "Slopes", "Upsample"]

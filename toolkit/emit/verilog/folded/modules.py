@@ -13,7 +13,7 @@ from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
 from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
 from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
-from toolkit.emit.verilog.folded.output_stage import output_stage
+from toolkit.emit.verilog.folded.output_stage import Wire, output_stage
 from toolkit.emit.verilog.folded.pools import accumulating, arithmetic
 from toolkit.emit.verilog.folded.weights import term
 from toolkit.emit.verilog.layer import describe
