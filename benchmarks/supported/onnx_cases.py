@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from toolkit.capture.onnx.elementwise import COMPARED, PLAIN
 from toolkit.capture.onnx.file import LINEAR
 
 QONNX = "qonnx.custom_op.general"
@@ -38,8 +39,10 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     **{op: (VECTOR, ["x", floats(4)], {}) for op in ("Add", "Sub", "Mul", "Div")},
     **{op: (VECTOR, ["x"], {}) for op in (
         "Neg", "Relu", "LeakyRelu", "HardSigmoid", "Abs", "Selu", "Celu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "Elu",
-        "Softplus", "Mish")},
-    "LeakyRelu": (VECTOR, ["x"], {"alpha": 0.125}), "PRelu": (VECTOR, ["x", real([0.125])], {}),
+        "Softplus", "Mish", *PLAIN, "Softsign", "ThresholdedRelu", "Shrink")},
+    **{op: (VECTOR, ["x", real(0.5)], {}) for op in ("Pow", *COMPARED)},
+    "Acosh": (VECTOR, ["a"], {}), "Where": (VECTOR, ["b", "x", real(0.25)], {}), "TopK": (VECTOR, ["x", ints(1)], {}),
+    "LeakyRelu": (VECTOR, ["x"], {"alpha": 0.125}), "PRelu": (VECTOR, ["x", real([0.125, -0.5, 0.3, 1.5])], {}),
     "Sum": (VECTOR, ["x", "h"], {}), "Max": (VECTOR, ["x", "h"], {}), "Min": (VECTOR, ["x", "h"], {}),
     "Clip": (VECTOR, ["x", real(0.25), real(0.75)], {}),
     **{op: (IMAGE, ["x"], {"kernel_shape": [2, 2], "strides": [2, 2]}) for op in ("MaxPool", "AveragePool")},
@@ -66,8 +69,9 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     "MultiThreshold": (VECTOR, ["q", real([[-1.5, -0.5, 0.5]])], {"out_dtype": "INT2", "out_bias": -2.0}),
     **{op: (VECTOR, ["h", real(0.3), np.array(3, np.int8)], {}) for op in LINEAR},
 }
-"""Samples' shape, inputs (arrays, `x`, `h` or `r` for what a Gemm or a Relu makes of it, `q` what a quantised layer
-does), attributes. What only moves elements reads `r`: wires alone are no network."""
+"""Samples' shape, inputs (arrays, `x`, `h` or `r` for what a Gemm or a Relu makes of it, `a` of an addition, `b` of a
+comparison, `q` what a quantised layer does), attributes. What only moves elements reads `r`: wires alone are no
+network."""
 OLD = {"Upsample": 9}
 """Of another opset than 20."""
 
@@ -83,6 +87,12 @@ def network(operator: str) -> onnx.ModelProto:
         nodes.append(helper.make_node("Gemm", ["x", "w"], ["h"]))
     elif "h" in names or names[0] == "r":
         nodes.append(helper.make_node("Relu", ["x"], ["h" if "h" in names else "r"]))
+    if names[0] == "a":
+        constants["more"] = real(1.25)
+        nodes.append(helper.make_node("Add", ["x", "more"], ["a"]))
+    if names[0] == "b":
+        constants["half"] = real(0.5)
+        nodes.append(helper.make_node("Greater", ["x", "half"], ["b"]))
     if names[0] == "q":
         constants |= {"one": ONE, "zero": real(0), "bits": real(4)}
         constants["w"] = np.eye(4, dtype=np.float32)
@@ -97,7 +107,7 @@ def network(operator: str) -> onnx.ModelProto:
         nodes += [helper.make_node("QuantizeLinear", names, ["codes"]),
                   helper.make_node("DequantizeLinear", ["codes", *names[1:]], ["y"])]
     else:
-        outputs = ["y", "z"] if operator == "Split" else ["y"]
+        outputs = ["y", "z"] if operator in ("Split", "TopK") else ["y"]
         domain = QONNX if operator in ("Quant", "BipolarQuant", "Trunc", "MultiThreshold") else ""
         nodes.append(helper.make_node(operator, names, outputs, domain=domain, **attributes))
     if operator == "Pad":

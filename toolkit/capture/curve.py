@@ -32,7 +32,7 @@ UNARY: dict[str, Callable[..., torch.Tensor]] = {
     "lt": lambda x, limit: (x < limit).to(x.dtype), "le": lambda x, limit: (x <= limit).to(x.dtype),
     "eq": lambda x, limit: (x == limit).to(x.dtype), "ne": lambda x, limit: (x != limit).to(x.dtype),
     "logit": lambda x, eps: torch.logit(x, eps if eps >= 0 else None),
-    "constant": lambda x, value: torch.full_like(x, value),
+    "constant": lambda x, value: x * 0 + value,
 }
 """Functions of one number, some with numbers of their own."""
 BINARY: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {

@@ -31,5 +31,6 @@ FUNCTIONS: dict[str, Function] = {
     "selu": lambda x, a: 1.0507009873554805 * np.where(x < 0, 1.6732632423543772 * np.expm1(np.minimum(x, 0)), x),
     "softplus": lambda x, a: np.logaddexp(0, x),
     "mish": lambda x, a: x * np.tanh(np.logaddexp(0, x)),
+    "erf": lambda x, a: np.array([math.erf(v) for v in x.reshape(-1)]).reshape(x.shape),
 }
 """(values, the node's alpha) to values, for each function of `steps.Function`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,14 @@ from toolkit.capture.onnx import QuantisedModel
 from toolkit.capture.onnx.file import NodeError
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.refusals import Refusals
-from toolkit.capture.onnx.steps import Quant, Step
-from toolkit.design import ArgMax, Design, FixedPoint, Tensor
+from toolkit.capture.onnx.steps import Bipolar, Quant, Step
+from toolkit.design import ArgMax, Design, FixedPoint, Lookup, Tensor
 from toolkit.importing.folding import folded
 from toolkit.importing.layers import HANDLERS
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.notes import Notes
 from toolkit.importing.rounding import exponent, nearest_power
+from toolkit.importing.symbolic import SymbolicValue
 from toolkit.importing.unquantised import tensor
 from toolkit.utils.errors import InputError
 
@@ -53,13 +55,15 @@ class Imported:
 
     design: Design
     notes: tuple[str, ...]
-    entry: Quant | None = None
+    entry: Quant | Bipolar | None = None
     unit: float = 1.0
     exact: bool = True
 
     def codes(self, samples: np.ndarray) -> np.ndarray:
         """int64 codes, channels last, of real samples (n, *shape), channels first."""
         lies = np.moveaxis(samples, 1, -1)
+        if isinstance(self.entry, Bipolar):
+            return (lies >= 0).astype(np.int64)
         if self.entry is None:
             return self.design.input.format.quantise(lies)
         # In float32, as the dialect computes: half of a step from a code it decides what the code is.
@@ -104,6 +108,16 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
         form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, frac)
         low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output),
                   1.0 if power else entry.scale)
+    elif len(first) == 1 and isinstance(first[0], Bipolar) and network.output != network.input:
+        low, entry = Lowering(network, name, notes, model.requantise), first[0]
+        steps.remove(first[0])
+        _begin_in_signs(low, (network.input, first[0].output), entry.scale)
+    elif (form := declared(model.file.input_type)) is not None:
+        low = Lowering(network, name, notes, model.requantise)
+        if model.file.input_type == BIPOLAR:
+            _begin_in_signs(low, (network.input,), 1.0)
+        else:
+            low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input,))
     else:
         form = given.format()
         low = Lowering(network, name, notes, model.requantise)
@@ -116,6 +130,34 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
     if end.unit != 1:
         notes.append(f"an output is its code times {end.unit:.9g}")
     return Imported(low.design(), tuple(notes), entry, end.unit, notes.exact)
+
+
+BIPOLAR = "BIPOLAR"
+
+
+def declared(text: str) -> FixedPoint | None:
+    """The format of an input by FINN's name of its type: INT4, UINT3, BINARY, FIXED<8,4>; BIPOLAR is one bit. None
+    where the file tells none that is a number of a fixed point."""
+    if text in (BIPOLAR, "BINARY"):
+        return FixedPoint(False, 1, 0)
+    match = re.fullmatch(r"(U?)INT(\d{1,2})|FIXED<(\d{1,2}),(\d{1,2})>", text)
+    if match is None:
+        return None
+    if match[2]:
+        return FixedPoint(not match[1], int(match[2]), 0)
+    return FixedPoint(True, int(match[3]), int(match[3]) - int(match[4]))
+
+
+def _begin_in_signs(low: Lowering, names: tuple[str, ...], scale: float) -> None:
+    """Begin with an input of one bit an element: 0 stands for -scale and 1 for scale."""
+    shape = channels_last(low.network.input_shape)
+    low.begin(Tensor("x", shape, FixedPoint(False, 1, 0)), ())
+    power = math.frexp(scale)[0] == 0.5
+    form = FixedPoint(True, 2, -exponent(scale) if power else 0)
+    signs = low.append(Lookup(low.unique("x signs"), ("x",), np.array([-1, 1]), form, "sign"))
+    for name in names:
+        low.values[name] = SymbolicValue(signs.name, low.network.input_shape, unit=1.0 if power else scale)
+    low.notes.append(f"an element of the input is one bit: 0 is {-scale:g}, 1 is {scale:g}")
 
 
 def _lowered(low: Lowering, steps: list[Step], model: QuantisedModel) -> None:

@@ -12,6 +12,7 @@ from toolkit.capture.onnx.steps import (
     Bipolar,
     Clip,
     Convolve,
+    Elementwise,
     Flat,
     Function,
     Join,
@@ -24,6 +25,7 @@ from toolkit.capture.onnx.steps import (
     Quant,
     Repeated,
     Reshaped,
+    Slope,
     Step,
     Threshold,
     Truncate,
@@ -40,7 +42,7 @@ from toolkit.design import (
 )
 from toolkit.importing import unquantised
 from toolkit.importing.lowering import Lowering, channels_last
-from toolkit.importing.quantising import bipolar, clip, function, quant, threshold, truncate
+from toolkit.importing.quantising import bipolar, clip, elementwise, function, quant, slope, threshold, truncate
 from toolkit.importing.scales import added
 from toolkit.importing.symbolic import Scaled, SymbolicValue
 from toolkit.importing.unquantised import pooled, uneven
@@ -142,7 +144,8 @@ def largest(low: Lowering, step: Largest) -> None:
 
 
 HANDLERS: dict[type[Step], Callable[[Lowering, Any], None]] = {
-    Linear: linear, Convolve: convolve, Affine: affine, Clip: clip, Function: function, Quant: quant, Bipolar: bipolar,
+    Linear: linear, Convolve: convolve, Affine: affine, Clip: clip, Function: function, Elementwise: elementwise,
+    Slope: slope, Quant: quant, Bipolar: bipolar,
     Threshold: threshold,
     Truncate: truncate, Pool: pool, Plus: plus, Join: join, Flat: flat, Reshaped: moved, Permuted: moved, Picked: moved,
     Repeated: repeated, Largest: largest,

@@ -6,13 +6,18 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from toolkit.capture.curve import Curve as Composed
+from toolkit.capture.curve import finite
 from toolkit.capture.onnx.quantisers import ROUNDINGS
 from toolkit.capture.onnx.steps import (
     Bipolar,
     Clip,
+    Elementwise,
     Function,
     Quant,
+    Slope,
     Threshold,
     Truncate,
 )
@@ -21,7 +26,9 @@ from toolkit.design import (
     Lookup,
     Requantise,
     Rounding,
+    Slopes,
 )
+from toolkit.design.layers.slopes import MAX_FRAC, MAX_SLOPE
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.lowering import Lowering
 from toolkit.importing.rounding import EVERYWHERE, exponent, nearest_power, quantiser
@@ -53,6 +60,45 @@ def function(low: Lowering, step: Function) -> None:
         raise step.fail(f"reads {width} bits; a table takes 16 at the most, so quantise its input")
     low.set(step, Curve(x, lambda v: FUNCTIONS[step.function](v * x.unit, step.alpha), step.function,
                         low.unique(step.label), step.origin))
+
+
+def elementwise(low: Lowering, step: Elementwise) -> None:
+    """A table of several functions; of what is a table already, of both."""
+    value, made = low.values[step.inputs[0]], Composed(step.ops)
+
+    def run(v: np.ndarray) -> np.ndarray:
+        return finite(made(torch.from_numpy(np.asarray(v, np.float64)))).numpy()
+
+    if isinstance(value, Curve):
+        inner = value.function
+        low.set(step, replace(value, function=lambda v: run(inner(v)), label=f"{value.label}, {made.label}"))
+        return
+    x = low.held(step.inputs[0])
+    width = low.tensors[x.tensor].format.width
+    if width > 16:
+        raise step.fail(f"reads {width} bits; a table takes 16 at the most, so quantise its input")
+    low.set(step, Curve(x, lambda v: run(v * x.unit), made.label, low.unique(step.label), step.origin))
+
+
+def slope(low: Lowering, step: Slope) -> None:
+    """A slope for each channel, every bit of it."""
+    if step.slopes.ndim > 1:
+        raise step.fail("each element has a slope of its own; one for each channel is supported in a quantised network")
+    x = low.held(step.inputs[0])
+    frac = next((f for f in range(MAX_FRAC + 1) if np.array_equal(np.ldexp(step.slopes, f),
+                                                                   np.rint(np.ldexp(step.slopes, f)))), None)
+    if frac is None or np.abs(step.slopes).max() * 2.0**frac >= MAX_SLOPE:
+        raise step.fail("its slopes are no whole numbers of up to 30 bits over a power of two; round them")
+    negative = np.rint(np.ldexp(step.slopes, frac)).astype(np.int64)
+    if x.order is not None:
+        turned = np.empty_like(negative)
+        turned[x.order] = negative
+        negative = turned
+    label, positive = low.unique(step.label), np.full(len(negative), np.int64(1) << frac)
+    places = frac
+    sums = low.summed(step, lambda r, power: Slopes(label, (x.tensor,), negative, positive, places + power, r),
+                      step.shape, low.tensors[x.tensor].format.frac + frac, scalable=False, order=x.order)
+    low.set(step, sums if x.unit == 1 else Scaled.of(sums, x.unit, 0.0, step.origin))
 
 
 def quant(low: Lowering, step: Quant) -> None:

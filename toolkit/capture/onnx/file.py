@@ -31,14 +31,18 @@ KINDS = {
                      "output_padding", "split"), onnx.AttributeProto.INTS),
     **dict.fromkeys(("axis", "group", "keepdims", "transA", "transB", "ceil_mode", "count_include_pad", "allowzero",
                      "to", "signed", "narrow", "select_last_index", "training_mode", "spatial", "start", "end",
-                     "noop_with_empty_axes", "blocksize", "broadcast", "num_outputs", "batch_dims"),
+                     "noop_with_empty_axes", "blocksize", "broadcast", "num_outputs", "batch_dims",
+                     "largest", "sorted", "k"),
                     onnx.AttributeProto.INT),
-    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max", "out_scale", "out_bias"), onnx.AttributeProto.FLOAT),
+    **dict.fromkeys(("alpha", "beta", "epsilon", "min", "max", "out_scale", "out_bias", "lambd", "bias",
+                     "gamma"), onnx.AttributeProto.FLOAT),
     **dict.fromkeys(("auto_pad", "mode", "rounding_mode", "approximate", "coordinate_transformation_mode",
                      "nearest_mode", "out_dtype", "data_layout"), onnx.AttributeProto.STRING),
     "scales": onnx.AttributeProto.FLOATS,
 }
 """What attributes hold, by name, whatever operator has them."""
+CHANNELS_LAST = ("qonnx.custom_op.channels_last", "finn.custom_op.channels_last")
+"""QONNX's domain of Conv, MaxPool and BatchNormalization over images whose channels stand last."""
 QONNX_OPERATORS = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
 CODES: dict[int, str] = {onnx.TensorProto.INT8: "int8", onnx.TensorProto.UINT8: "uint8",
                          onnx.TensorProto.INT16: "int16", onnx.TensorProto.UINT16: "uint16"}
@@ -103,6 +107,8 @@ class File:
     constant: Callable[[str], np.ndarray]
     stored: int
     codes: str = ""
+    input_type: str = ""
+    """What a FINN annotation says of the input: INT4, BIPOLAR; empty where there is none."""
 
     @property
     def input(self) -> str:
@@ -189,9 +195,13 @@ def _vetted(path: Path, model: onnx.ModelProto) -> File:
         given = _quantised_input(name, kind, given) if kind else given
     nodes = _ordered(given, {*names, *stored}, outputs, set(names) if len(outputs) > 1 else ())
     folder = path.parent
+    told = next((p.value for a in graph.quantization_annotation if a.tensor_name == inputs[0].name
+                 for p in a.quant_parameter_tensor_names if p.key == "finn_datatype"), "")
     return File(path, opset, domains, dict(zip(names, shapes, strict=True)),
                 None if None in batches else fixed.pop(), outputs, nodes, frozenset(stored),
-                lambda name: to_array(stored[name], folder), elements, next(filter(None, codes), ""))
+                lambda name: to_array(stored[name], folder), elements, next(filter(None, codes), ""), told)
+
+
 
 
 def _quantised_input(name: str, kind: str, nodes: list[Node]) -> list[Node]:

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.moving import ints, taken
 from toolkit.capture.onnx.shaping import reshaped
-from toolkit.capture.onnx.steps import Pool, Repeated, Reshaped
+from toolkit.capture.onnx.steps import Largest, Pool, Repeated, Reshaped
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.capture.onnx.weighted import affine, negated
@@ -29,7 +29,18 @@ def pool(t: Translator, node: Node) -> None:
     counted = node.attributes.get("count_include_pad", 0) or not any(sum(p) for p in
                                                                      window(node, x.shape, kernel).padding)
     padding = found.padding
-    if node.attributes.get("ceil_mode", 0):
+    ceil = bool(node.attributes.get("ceil_mode", 0))
+    if mean and (ceil or not counted) and not t.file.quantised and not pads and all(p == q for p, q in padding):
+        outputs = found.outputs
+        if ceil:
+            outputs = tuple(_ceiled(n, k, s, p[0]) for n, k, s, p in zip(x.shape[1:], found.kernel, found.stride,
+                                                                      padding, strict=True))
+        if max(found.dilation) == 1:
+            t.set(node, t.step(node, Pool, (x,), (x.shape[0], *outputs), kind="mean", kernel=found.kernel,
+                               stride=found.stride, padding=padding, dilation=found.dilation, counted=bool(counted),
+                               ceil=ceil))
+            return
+    if ceil:
         short = [-(n + sum(p) - (k - 1) * d - 1) % s for n, p, k, d, s in
                  zip(x.shape[1:], padding, found.kernel, found.dilation, found.stride, strict=True)]
         if mean and any(short):
@@ -43,6 +54,12 @@ def pool(t: Translator, node: Node) -> None:
     if mean and not counted:
         made = affine(t, node, made, _fewer(x.shape, found, pads), np.zeros(1))
     t.set(node, made)
+
+
+def _ceiled(size: int, kernel: int, stride: int, pad: int) -> int:
+    """Windows along an axis where the last may reach beyond the padding, but not begin there."""
+    count = -(-(size + 2 * pad - kernel) // stride) + 1
+    return count - ((count - 1) * stride >= size + pad)
 
 
 def _fewer(shape: tuple[int, ...], found: Found, pads: tuple[tuple[int, int], ...] | None) -> np.ndarray:
@@ -84,7 +101,8 @@ def reduce(t: Translator, node: Node) -> None:
     if not all(0 < a < rank for a in axes) or len(set(axes)) != len(axes):
         raise node.fail(f"reduces axes {axes} of a sample of shape {x.seen}; the axes behind the batch are supported")
     keep = node.attributes.get("keepdims", 1)
-    kind = "max" if node.operator in ("ReduceMax", "ReduceMin") else "mean"
+    kind = "max" if node.operator in ("ReduceMax", "ReduceMin") else \
+        "sum" if node.operator == "ReduceSum" and not t.file.quantised else "mean"
     if node.operator == "ReduceMin":
         x = negated(t, node, x)
     if len(x.shape) in (2, 3) and all(x.axes[a - 1] != 0 for a in axes):
@@ -93,10 +111,33 @@ def reduce(t: Translator, node: Node) -> None:
     else:
         _rows(t, node, x, tuple(a - 1 for a in axes), kind, keep)
     made = t.values[node.outputs[0]]
-    if node.operator == "ReduceSum":
+    if node.operator == "ReduceSum" and kind == "mean":
         t.set(node, affine(t, node, made, np.full(1, float(x.size // made.size)), np.zeros(1)))
     elif node.operator == "ReduceMin":
         t.set(node, negated(t, node, made))
+
+
+def top(t: Translator, node: Node) -> None:
+    """TopK of the one largest: its value, and its index at the end."""
+    count = node.attributes.get("k") or int(t.constant(node, 1, "k").reshape(()))
+    x = t.value(node, 0)
+    rank = len(x.seen) + 1
+    axis = node.attributes.get("axis", -1) % rank
+    if count != 1 or axis == 0:
+        raise node.fail(f"takes the {count} largest along axis {axis}; the one largest (k of 1) of a sample is "
+                        "supported")
+    if not node.attributes.get("largest", 1):
+        x = negated(t, node, x)
+    values, indices = ([*node.outputs, "", ""])[:2]
+    if indices and (t.file.users.get(indices) or indices in t.file.outputs):
+        if len(x.seen) != 1 or any(u.operator not in ("Cast", "Identity", "Squeeze", "Reshape", "Flatten")
+                                   for u in t.file.users.get(indices, [])):
+            raise node.fail("its index is supported over the features of (batch, features), at the end")
+        t.set(node, t.step(node, Largest, (t.plain(node, x),), (1,)), 1)
+    if values and (t.file.users.get(values) or values in t.file.outputs):
+        _rows(t, node, x, (axis - 1,), "max", 1)
+        if not node.attributes.get("largest", 1):
+            t.set(node, negated(t, node, t.values[values]))
 
 
 def _rows(t: Translator, node: Node, x: Value, axes: tuple[int, ...], kind: str, keep: int) -> None:
@@ -193,5 +234,5 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), whole),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), reduce), "Pad": pad,
-    **dict.fromkeys(("Resize", "Upsample"), resize),
+    **dict.fromkeys(("Resize", "Upsample"), resize), "TopK": top,
 }

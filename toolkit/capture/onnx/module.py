@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.capture.curve import Curve, Op
 from toolkit.capture.images import AVG_POOLS, CONVS, MAX_POOLS, PADS
 from toolkit.capture.onnx.steps import (
     Affine,
     Clip,
     Convolve,
+    Elementwise,
+    Extreme,
     Flat,
     Function,
     Join,
@@ -28,6 +31,7 @@ from toolkit.capture.onnx.steps import (
     Pool,
     Repeated,
     Reshaped,
+    Slope,
     Step,
 )
 from toolkit.capture.outputs import different
@@ -39,6 +43,7 @@ FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "hardsigmoid": lambda _: nn.Hardsigmoid(), "hardswish": lambda _: nn.Hardswish(), "silu": lambda _: nn.SiLU(),
     "gelu": lambda _: nn.GELU(), "gelu_tanh": lambda _: nn.GELU("tanh"), "elu": nn.ELU,
     "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(), "selu": lambda _: nn.SELU(),
+    "erf": lambda _: Curve((Op("erf", (0,)),)),
 }
 
 
@@ -154,6 +159,13 @@ def _affine(s: Affine) -> nn.Module:
     return layer
 
 
+def _slope(s: Slope) -> nn.Module:
+    """A slope for each channel, or for each element of a row of them."""
+    layer = nn.PReLU(s.slopes.size)
+    _set(layer.weight, s.slopes.reshape(-1))
+    return layer if s.slopes.ndim == 1 else nn.Sequential(nn.Flatten(), layer, nn.Unflatten(1, s.shape))
+
+
 def _clip(s: Clip) -> nn.Module:
     if s.low == 0 and s.high == np.inf:
         return nn.ReLU()
@@ -164,8 +176,11 @@ def _pool(s: Pool) -> nn.Module:
     rank = len(s.kernel)
     before = tuple(a for a, _ in s.padding)
     even = all(a == b for a, b in s.padding)
-    if s.kind == "mean":
-        layer: Any = AVG_POOLS[rank](s.kernel, s.stride, before if even else 0)
+    if s.ceil or not s.counted:
+        return (nn.AvgPool1d if rank == 1 else nn.AvgPool2d)(s.kernel, s.stride, before, s.ceil, s.counted)
+    if s.kind != "max":
+        layer: Any = AVG_POOLS[rank](s.kernel, s.stride, before if even else 0,
+                                     divisor_override=1 if s.kind == "sum" else None)
         return layer if even else nn.Sequential(_zeros(s.padding), layer)
     # What a maximum is padded with at the end of an axis, torch pads where its windows are counted up.
     odd = any(b - a not in range(t) for (a, b), t in zip(s.padding, s.stride, strict=True))
@@ -178,6 +193,8 @@ MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
     Linear: _linear, Convolve: _convolve, Affine: _affine, Clip: _clip, Pool: _pool,
     Function: lambda s: FUNCTIONS[s.function](s.alpha), Flat: lambda s: nn.Flatten(),
     Plus: lambda s: _Call(torch.add), Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
+    Slope: _slope, Elementwise: lambda s: Curve(s.ops),
+    Extreme: lambda s: _Call(torch.minimum if s.least else torch.maximum),
     Reshaped: lambda s: _Call(lambda x: x.reshape(x.shape[0], *s.shape)),
     Permuted: lambda s: _Call(lambda x: x.permute(0, *(a + 1 for a in s.axes))),
     Picked: lambda s: Pick(torch.from_numpy(np.ascontiguousarray(s.index, np.int64)), s.shape),

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 
+from toolkit.capture.curve import Op
+from toolkit.capture.onnx import elementwise
 from toolkit.capture.onnx.file import Node
-from toolkit.capture.onnx.steps import Clip, Function
+from toolkit.capture.onnx.steps import Clip, Extreme, Function, Slope
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
-from toolkit.capture.onnx.weighted import affine, aligned, negated, plus
+from toolkit.capture.onnx.weighted import affine, aligned, lying, negated, plus, same_order
 
 SELU = 1.6732632, 1.0507010
 
@@ -36,15 +38,29 @@ def bound(t: Translator, node: Node) -> None:
     if len(places) == len(node.inputs) == 2:
         a, b = aligned(t, node, t.value(node, 0), t.value(node, 1))
         largest = node.operator == "Max"
+        if elementwise.fused(t, node, elementwise.PAIRS[node.operator], (a, b), bent=True):
+            return
+        if not t.file.quantised:
+            a, b = same_order(t, node, a, b)
+            made = t.step(node, Extreme, (a, b), a.shape, least=not largest)
+            t.set(node, Value(made.name, a.shape, a.axes, a.order))
+            return
         apart = plus(t, node, *((a, negated(t, node, b)) if largest else (b, negated(t, node, a))))
         more = t.like(node, Clip, apart, low=0.0, high=math.inf)
         t.set(node, plus(t, node, b, more if largest else negated(t, node, more)))
         return
     if len(node.inputs) != 2 or len(places) != 1:
         raise node.fail("is supported with one activation and one constant")
-    limit = _scalar(node, t.constant(node, 1 - places[0], "bound"))
+    array, x = t.constant(node, 1 - places[0], "bound"), t.value(node, places[0])
+    if array.size > 1 and (array != array.flat[0]).any():
+        # max(x, c) = relu(x - c) + c, and min(x, c) = c - relu(c - x).
+        sign, bounds = (1.0 if node.operator == "Max" else -1.0), array.astype(np.float64)
+        over = affine(t, node, x, np.full(1, sign), -sign * bounds)
+        t.set(node, affine(t, node, t.like(node, Clip, over, low=0.0, high=math.inf), np.full(1, sign), bounds))
+        return
+    limit = float(array.flat[0])
     low, high = (limit, math.inf) if node.operator == "Max" else (-math.inf, limit)
-    _clipped(t, node, t.value(node, places[0]), low, high)
+    _clipped(t, node, x, low, high)
 
 
 def _clipped(t: Translator, node: Node, x: Value, low: float, high: float) -> None:
@@ -65,19 +81,28 @@ def leaky(t: Translator, node: Node) -> None:
 
 
 def prelu(t: Translator, node: Node) -> None:
-    slopes = t.constant(node, 1, "slope")
-    if slopes.size == 0 or (slopes != slopes.reshape(-1)[0]).any():
-        raise node.fail("has a slope for each channel; one slope for all is supported")
-    t.set(node, t.like(node, Function, t.value(node, 0), function="leaky", alpha=float(slopes.reshape(-1)[0])))
+    slopes, x = t.constant(node, 1, "slope").astype(np.float64), t.value(node, 0)
+    if not slopes.size:
+        raise node.fail("has no slope")
+    if (slopes == slopes.flat[0]).all():
+        if t.file.quantised:
+            t.set(node, t.like(node, Function, x, function="leaky", alpha=float(slopes.flat[0])))
+        else:
+            t.set(node, t.like(node, Slope, x, slopes=slopes.reshape(-1)[:1]))
+        return
+    if t.file.opset < 7 and slopes.ndim == 1 and len(x.seen) > 1:
+        slopes = slopes.reshape(-1, *(1,) * (len(x.seen) - 1))  # of the channels, wherever they stand
+    t.set(node, t.like(node, Slope, x, slopes=lying(node, x, slopes)))
 
 
 def hard_sigmoid(t: Translator, node: Node) -> None:
     """clip(alpha * x + beta, 0, 1). PyTorch's slope is 1/6; another one is taken into the weights before it, unless
     they are quantised and the function becomes a table as it is."""
     alpha, beta = (float(node.attributes.get(key, default)) for key, default in (("alpha", 0.2), ("beta", 0.5)))
-    if abs(beta - 0.5) > 1e-6 or not alpha > 0:
-        raise node.fail(f"is clip({alpha:g} * x + {beta:g}, 0, 1); a positive slope and an offset of 0.5 are supported")
     x = t.value(node, 0)
+    if abs(beta - 0.5) > 1e-6 or not alpha > 0:
+        elementwise.put(t, node, x, Op("affine", (0,), (alpha, beta)), Op("clamp", (1,), (0.0, 1.0)))
+        return
     if not t.file.quantised and abs(alpha - 1 / 6) > 1e-4:
         x, alpha = affine(t, node, x, np.full(1, 6 * alpha), np.zeros(1)), 1 / 6
     t.set(node, t.like(node, Function, x, function="hardsigmoid", alpha=alpha))
@@ -86,6 +111,9 @@ def hard_sigmoid(t: Translator, node: Node) -> None:
 def absolute(t: Translator, node: Node) -> None:
     """relu(x) + relu(-x)."""
     x = t.value(node, 0)
+    if not t.file.quantised:
+        t.set(node, t.like(node, Slope, x, slopes=np.full(1, -1.0)))
+        return
     parts = [t.like(node, Clip, one, low=0.0, high=math.inf) for one in (x, negated(t, node, x))]
     t.set(node, plus(t, node, *parts))
 
@@ -93,7 +121,8 @@ def absolute(t: Translator, node: Node) -> None:
 def selu(t: Translator, node: Node) -> None:
     found = [float(node.attributes.get(key, default)) for key, default in zip(("alpha", "gamma"), SELU, strict=True)]
     if any(abs(a - b) > 1e-4 for a, b in zip(found, SELU, strict=True)):
-        raise node.fail(f"has an alpha of {found[0]:g} and a gamma of {found[1]:g}; the usual ones are supported")
+        elementwise.put(t, node, t.value(node, 0), Op("elu", (0,), (found[0],)), Op("affine", (1,), (found[1], 0.0)))
+        return
     t.set(node, t.like(node, Function, t.value(node, 0), function="selu"))
 
 
@@ -120,6 +149,7 @@ def _function(name: str, default: float = 0.0) -> Handler:
 
 
 HANDLERS: dict[str, Handler] = {
+    **elementwise.HANDLERS,
     "Relu": relu, "Clip": clip, **dict.fromkeys(("Min", "Max"), bound), "LeakyRelu": leaky, "PRelu": prelu,
     "HardSigmoid": hard_sigmoid, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu,
     "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from toolkit.capture.curve import Op
 from toolkit.capture.faults import Layer
 from toolkit.capture.onnx.file import Node, NodeError
 from toolkit.capture.onnx.tensors import shown
@@ -74,14 +75,38 @@ class Function(Step):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Slope(Step):
+    """What is negative times `slopes`, float64: one for each channel (or feature), or of the output's shape."""
+
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Elementwise(Step):
+    """What the last of some functions of one element makes: see `toolkit.capture.curve`."""
+
+    ops: tuple[Op, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Extreme(Step):
+    """The larger of two values of one shape, element by element, or with `least` the smaller."""
+
+    least: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pool(Step):
-    """`max` or `mean` under a window; `padding` counts as zeros in a mean and never as the largest."""
+    """`max`, `mean` or `sum` under a window; `padding` counts as zeros in a mean and never as the largest. Where it is
+    not `counted` a mean is over what it sees of the image alone; `ceil`: a last window may reach beyond the padding."""
 
     kind: str
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
+    counted: bool = True
+    ceil: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from toolkit.capture.faults import Layer, Refused
 from toolkit.capture.onnx import constants, images, moving, pointwise, quantisers, shaping, weighted
-from toolkit.capture.onnx.file import DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
+from toolkit.capture.onnx.file import CHANNELS_LAST, DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
 from toolkit.capture.onnx.refusals import Refusals, is_never_supported, layer_of, multiplies_activations
-from toolkit.capture.onnx.steps import Function, Input, Network
+from toolkit.capture.onnx.steps import Input, Network
 from toolkit.capture.onnx.tensors import shown
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
@@ -21,6 +23,7 @@ OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **point
 MOVING_CODES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Gather",
                 "Concat", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool")
 """What may stand between a QuantizeLinear and its DequantizeLinear, as tf2onnx writes it."""
+LAST = ("Conv", "MaxPool", "BatchNormalization")
 PASSING = ("Quant", "IntQuant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "Identity", "Relu", "Clip",
            "Cast", "Dropout")
 
@@ -59,8 +62,6 @@ def _translated(file: File, requantise: bool) -> Network:
         numbers = [v for v in vars(step).values() if isinstance(v, np.ndarray)]
         if not all(np.isfinite(v).all() for v in [*numbers, getattr(step, "alpha", 0.0)]):
             raise step.fail("its weights or attributes are not finite")
-    if any(isinstance(s, Function) and s.function == "erf" for s in steps):
-        raise InputError("holds an Erf that is not part of a GELU, which is not supported")
     first = inputs[0]
     return Network(first.name, first.shape, first.axes, steps, outputs[0], tuple(t.notes), layers,
                    {n.label: n for n in file.nodes}, tuple(inputs), outputs)
@@ -117,6 +118,8 @@ def _take(t: Translator, node: Node) -> None:
             raise node.fail("holds a graph of its own; control flow is not supported")
         if not t.left_out.isdisjoint(node.outputs):
             t.set(node, t.value(node, 0))
+        elif node.domain in CHANNELS_LAST and node.operator in LAST:
+            _channels_last(t, node)
         elif node.domain in QONNX_DOMAINS and node.operator in QONNX_OPERATORS:
             quantisers.HANDLERS[node.operator](t, node)
         elif node.operator == "Constant":
@@ -154,10 +157,31 @@ def _moved_codes(t: Translator, node: Node) -> None:
     t.codes.update(dict.fromkeys(node.outputs, scale))
 
 
+def _channels_last(t: Translator, node: Node) -> None:
+    """An operator over an image whose channels stand last: the same, seen with its channels first."""
+    x = t.value(node, 0)
+    rank = len(x.seen)
+    first, last = (rank - 1, *range(rank - 1)), (*range(1, rank), 0)
+    inside = f"{node.outputs[0]} "  # names that no file's node can make
+    names = [f"{inside}{i}" if i == 0 or (i == 1 and node.operator == "Conv") else name
+             for i, name in enumerate(node.inputs)]
+    t.values[names[0]] = replace(x, axes=tuple(x.axes[a] for a in first))
+    if node.operator == "Conv":
+        weight = t.constant(node, 1, "weight")
+        t.values[names[1]] = weight.transpose(0, weight.ndim - 1, *range(1, weight.ndim - 1))
+    OPERATORS[node.operator](t, replace(node, domain="", inputs=tuple(names), outputs=(inside,)))
+    made = t.values.pop(inside)
+    assert isinstance(made, Value)
+    t.forget(made, inside)
+    t.set(node, replace(made, axes=tuple(made.axes[a] for a in last)))
+
+
 def _known(node: Node) -> bool:
     """Its operator is supported, at least in some place."""
     if node.branches:
         return False
+    if node.domain in CHANNELS_LAST:
+        return node.operator in LAST
     if node.domain in QONNX_DOMAINS:
         return node.operator in QONNX_OPERATORS
     return node.domain in DOMAINS and (node.operator in OPERATORS or node.operator in constants.FUNCTIONS
@@ -184,6 +208,8 @@ def _input_axes(file: File, name: str) -> tuple[int, ...]:
     while len(users := file.users.get(name, [])) == 1 and users[0].operator in PASSING:
         name = users[0].outputs[0]
     wanted = [0, *(a + 1 for a in last)]
+    if users and rank in (2, 3) and all(u.domain in CHANNELS_LAST for u in users):
+        return last
     if users and rank in (2, 3) and all(u.operator == "MatMul" and u.inputs[0] == name for u in users):
         return last  # rows of features
     turned = users and all(u.operator == "Transpose" and list(u.attributes.get("perm", ())) == wanted for u in users)

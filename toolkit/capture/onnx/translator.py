@@ -91,6 +91,10 @@ class Translator:
             self._names.setdefault(value.name, []).append(name)
             self._readers.setdefault(value.name, set()).update(map(id, self.file.users.get(name, ())))
 
+    def forget(self, value: Value, name: str) -> None:
+        """Let `name`, under which no node of the file reads a value, be none of its names."""
+        self._names[value.name].remove(name)
+
     def step(self, node: Node, kind: type[Step], inputs: tuple[Value, ...], shape: tuple[int, ...], /,
              **rest: Any) -> Value:
         """Append a step; returns what it makes, plain."""

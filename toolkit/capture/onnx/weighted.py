@@ -7,6 +7,8 @@ from math import prod
 
 import numpy as np
 
+from toolkit.capture.curve import Op
+from toolkit.capture.onnx import elementwise
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.gates import gated
 from toolkit.capture.onnx.moving import taken
@@ -145,8 +147,11 @@ def arithmetic(t: Translator, node: Node) -> None:
         scale, offset = (ones, -c) if isinstance(first, Value) else (-ones, c)
     elif isinstance(first, Value) and (c != 0).all():
         scale, offset = 1 / c, zeros
+    elif not isinstance(first, Value) and c.size and (c == c.flat[0]).all():
+        elementwise.put(t, node, x, Op("reciprocal", (0,)), Op("affine", (1,), (float(c.flat[0]), 0.0)))
+        return
     else:
-        raise node.fail("divides by what a layer made, or by zero")
+        raise node.fail("divides by zero, or several constants by what a layer made; one number over it is a table")
     t.set(node, affine(t, node, x, scale, offset))
 
 
@@ -158,6 +163,9 @@ def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
             made = t.like(node, Function, x, function=name)
             t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
             return
+    if a.seen == b.seen and elementwise.fused(t, node, elementwise.PAIRS[node.operator], (a, b),
+                                              bent=node.operator in ("Add", "Sub")):
+        return
     if node.operator not in ("Add", "Sub"):
         raise node.fail("combines two activations; of these Add, Sub, Max and Min are supported, and x * sigmoid(x) "
                         "and similar")
@@ -199,17 +207,23 @@ def aligned(t: Translator, node: Node, a: Value, b: Value) -> tuple[Value, Value
 
 def plus(t: Translator, node: Node, a: Value, b: Value) -> Value:
     """The sum of two activations of one shape."""
-    same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None
-                                                        and np.array_equal(a.order, b.order)))
-    if not same:
-        a, b = t.plain(node, a), t.plain(node, b)
+    a, b = same_order(t, node, a, b)
     made = t.step(node, Plus, (a, b), a.shape)
     return Value(made.name, a.shape, a.axes, a.order)
 
 
+def same_order(t: Translator, node: Node, a: Value, b: Value) -> tuple[Value, Value]:
+    """Two activations such that their elements lie alike."""
+    same = a.axes == b.axes and (a.order is b.order or (a.order is not None and b.order is not None
+                                                        and np.array_equal(a.order, b.order)))
+    if not same:
+        a, b = t.plain(node, a), t.plain(node, b)
+    return a, b
+
+
 def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.ndarray) -> Value:
     """`scale * x + offset`, taken into the weights before it where they are this node's alone."""
-    scale, offset = _level(x, _lying(node, x, scale), _lying(node, x, offset))
+    scale, offset = _level(x, lying(node, x, scale), lying(node, x, offset))
     if (scale == 1).all() and not offset.any():
         return x
     before = t.producer(x)
@@ -236,7 +250,7 @@ def _level(x: Value, *values: np.ndarray) -> list[np.ndarray]:
     return [np.broadcast_to(v if v.ndim > 1 else v.reshape(-1, *ones), x.shape) for v in values]
 
 
-def _lying(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
+def lying(node: Node, x: Value, constant: np.ndarray) -> np.ndarray:
     """A constant as ONNX would broadcast it over a batch of x: one number a channel (or feature) where that is enough,
     else one for each element of x as it lies."""
     if constant.size == 1:
