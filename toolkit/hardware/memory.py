@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolkit.design.layers import Conv, Dense, Layer, Lookup
+from toolkit.design.layers import Conv, Dense, Layer, Lookup, Slopes
 from toolkit.design.tensors import Interval
 from toolkit.hardware import LayerPlan, Plan
 from toolkit.hardware.folded import FoldedPlan
@@ -141,6 +141,9 @@ def _stored(layer: Layer) -> tuple[int, int, int, int, int, int]:
     """(parameters, non-zeros, weight bits, scale bits, bias bits, table bits) of a layer in packed storage."""
     if isinstance(layer, Lookup):
         return 0, 0, 0, 0, 0, len(layer.table) * layer.format.width
+    if isinstance(layer, Slopes):
+        sides = [s for s in (layer.negative, layer.positive) if (s != 1 << layer.frac).any()]
+        return 0, 0, 0, 0, 0, sum(s.size * int(Interval(s, s).widths().max()) for s in sides)
     if not isinstance(layer, Dense | Conv):
         return 0, 0, 0, 0, 0, 0
     codes = layer.weights.codes

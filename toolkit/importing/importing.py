@@ -97,27 +97,28 @@ def _imported(model: QuantisedModel, given: InputRange, name: str) -> Imported:
     network = folded(model.network)
     notes = Notes(network.notes)
     first = network.users(network.input)
-    entry = None
+    entry: Quant | Bipolar | None = None
+    told = declared(model.file.input_type)
     steps = list(network.steps)
     if len(first) == 1 and isinstance(first[0], Quant) and network.output != network.input:
         low = Lowering(network, name, notes, model.requantise)
         steps.remove(first[0])
-        entry = nearest_power(first[0], notes) if model.requantise else first[0]
-        power = math.frexp(entry.scale)[0] == 0.5
-        frac = -exponent(entry.scale) if power else 0
-        form = FixedPoint.holding(entry.low - entry.zero, entry.high - entry.zero, frac)
+        entry = taken = nearest_power(first[0], notes) if model.requantise else first[0]
+        power = math.frexp(taken.scale)[0] == 0.5
+        frac = -exponent(taken.scale) if power else 0
+        form = FixedPoint.holding(taken.low - taken.zero, taken.high - taken.zero, frac)
         low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input, first[0].output),
-                  1.0 if power else entry.scale)
+                  1.0 if power else taken.scale)
     elif len(first) == 1 and isinstance(first[0], Bipolar) and network.output != network.input:
         low, entry = Lowering(network, name, notes, model.requantise), first[0]
         steps.remove(first[0])
-        _begin_in_signs(low, (network.input, first[0].output), entry.scale)
-    elif (form := declared(model.file.input_type)) is not None:
+        _begin_in_signs(low, (network.input, first[0].output), first[0].scale)
+    elif told is not None:
         low = Lowering(network, name, notes, model.requantise)
         if model.file.input_type == BIPOLAR:
             _begin_in_signs(low, (network.input,), 1.0)
         else:
-            low.begin(Tensor("x", channels_last(network.input_shape), form), (network.input,))
+            low.begin(Tensor("x", channels_last(network.input_shape), told), (network.input,))
     else:
         form = given.format()
         low = Lowering(network, name, notes, model.requantise)

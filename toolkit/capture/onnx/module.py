@@ -177,7 +177,8 @@ def _pool(s: Pool) -> nn.Module:
     before = tuple(a for a, _ in s.padding)
     even = all(a == b for a, b in s.padding)
     if s.ceil or not s.counted:
-        return (nn.AvgPool1d if rank == 1 else nn.AvgPool2d)(s.kernel, s.stride, before, s.ceil, s.counted)
+        kind: Any = nn.AvgPool1d if rank == 1 else nn.AvgPool2d
+        return kind(s.kernel, s.stride, before, s.ceil, s.counted)
     if s.kind != "max":
         layer: Any = AVG_POOLS[rank](s.kernel, s.stride, before if even else 0,
                                      divisor_override=1 if s.kind == "sum" else None)
