@@ -81,7 +81,7 @@ def _branch(draws: BySeed, net: Network) -> None:
     way = net.put(layers.conv(draws, net.name, x, same=True))
     other = net.put(layers.conv(draws, net.name, x, same=True)) if draws.chance(0.5) else x
     if draws.chance(0.5):
-        net.put((layers.add if draws.chance(0.7) else layers.extremum)(draws, net.name, way, other))
+        net.put(layers.add(draws, net.name, way, other))
     else:
         net.put(layers.concat(draws, net.name, other, way))
 
@@ -91,7 +91,7 @@ def _image_layer(draws: BySeed, net: Network) -> None:
     if kind == "branch":
         _branch(draws, net)
     elif kind != "upsample" or net.last.size < LARGEST_UPSAMPLED:
-        name = ("clamp", "leaky", "slopes", "lookup")[draws.integer(0, 3)] if kind == "element" else kind
+        name = ("clamp", "leaky", "lookup")[draws.integer(0, 2)] if kind == "element" else kind
         net.put(getattr(layers, name)(draws, net.name, net.last))
 
 
