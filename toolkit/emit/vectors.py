@@ -10,6 +10,7 @@ from toolkit.design import Design
 from toolkit.design.layers import Dense
 from toolkit.hardware.workload import work
 from toolkit.utils.errors import InputError
+from toolkit.utils.progress import bar
 
 MAX_BYTES = 1 << 28
 """Of one set's inputs as int64; a wider network gets fewer vectors, and the manifest says how many."""
@@ -69,11 +70,15 @@ def make(design: Design, test: np.ndarray | None, count: int, seed: int) -> Vect
     named = [("boundary", bounds), ("random", drawn)]
     if test is not None and len(test):
         named.append(("test", np.asarray(test, np.int64)[:_most(design)]))
-    sets = tuple(VectorSet(name, codes, design.reference(codes)) for name, codes in named)
+    sets = []
+    with bar("reference outputs", len(named)) as advance:
+        for name, codes in named:
+            sets.append(VectorSet(name, codes, design.reference(codes)))
+            advance(note=name)
     per_sample = sum(design.tensors[layer.name].size for layer in design.layers)
     traced = int(min(len(bounds), max(TRACE_BYTES // per_sample, 1)))
     traces = design.trace(bounds[:traced])
-    return Vectors(sets, {layer.name: traces[layer.name] for layer in design.layers}, traced)
+    return Vectors(tuple(sets), {layer.name: traces[layer.name] for layer in design.layers}, traced)
 
 
 def counts(design: Design, count: int) -> dict[str, int]:
@@ -102,9 +107,13 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
     tried = SEARCH // 4 // terms(design)
     driven = int(np.clip(3 * tried // (2 * ROUNDS), 16, DRIVEN))
     best = _Best(design, rng, driven)
-    best.offer(_some(pool, max(tried, LEAST_TRIED), rng))
-    for i in range(int(np.clip(3 * tried // (2 * driven), LEAST_ROUNDS, ROUNDS))):
-        best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
+    rounds = int(np.clip(3 * tried // (2 * driven), LEAST_ROUNDS, ROUNDS))
+    with bar("searching for boundary vectors", rounds + 1) as advance:
+        best.offer(_some(pool, max(tried, LEAST_TRIED), rng))
+        advance()
+        for i in range(rounds):
+            best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
+            advance()
     found = np.unique(np.concatenate([best.inputs, pool]), axis=0)
     rng.shuffle(found)
     ends = best.inputs.reshape(2, -1, size).swapaxes(0, 1).reshape(-1, size)  # each maximum beside its minimum
