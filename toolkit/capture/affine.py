@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import Builder, Handler, argument
-from toolkit.capture.pointwise import gated
+from toolkit.capture.multiplied import multiplied
 
 Number = float | torch.Tensor
 ALONE = "with what a layer made; a constant, or the sum or difference of two tensors, is supported"
@@ -33,13 +33,13 @@ def _add(b: Builder, node: fx.Node, name: str) -> None:
 
 
 def _mul(b: Builder, node: fx.Node, name: str) -> None:
-    """A product with a constant; of two tensors x * sigmoid(x) and x * hardsigmoid(x)."""
+    """A product with a constant, or of two tensors."""
     first, second = node.args[:2]
     c = _constant(b, second, node)
     if c is None:
         first, c = second, _constant(b, first, node)
     if c is None:
-        gated(b, node)
+        multiplied(b, node, *node.args[:2])
     else:
         _scaled(b, node, first, c, 0.0)
 

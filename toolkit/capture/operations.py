@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from toolkit.capture import affine, images, indexing, pointwise
+from toolkit.capture import affine, images, indexing, multiplied, pointwise
 from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
@@ -172,7 +172,7 @@ CONSTANT = frozenset((
     "full_like"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
 HANDLERS: dict[str, Handler] = {
-    **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
+    **pointwise.HANDLERS, **affine.HANDLERS, **multiplied.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",

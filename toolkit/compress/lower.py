@@ -15,6 +15,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.compress.input_units import in_one_unit
+from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
 from toolkit.compress.quantisation.layout import hardware_ports, has_images, positions, standing, turned
@@ -30,6 +31,7 @@ from toolkit.design import (
     Layer,
     Leaky,
     MaxPool,
+    Multiply,
     Reorder,
     Requantise,
     Reshape,
@@ -154,15 +156,23 @@ class _Lowering:
                 raise InputError(f"the slope {inner.negative_slope:g} of '{source.target}' is not a power of two")
             layer = Leaky(self._label(source), (self.tensors[before],), int(slope), requantise)
             self._append(node, layer, before)
+        elif isinstance(inner, GatedProduct):
+            self._alike(source)
+            layer = Multiply(self._label(source), tuple(self.tensors[n] for n in source.args), inner.gate, requantise)
+            self._append(node, layer, source.args[0])
         elif adds(source):
-            orders = [self.orders.get(n) for n in source.args]
-            if not all(order is not None and np.array_equal(order, orders[0]) for order in orders):  # type: ignore[arg-type]
-                for n in source.args:
-                    self._pytorch_order(n)
+            self._alike(source)
             layer = Add(self._label(source), tuple(self.tensors[n] for n in source.args), requantise)
             self._append(node, layer, source.args[0])
         else:
             self._append(node, Clamp(self._label(node), (self.tensors[source],), requantise), source)
+
+    def _alike(self, node: Any) -> None:
+        """Bring what `node` reads into one order of elements."""
+        orders = [self.orders.get(n) for n in node.args]
+        if not all(order is not None and np.array_equal(order, orders[0]) for order in orders):  # type: ignore[arg-type]
+            for n in node.args:
+                self._pytorch_order(n)
 
     def _weighted(self, node: fx.Node, module: Quantised, requantise: Requantise) -> Layer:
         before: Any = node.args[0]

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.pick import Pick
+from toolkit.capture.product import Product, Square
 from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation.fake_quant import DynamicLayer, FakeQuantLayer, MinifloatLayer
 from toolkit.compress.quantisation.layers import InputScale
@@ -26,6 +27,7 @@ KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "hardsigmoid": (nn.Hardsigmoid, ()), "hardswish": (nn.Hardswish, ()), "silu": (nn.SiLU, ()),
     "gelu": (nn.GELU, ("approximate",)), "softplus": (nn.Softplus, ("beta", "threshold")), "elu": (nn.ELU, ("alpha",)),
     "selu": (nn.SELU, ()), "mish": (nn.Mish, ()), "flatten": (nn.Flatten, ()),
+    "square": (Square, ()), "multiply": (Product, ()),
     "input_scale": (InputScale, ("exponents", "shape")),
     "unflatten": (nn.Unflatten, ("dim", "unflattened_size")), "pad1d": (nn.ZeroPad1d, ("padding",)),
     "pad2d": (nn.ZeroPad2d, ("padding",)), "upsample": (nn.Upsample, ("scale_factor",)),
@@ -58,6 +60,7 @@ def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np
                 arrays[f"{node.name}.index"] = module.index.numpy()
             else:
                 entry["op"], keys = NAMES[type(module)]
+                entry["inputs"] = [n.name for n in node.args]
                 entry["options"] = {key: getattr(module, key) for key in keys}
         elif node.op == "call_function":
             entry["op"] = "add" if node.target is operator.add else "cat"

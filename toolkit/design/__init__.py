@@ -16,6 +16,7 @@ from toolkit.design.layers import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Reshape,
     Upsample,
@@ -26,6 +27,6 @@ from toolkit.design.weights import IntegerFormat, Log2Format, TwoTermFormat, Wei
 from toolkit.design.windows import Window
 
 __all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "FixedPoint",
-           "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Overflow",
-           "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat", "Upsample",
-           "Weights", "Window", "union", "weight_format"]
+           "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool", "Multiply",
+           "Overflow", "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Tensor", "TwoTermFormat",
+           "Upsample", "Weights", "Window", "union", "weight_format"]

@@ -29,9 +29,11 @@ from toolkit.capture.onnx.steps import (
     Repeated,
     Reshaped,
     Step,
+    Times,
 )
 from toolkit.capture.outputs import different
 from toolkit.capture.pick import Pick
+from toolkit.capture.product import Square
 from toolkit.design.ports import Port, consecutive
 
 FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
@@ -39,6 +41,7 @@ FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "hardsigmoid": lambda _: nn.Hardsigmoid(), "hardswish": lambda _: nn.Hardswish(), "silu": lambda _: nn.SiLU(),
     "gelu": lambda _: nn.GELU(), "gelu_tanh": lambda _: nn.GELU("tanh"), "elu": nn.ELU,
     "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(), "selu": lambda _: nn.SELU(),
+    "square": lambda _: Square(),
 }
 
 
@@ -177,7 +180,8 @@ def _pool(s: Pool) -> nn.Module:
 MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
     Linear: _linear, Convolve: _convolve, Affine: _affine, Clip: _clip, Pool: _pool,
     Function: lambda s: FUNCTIONS[s.function](s.alpha), Flat: lambda s: nn.Flatten(),
-    Plus: lambda s: _Call(torch.add), Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
+    Plus: lambda s: _Call(torch.add), Times: lambda s: _Call(torch.mul),
+    Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
     Reshaped: lambda s: _Call(lambda x: x.reshape(x.shape[0], *s.shape)),
     Permuted: lambda s: _Call(lambda x: x.permute(0, *(a + 1 for a in s.axes))),
     Picked: lambda s: Pick(torch.from_numpy(np.ascontiguousarray(s.index, np.int64)), s.shape),

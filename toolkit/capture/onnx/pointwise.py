@@ -112,6 +112,15 @@ def gelu(t: Translator, node: Node) -> None:
     t.set(node, t.like(node, Function, t.value(node, 0), function=kind))
 
 
+def power(t: Translator, node: Node) -> None:
+    """A square; x**1 as well."""
+    exponent = _scalar(node, t.constant(node, 1, "exponent"))
+    if exponent not in (1, 2):
+        raise node.fail(f"raises to the power {exponent:g}; squares are supported, and products of two activations")
+    x = t.value(node, 0)
+    t.set(node, x if exponent == 1 else t.like(node, Function, x, function="square"))
+
+
 def _function(name: str, default: float = 0.0) -> Handler:
     def run(t: Translator, node: Node) -> None:
         t.set(node, t.like(node, Function, t.value(node, 0), function=name,
@@ -121,7 +130,7 @@ def _function(name: str, default: float = 0.0) -> Handler:
 
 HANDLERS: dict[str, Handler] = {
     "Relu": relu, "Clip": clip, **dict.fromkeys(("Min", "Max"), bound), "LeakyRelu": leaky, "PRelu": prelu,
-    "HardSigmoid": hard_sigmoid, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu,
+    "HardSigmoid": hard_sigmoid, "Pow": power, "Abs": absolute, "Selu": selu, "Celu": celu, "Gelu": gelu,
     "Sigmoid": _function("sigmoid"), "Tanh": _function("tanh"),
     "HardSwish": _function("hardswish"), "Elu": _function("elu", 1.0), "Softplus": _function("softplus"),
     "Mish": _function("mish"), "Erf": _function("erf"),

@@ -8,18 +8,21 @@ import math
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.product import Product, Square
 from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, Requantiser, Table
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 MEANS = (nn.AvgPool1d, nn.AvgPool2d)
-FUNCTIONS = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU, nn.Mish)
+FUNCTIONS = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU, nn.Mish,
+             Square)
 """Activations that become tables."""
 
 
 def prepared(graph: fx.GraphModule) -> fx.GraphModule:
     """A copy of a float graph with a Requantiser at the input, in the place of every clamp, and behind every Linear,
-    Conv, sum, mean and LeakyReLU that no clamp follows; functions are Tables and average pools Means."""
+    Conv, sum, product, mean and LeakyReLU that no clamp follows; functions are Tables and average pools Means."""
     graph = copy.deepcopy(graph)
     _clamp_before_pools(graph)
     for node in list(graph.graph.nodes):
@@ -88,7 +91,7 @@ def output_codes(graph: fx.GraphModule) -> set[fx.Node]:
 
 def _rounds(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether what `node` gives has more bits than its inputs."""
-    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, Quantised, Mean, nn.LeakyReLU))
+    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, Quantised, Mean, nn.LeakyReLU, Product, GatedProduct))
 
 
 def _clamp_before_pools(graph: fx.GraphModule) -> None:

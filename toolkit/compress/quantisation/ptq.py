@@ -12,13 +12,15 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import module_of
+from toolkit.capture.product import Product
 from toolkit.compress.matmul import PART, WEIGHTED, Matmul
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted
+from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.gptq import Moments, gptq
 from toolkit.compress.quantisation.insert_quantisers import entry, output_codes, prepared, replace
 from toolkit.compress.quantisation.layers import InputScale, Quantised, Requantiser, Table
-from toolkit.compress.steps import PerLayer, Quantise
+from toolkit.compress.steps import Gate, PerLayer, Quantise
 from toolkit.design.formats import FixedPoint, union
 from toolkit.design.layers.lookup import MAX_INPUT_WIDTH
 from toolkit.utils.errors import InputError
@@ -50,14 +52,15 @@ class Widths:
 
 
 def quantise(graph: fx.GraphModule, samples: torch.Tensor, step: Quantise, widths: Widths, *,
-             rounding: str = "gptq", overrides: PerLayer | None = None) -> fx.GraphModule:
+             rounding: str = "gptq", overrides: PerLayer | None = None, gate: Gate | None = None) -> fx.GraphModule:
     """A quantised copy of a float graph: Linears and Convs become Quantised, and codes are made where `prepared` says.
 
-    `samples` float32 (n, *shape) calibrate it. `rounding` of weights: by `gptq`, or to `nearest`. The copy's
-    `meta['input']` is the input's format.
+    `samples` float32 (n, *shape) calibrate it. `rounding` of weights: by `gptq`, or to `nearest`; `gate`: of products
+    of two tensors. The copy's `meta['input']` is the input's format.
     """
     graph = prepared(graph)
-    run = _Calibration(graph, samples, step, widths, rounding, output_codes(graph), overrides or PerLayer())
+    run = _Calibration(graph, samples, step, widths, rounding, output_codes(graph), overrides or PerLayer(),
+                       gate or Gate())
     weighted = [n for n in graph.graph.nodes if isinstance(module_of(graph, n), WEIGHTED)]
     with bar(f"quantising to {step}", len(weighted)) as advance, torch.no_grad():
         for node in graph.graph.nodes:
@@ -72,9 +75,9 @@ class _Calibration:
     """Walks the graph with two values for every node: the float network's, and the quantised network's so far."""
 
     def __init__(self, graph: fx.GraphModule, samples: torch.Tensor, default: Quantise, widths: Widths,
-                 rounding: str, final: set[fx.Node], overrides: PerLayer) -> None:
+                 rounding: str, final: set[fx.Node], overrides: PerLayer, gate: Gate) -> None:
         self.graph, self.samples, self.default, self.widths = graph, samples, default, widths
-        self.rounding, self.final, self.overrides = rounding, final, overrides
+        self.rounding, self.final, self.overrides, self.gate = rounding, final, overrides, gate
         self.entry = entry(graph)
         self.real: Env = {}
         self.quantised: Env = {}
@@ -95,6 +98,11 @@ class _Calibration:
             self._requantiser(node, module)
         elif isinstance(module, Table):
             self._table(node, module)
+        elif isinstance(module, Product):
+            gated = GatedProduct(self.overrides.gate(self._path(node), self.gate).kind)
+            replace(self.graph, str(node.target), gated)
+            for env, function in ((self.real, module), (self.quantised, gated)):
+                env[node] = function(*(env[cast(fx.Node, n)] for n in node.args))
         elif node.op != "output":
             for env in (self.real, self.quantised):
                 env[node] = self._call(node, env)

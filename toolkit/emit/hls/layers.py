@@ -23,11 +23,14 @@ from toolkit.design.layers import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Upsample,
 )
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.design.tensors import Tensor
 from toolkit.design.windows import Window
+from toolkit.emit.broadcast import walk
 from toolkit.emit.hls.cpp import (
     Word,
     accumulators,
@@ -43,6 +46,7 @@ from toolkit.emit.hls.cpp import (
 from toolkit.emit.hls.rom import by_fold, code, pack
 from toolkit.emit.templates import render
 from toolkit.hardware.csd import csd_terms
+from toolkit.hardware.gates import gate as gate_of
 from toolkit.utils.identifiers import comment
 
 MOST_TERMS = 1 << 18
@@ -265,6 +269,24 @@ def add(site: Site) -> Written:
     return _each(site, form, [*lines, f"y[i] = {site.name}_Finish({total}{_plus(half)});"], "the sum")
 
 
+def multiply(site: Site) -> Written:
+    """A multiplier, or a shift by the power of two nearest to the gate."""
+    layer = site.layer
+    assert isinstance(layer, Multiply)
+    form = word(2 * site.range.bound)
+    plain = layer.gate == MULTIPLIER
+    axes = walk([*(t.shape for t in site.inputs), site.output.shape])
+    places = [" + ".join(f"i{n}" if axis.strides[port] == 1 else f"i{n} * {axis.strides[port]}"
+                         for n, axis in enumerate(axes) if axis.strides[port]) or "0" for port in range(3)]
+    product = "value * gate" if plain else f"{site.name}_Times(value, gate)"
+    half = layer.requantise.half(site.range.acc_frac)
+    context = site.context(form, axes=axes, places=places, product=product + _plus(half),
+                           power=None if plain else gate_of(layer, site.inputs),
+                           note="the product of two tensors" if plain else "a product with powers of two",
+                           requantise=site.requantisation(form))
+    return Written(_text("multiply", context))
+
+
 def lookup(site: Site) -> Written:
     layer = site.layer
     assert isinstance(layer, Lookup)
@@ -343,6 +365,6 @@ def _plus(value: int) -> str:
 
 WRITERS: dict[str, Callable[[Site], Written]] = {
     Dense.kind: dense, Conv.kind: conv, MaxPool.kind: maxpool, AvgPool.kind: avgpool, Upsample.kind: upsample,
-    Add.kind: add, Concat.kind: concat, Reorder.kind: reorder, Clamp.kind: clamp, Leaky.kind: leaky,
-    Lookup.kind: lookup, ArgMax.kind: argmax}
+    Add.kind: add, Multiply.kind: multiply, Concat.kind: concat, Reorder.kind: reorder, Clamp.kind: clamp,
+    Leaky.kind: leaky, Lookup.kind: lookup, ArgMax.kind: argmax}
 """By kind; a Reshape is the same array under another name and needs nothing."""
