@@ -20,11 +20,11 @@ from benchmarks.networks import random_conv, random_dense, random_gated
 from benchmarks.networks.strategies import formats
 from toolkit.api import Options, generate, simulate
 from toolkit.capture import capture
-from toolkit.compress.compress import hardware_order
 from toolkit.compress.lower import lower
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.gates import nearest_power as nearest_in_torch
+from toolkit.compress.quantisation.layout import hardware_order, has_images
 from toolkit.compress.quantisation.ptq import Widths, quantise
 from toolkit.compress.scheme import Overrides, Scheme
 from toolkit.compress.steps import Gate
@@ -149,7 +149,7 @@ def test_the_network_in_float64_equals_the_reference_pruned_or_not(name: str, ga
         design = lower(found, name)
         assert {layer.gate for layer in design.layers if isinstance(layer, Multiply)} == {gate}
         due = copy.deepcopy(found).double()(x.double()).detach().numpy()
-        codes = design.reference(design.input.quantise(hardware_order(found, x.numpy())))
+        codes = design.reference(design.input.quantise(hardware_order(x.numpy(), (), has_images(found))))
         assert np.array_equal(np.ldexp(due, design.output.format.frac), codes)
 
 
