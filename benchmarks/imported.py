@@ -87,15 +87,20 @@ class Block(nn.Module):
         return torch.relu(self.second(self.first(x)) + self.beside(x))
 
 
+def resnet8() -> nn.Sequential:
+    """MLPerf Tiny's resnet8 in shape, with random weights, for images (3, 32, 32) of 10 classes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.ReLU(), Block(16, 16, 1), Block(16, 32, 2),
+                         Block(32, 64, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)).eval()
+
+
 def _residual() -> list[Figure]:
     """MLPerf Tiny's resnet8 in shape, quantised by onnxruntime: int8, a scale for each channel of the weights."""
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.ReLU(), Block(16, 16, 1), Block(16, 32, 2),
-                        Block(32, 64, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)).eval()
+    net = resnet8()
     rng = np.random.default_rng(3)
     calibration = iter([{"x": rng.uniform(-1, 1, (8, *IMAGE)).astype(np.float32)} for _ in range(4)])
 

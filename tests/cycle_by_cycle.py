@@ -365,6 +365,11 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
     for n in nodes:
         xs = [outlets[name].pop(0) for name in n.layer.inputs]
         for port in range(len(xs)):
+            repeat = n.repeat(port)
+            if repeat is not None:
+                inner = Stream()
+                parts.append(Engine(repeat, xs[port], inner))
+                xs[port] = inner
             if (n.name, port) in depth:
                 inner = Stream()
                 parts.append(Fifo(depth[n.name, port], xs[port], inner))
@@ -379,6 +384,7 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
 PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Pipeline | ArgMaxUnit | Unrolled]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
     "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
-    "map": Pipeline, "add": Pipeline, "concat": Pipeline, "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
+    "map": Pipeline, "add": Pipeline, "multiply": Pipeline, "concat": Pipeline,
+    "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
     "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
 }

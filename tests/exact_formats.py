@@ -29,3 +29,11 @@ def requantised(value: Fraction, r: Requantise) -> int:
     if r.overflow is Overflow.WRAP:
         return limited(code, r.format, r.overflow)
     return min(max(code, r.low), r.high)
+
+
+def nearest_power(value: Fraction) -> Fraction:
+    """By trying every power of two that could be the nearest; of two equally near ones the larger."""
+    if not value:
+        return value
+    tried = [Fraction(2) ** e for e in range(-40, 60)]
+    return (1 if value > 0 else -1) * min(tried, key=lambda p: (abs(abs(value) - p), -p))

@@ -10,8 +10,25 @@ from hypothesis import strategies as st
 from benchmarks.networks import corners, dense
 from benchmarks.networks.strategies import designs
 from toolkit.design import Add, Clamp, Design, FixedPoint, Overflow, Reorder, Requantise, Tensor
+from toolkit.design.layers.multiply import power_of_two
 from toolkit.hardware import Options, Plan, plan
-from toolkit.hardware.datapath import Constant, Datapath, Greater, Offset, Quantise, Read, RoundEven, Select, Sum, Widen
+from toolkit.hardware.datapath import (
+    Barrel,
+    Constant,
+    Datapath,
+    Greater,
+    Offset,
+    Place,
+    Plus,
+    Product,
+    Quantise,
+    Read,
+    RoundEven,
+    Select,
+    Sum,
+    Turned,
+    Widen,
+)
 from toolkit.utils.errors import InputError
 
 
@@ -53,6 +70,23 @@ def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
             word = int(b > a)
         elif isinstance(op, Select):
             word = xs[2] if xs[0] else xs[1]
+        elif isinstance(op, Turned):
+            value = signed(xs[0], widths[0]) if op.signed else xs[0]
+            value = -value if xs[1] >> (widths[1] - 1) else value
+            # The magnitude of a gate is a plain word, all else two's complement.
+            word = value if s.operands[0] == s.operands[1] else two(value, s.width)
+        elif isinstance(op, Place):
+            nearest = int(power_of_two(np.array([xs[0]]))[0])
+            word = (1 << (s.width - 1)) | (nearest.bit_length() - 1) if nearest else 0
+            assert nearest.bit_length() - 1 <= op.top < 1 << (s.width - 1)
+        elif isinstance(op, Barrel):
+            place = xs[1] % (1 << (widths[1] - 1))
+            word = two(signed(xs[0], widths[0]) << place, s.width) if xs[1] >> (widths[1] - 1) else 0
+        elif isinstance(op, Product):
+            a, b = (signed(x, w) if one else x for x, w, one in zip(xs, widths, op.signed, strict=True))
+            word = two(a * b, s.width)
+        elif isinstance(op, Plus):
+            word = two(signed(xs[0], widths[0]) + op.constant, s.width)
         else:
             assert isinstance(op, Constant)
             word = op.value % (1 << s.width)

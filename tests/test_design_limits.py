@@ -43,8 +43,8 @@ def single(layer, size: int = 1, form: FixedPoint = BYTE, name: str = "d", sourc
 def test_the_words_of_the_file_format_do_not_change():
     assert [r.value for r in Rounding] == ["floor", "half_up", "half_even"]
     assert [o.value for o in Overflow] == ["saturate", "wrap"]
-    assert list(LAYERS) == ["dense", "conv", "maxpool", "avgpool", "upsample", "add", "concat", "reshape", "reorder",
-                            "clamp", "leaky", "lookup", "argmax", "extremum", "slopes"]
+    assert list(LAYERS) == ["dense", "conv", "maxpool", "avgpool", "upsample", "add", "multiply", "concat", "reshape",
+                            "reorder", "clamp", "leaky", "lookup", "argmax", "extremum", "slopes"]
     assert all(LAYERS[kind].kind == kind for kind in LAYERS)
 
 

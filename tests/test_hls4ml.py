@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from toolkit.design import (
     Log2Format,
     Lookup,
     MaxPool,
+    Multiply,
     Overflow,
     Reorder,
     Requantise,
@@ -44,6 +46,7 @@ from toolkit.design import (
     Weights,
     Window,
 )
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.emit.hls4ml import emit
 from toolkit.emit.hls4ml.defects import DEFECTS, exponents_mended
 from toolkit.emit.hls4ml.exponents import exponents
@@ -96,6 +99,19 @@ def cnn() -> Design:
         Dense("out", ("flat",), log2(5, 48, seed=4), bias(5), 8, fixed(True, 10, 4)),
         Lookup.of("sigmoid", ("out",), lambda v: 1 / (1 + np.exp(-v)), "sigmoid", FixedPoint(True, 10, 4),
                   FixedPoint(False, 8, 8)),
+    ))
+
+
+def gated(gate: str = MULTIPLIER) -> Design:
+    """Products of two tensors: a squeeze-and-excite block, a map over all channels, a square."""
+    point = Window.of((1, 1))
+    return Design("gated", Tensor("x", (3, 4, 3), FixedPoint(True, 7, 4)), (
+        AvgPool("pooled", ("x",), Window.of((3, 4)), *AvgPool.constant(12), fixed(True, 8, 5)),
+        Conv("gates", ("pooled",), log2(3, 1, 1, 3), bias(3), 7, point, 1, fixed(False, 5, 4)),
+        Multiply("excited", ("x", "gates"), gate, Requantise(FixedPoint(True, 8, 4), -90, 127)),
+        Conv("map", ("x",), log2(1, 1, 1, 3, seed=6), bias(1), 7, point, 1, fixed(True, 6, 4)),
+        Multiply("mapped", ("excited", "map"), gate, fixed(True, 8, 4, Rounding.FLOOR)),
+        Multiply("squared", ("mapped", "mapped"), gate, fixed(False, 10, 4)),
     ))
 
 
@@ -167,6 +183,15 @@ def test_reuse_factors_are_the_cycles_that_a_lane_works_within_what_hls4ml_does_
     factors = {layer["name"]: layer["reuse_factor"] for layer in entry["layers"] if layer["strategy"] == "Resource"}
     # c1 works 2 folds of 9 taps, but a factor above its taps is wrong in hls4ml; c2 2 groups of 4; out 3 outputs of 12.
     assert factors == {"c1": 9, "c2": 8, "out": 36}
+
+
+def test_every_bit_of_products_of_two_tensors_is_right_in_streams(tmp_path: Path):
+    proved(gated(), tmp_path / "p", hls4ml_io="io_stream", arch="folded", max_lanes=2)
+
+
+def test_a_gate_that_is_a_power_of_two_is_refused_by_name():
+    with pytest.raises(InputError, match=r"'excited' \(multiply\): hls4ml has no .*--gate multiplier"):
+        emit(Job(gated("power-of-two"), Options(arch="folded")))
 
 
 def test_every_bit_of_a_folded_cnn_is_right_for_quartus(tmp_path: Path):
@@ -388,6 +413,11 @@ def test_the_exponents_are_wide_enough_for_every_product(x: FixedPoint, low: int
 def test_random_networks_come_out_right(tmp_path_factory, design: Design, stream: bool, vivado: bool, folded: bool):
     if isinstance(design.layers[-1], ArgMax):
         design = Design(design.name, design.input, design.layers[:-1])
+    # What is refused by name is not a network for hls4ml.
+    design = Design(design.name, design.input, tuple(
+        replace(layer, gate=MULTIPLIER) if isinstance(layer, Multiply) else layer for layer in design.layers))
+    assume(all(t.shape == design.tensors[layer.name].shape for layer in design.layers if isinstance(layer, Multiply)
+               for t in design.inputs_of(layer)))
     folder = tmp_path_factory.mktemp("random") / "p"
     options = Options(hls4ml_io="io_stream" if stream else "io_parallel", max_lanes=2,
                       hls4ml_backend="vivado" if vivado else "vitis", arch="folded" if folded else "unrolled")

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from exact_formats import requantised
+from exact_formats import nearest_power, requantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +31,7 @@ from toolkit.design import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Overflow,
     Reorder,
     Requantise,
@@ -111,6 +112,15 @@ def computed(layer: Layer, xs: list[tuple[np.ndarray, FixedPoint]]) -> list[int]
         fracs = max(f.frac for _, f in xs)
         moved = [(codes.astype(object) * 2 ** (fracs - f.frac)).tolist() for codes, f in xs]
         return flattened(joined(moved, layer.axis))
+    if isinstance(layer, Multiply):
+        (x, form), (gate, other) = xs
+        shape = tuple(max(n, m) for n, m in zip(x.shape, gate.shape, strict=True))
+        found = []
+        for at in itertools.product(*map(range, shape)):
+            v, g = (value(codes, f, tuple(min(i, n - 1) for i, n in zip(at, codes.shape, strict=True)))
+                    for codes, f in ((x, form), (gate, other)))
+            found.append(requantised(v * (g if layer.gate == "multiplier" else nearest_power(g)), layer.requantise))
+        return found
     values = [[Fraction(int(c)) * Fraction(2) ** -f.frac for c in codes.reshape(-1)] for codes, f in xs]
     if isinstance(layer, Leaky):
         slope = Fraction(1, 2 ** layer.slope)

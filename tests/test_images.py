@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture
-from toolkit.compress import Data, Settings, compress
+from toolkit.compress import Data, Settings, compress, matmul
 from toolkit.compress.compress import prove
 from toolkit.compress.lower import lower
 from toolkit.compress.matmul import Matmul
 from toolkit.compress.pruning.structured import prune
+from toolkit.compress.quantisation import ptq
 from toolkit.compress.quantisation.gptq import gptq
 from toolkit.compress.quantisation.layers import Quantised, Table
 from toolkit.compress.quantisation.layout import hardware_order
@@ -166,6 +167,11 @@ def test_a_table_holds_the_nearest_code_of_the_function():
     assert np.array_equal(table.lookup("t", ("x",)).table, exact)
 
 
+def joined(product: Matmul, x: torch.Tensor, weight: torch.Tensor) -> list[torch.Tensor]:
+    """The rows of each group, all of their parts."""
+    return [torch.cat(parts) for parts in zip(*product.rows(x, weight), strict=True)]
+
+
 def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2).double()
@@ -173,7 +179,7 @@ def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
     x = torch.einsum("oc,nchw->nohw", mixing, torch.randn(60, 4, 9, 9, dtype=torch.float64)).relu()
     product, form = Matmul.of(conv), Log2Format.of(3)
     parts = [gptq(w, rows, form) for w, rows in zip(conv.weight.detach().flatten(1).chunk(2),
-                                                           product.rows(x, conv.weight), strict=True)]
+                                                           joined(product, x, conv.weight), strict=True)]
     ours, correction = torch.cat([p[0] for p in parts]), torch.cat([p[2] for p in parts])
     from toolkit.compress.quantisation import grids
 
@@ -186,12 +192,21 @@ def test_gptq_of_a_grouped_convolution_loses_less_than_round_to_nearest():
     assert errors[0] < 0.9 * errors[1]
 
 
+@pytest.mark.parametrize("name", ["groups", "residual", "tables"])
+def test_a_network_is_quantised_to_the_same_bits_in_whatever_parts(name: str, monkeypatch: pytest.MonkeyPatch):
+    whole = quantised(name)[0].state_dict()
+    for module in (matmul, ptq):
+        monkeypatch.setattr(module, "PART", 1)
+    parts = quantised(name)[0].state_dict()
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
 @pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}])
 def test_rows_are_what_the_weights_are_multiplied_with(options):
     for conv, x in ((nn.Conv2d(4, 6, 3, **options), torch.randn(3, 4, 9, 9)),
                     (nn.Conv1d(4, 6, 3, **options), torch.randn(3, 4, 9))):
         product = Matmul.of(conv)
-        parts = product.rows(x, conv.weight)
+        parts = joined(product, x, conv.weight)
         sums = torch.cat([rows @ w.flatten(1).T for rows, w in
                           zip(parts, conv.weight.chunk(product.groups), strict=True)], 1)
         wanted = conv(x).flatten(2).transpose(1, 2).reshape(-1, 6) - conv.bias

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from exact_formats import requantised
+from exact_formats import nearest_power, requantised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ from toolkit.design import (
     Design,
     FixedPoint,
     Log2Format,
+    Multiply,
     Requantise,
     Reshape,
     Rounding,
@@ -46,6 +47,10 @@ def exact(design: Design, codes: list[int]) -> dict[str, tuple[list[int], FixedP
             found = [requantised(s, layer.requantise) for s in sums]
         elif isinstance(layer, Add):
             found = [requantised(sum(vs, Fraction(0)), layer.requantise) for vs in zip(*values, strict=True)]
+        elif isinstance(layer, Multiply):
+            value, gate = (one * (design.tensors[layer.name].size // len(one)) for one in values)
+            found = [requantised(v * (g if layer.gate == "multiplier" else nearest_power(g)), layer.requantise)
+                     for v, g in zip(value, gate, strict=True)]
         elif isinstance(layer, Clamp):
             found = [requantised(v, layer.requantise) for v in values[0]]
         elif isinstance(layer, Concat):

@@ -8,7 +8,7 @@ from exact_formats import limited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.networks import corners, dense, network
+from benchmarks.networks import corners, dense, every_image_layer, network
 from benchmarks.networks.strategies import designs, formats, weights
 from toolkit.design import Add, Clamp, Concat, Dense, FixedPoint, Overflow, Requantise, Reshape, Rounding, reference
 from toolkit.utils.errors import InputError
@@ -166,3 +166,15 @@ def test_sums_that_pass_a_floats_integers_on_their_way_are_exact(count, weight, 
     codes[:, 0] = top - (codes[:, 1:].sum(axis=1) + top + 1) % 2
     assert all(sum(row) % 2 for row in codes.tolist())
     assert design.reference(codes).ravel().tolist() == [weight * sum(row) + bias for row in codes.tolist()]
+
+
+def test_watched_elements_are_those_of_the_trace_whatever_the_chunks():
+    design = every_image_layer()
+    rng = np.random.default_rng(0)
+    form = design.input.format
+    codes = rng.integers(form.min_code, form.max_code, (150, *design.input.shape), endpoint=True)
+    elements = {layer.name: rng.permutation(design.tensors[layer.name].size)[:i % 4]
+                for i, layer in enumerate(design.layers)}
+    trace = design.trace(codes)
+    wanted = [trace[name].reshape(150, -1)[:, chosen] for name, chosen in elements.items()]
+    assert np.array_equal(design.watch(codes, elements), np.concatenate(wanted, 1))

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.networks import SMALL, WIDE, every_folded_layer, network, random_conv, random_dense, random_folded
+from benchmarks.networks import (
+    SMALL,
+    WIDE,
+    every_folded_layer,
+    network,
+    random_conv,
+    random_dense,
+    random_folded,
+    random_gated,
+)
 from toolkit.design import Add, ArgMax, Clamp, Concat, Design, MaxPool, Requantise, Reshape, Tensor, Upsample, Window
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded, schedule
@@ -37,6 +46,15 @@ def search_for(cycles: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(0, 100_000))
 def test_a_random_network_is_scheduled_as_it_runs_cycle_by_cycle(seed: int):
     design, options = random_folded(seed)
+    with pytest.MonkeyPatch.context() as patched:
+        search_for(6000, patched)
+        assert_as_cycle_by_cycle(plan_folded(design, choose(design, options), options))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 100_000))
+def test_a_random_gate_is_scheduled_as_it_runs_cycle_by_cycle(seed: int):
+    design, options = random_gated(seed)
     with pytest.MonkeyPatch.context() as patched:
         search_for(6000, patched)
         assert_as_cycle_by_cycle(plan_folded(design, choose(design, options), options))

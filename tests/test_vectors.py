@@ -110,3 +110,17 @@ def test_a_wide_network_gets_fewer_traces_but_never_none(monkeypatch):
 def test_fewer_than_ten_are_refused(count):
     with pytest.raises(InputError, match="ask for 10"):
         vectors.make(saturating(), None, count, 0)
+
+
+def test_the_search_for_bounds_of_a_large_network_looks_at_few_inputs(monkeypatch: pytest.MonkeyPatch):
+    offered = []
+    watch = Design.watch
+    monkeypatch.setattr(Design, "watch", lambda self, codes, elements: offered.append(len(codes)) or
+                        watch(self, codes, elements))
+    boundary(saturating())
+    assert offered == [offered[0], *[16] * vectors.ROUNDS] and offered[0] > 512
+    offered.clear()
+    monkeypatch.setattr(vectors, "SEARCH", 4 * 100 * vectors.terms(saturating()))
+    found = saturating().trace(boundary(saturating()))["fc1"]
+    assert offered == [100, *[16] * (300 // 32)]
+    assert found.min() == -128 and found.max() == 127

@@ -11,16 +11,17 @@ from toolkit.utils.printable import printable_lines
 
 def settings_of(qat_epochs: int, finetune_epochs: int, lr: float, seed: int, input_bits: int, hidden_bits: int,
                 output_bits: int, rounding: str, layers: list[str] | None, metric: str | None, loss: str | None,
-                trainer: str | None, table_bits: int = 10) -> Any:
+                trainer: str | None, table_bits: int = 10, gate: str = "power-of-two") -> Any:
     """How a network is trained and quantised. Raises InputError for what is not understood."""
     from toolkit.compress import Settings
     from toolkit.compress.quantisation.ptq import Widths
     from toolkit.compress.scheme import Overrides
+    from toolkit.compress.steps import Gate
     from toolkit.utils.entry_points import function
 
     return Settings(Widths(input_bits, hidden_bits, output_bits, table_bits), qat_epochs, finetune_epochs, lr,
                     rounding, seed, Overrides.parse(layers or []), function(metric, "metric"), function(loss, "loss"),
-                    function(trainer, "training loop"))
+                    function(trainer, "training loop"), Gate(gate))
 
 
 def model_and_data(model: str, data: Path | None, task: str | None, label_column: str | None, normalise: str | None,

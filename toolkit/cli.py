@@ -24,6 +24,7 @@ from toolkit.options import (
     Device,
     FinetuneEpochs,
     FirstVectors,
+    Gate,
     HelpAll,
     HiddenBits,
     Hls4ml,
@@ -149,16 +150,16 @@ def compress(context: typer.Context, model: Model, *, data: AnyData = None, labe
              qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60, lr: Lr = 2e-3, seed: Seed = 0,
              input_bits: InputBits = 8, hidden_bits: HiddenBits = 8, output_bits: OutputBits = 16,
              rounding: Rounding = "gptq", layer_config: Layers = None, task: Task = None, metric: Metric = None,
-             loss: Loss = None, trainer: Trainer = None, table_bits: TableBits = 10, name: Name = "network",
-             input_range: InputRange = "-1,1", out: Out, as_json: Json = False, config_file: Config = None,
-             help_all: HelpAll = False) -> None:
+             loss: Loss = None, trainer: Trainer = None, table_bits: TableBits = 10, gate: Gate = "power-of-two",
+             name: Name = "network", input_range: InputRange = "-1,1", out: Out, as_json: Json = False,
+             config_file: Config = None, help_all: HelpAll = False) -> None:
     """Try many compression schemes on a trained model and report the size and the accuracy drop of each."""
     from toolkit.api import compress_all
     from toolkit.report import sweep as report
     from toolkit.report.tables import terminal_width
 
     chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
-                         layer_config, metric, loss, trainer, table_bits)
+                         layer_config, metric, loss, trainer, table_bits, gate)
     source, samples = model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
         found = compress_all(source, samples, out, schemes=scheme, reference=sweep, trained=train, settings=chosen,
@@ -186,15 +187,16 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None, label_c
               help="The folder of a search, whose --trial is built in place of --scheme.")] = None,
           trial: Annotated[int | None, compression_option(
               help="The number of the trial to build, trained as in the search.")] = None,
-          table_bits: TableBits = 10, input_range: InputRange = "-1,1", requantise: Requantise = False, out: Out,
-          as_json: Json = False, config_file: Config = None, help_all: HelpAll = False) -> None:
+          table_bits: TableBits = 10, gate: Gate = "power-of-two", input_range: InputRange = "-1,1",
+          requantise: Requantise = False, out: Out, as_json: Json = False, config_file: Config = None,
+          help_all: HelpAll = False) -> None:
     """Compress a trained model, generate its hardware, simulate it bit by bit, and write a report."""
     from toolkit.api import build as run
     from toolkit.api import build_trial
     from toolkit.utils.errors import InputError
 
     chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, hidden_bits, output_bits, rounding,
-                         layer_config, metric, loss, trainer, table_bits)
+                         layer_config, metric, loss, trainer, table_bits, gate)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
@@ -223,15 +225,15 @@ def search(context: typer.Context, model: Model, *, data: DataFile, label_column
                help="How many trials of the Pareto front are trained in full.")] = 6,
            qat_epochs: QatEpochs = 30, finetune_epochs: FinetuneEpochs = 60, lr: Lr = 2e-3, seed: Seed = 0,
            input_bits: InputBits = 8, output_bits: OutputBits = 16, task: Task = None, metric: Metric = None,
-           loss: Loss = None, trainer: Trainer = None, out: Out, as_json: Json = False, config_file: Config = None,
-           help_all: HelpAll = False) -> None:
+           loss: Loss = None, trainer: Trainer = None, gate: Gate = "power-of-two", out: Out, as_json: Json = False,
+           config_file: Config = None, help_all: HelpAll = False) -> None:
     """Search pruning ratios, weight formats and activation bits layer by layer; run it again to continue."""
     from toolkit.report.tables import terminal_width
     from toolkit.search import Limits, run_search, search_text
     from toolkit.search.search import OBJECTIVES
 
     chosen = settings_of(qat_epochs, finetune_epochs, lr, seed, input_bits, 8, output_bits, "gptq", None, metric, loss,
-                         trainer)
+                         trainer, gate=gate)
     source, samples = model_and_data(model, data, task, label_column, normalise, quiet=as_json)
     with config.saved(context, out):
         found = run_search(source, samples, out, trials=trials, storage=storage,

@@ -76,8 +76,8 @@ Schemes = Annotated[list[str] | None, compression_option(
     help="A compression scheme, such as structured:0.5+log2:4; may be repeated.")]
 Layers = Annotated[list[str] | None, compression_option(
     "--layer-config", help="Settings of single layers: PATTERN=log2:6 (weight format), PATTERN=act:6 (activation "
-                           "bits), PATTERN=structured:0.7 (pruning ratio) or PATTERN=keep (no pruning); may be "
-                           "repeated.")]
+                           "bits), PATTERN=structured:0.7 (pruning ratio), PATTERN=keep (no pruning) or "
+                           "PATTERN=gate:multiplier (a product of two tensors); may be repeated.")]
 QatEpochs = Annotated[int, compression_option(
     help="Epochs of quantisation-aware training (QAT) after quantisation; with 0, post-training quantisation (PTQ) "
          "alone.")]
@@ -91,6 +91,9 @@ HiddenBits = Annotated[int, compression_option(help="Bits of a hidden activation
 OutputBits = Annotated[int, compression_option(hidden=True, help="Bits of an output.")]
 TableBits = Annotated[int, compression_option(
     hidden=True, help="Bits of the input of a lookup table (sigmoid, SiLU, ...) and of a LeakyReLU.")]
+Gate = Annotated[str, compression_option(
+    "--gate", help="The product of two tensors (squeeze-and-excite, GLU): power-of-two rounds the gate to the nearest "
+                   "power of two, so that it is a shift; multiplier spends a multiplier on it.")]
 Metric = Annotated[str | None, compression_option(
     hidden=True, help="package.module:function of (outputs, labels): the measure of quality in place of accuracy; "
                       "greater is better.")]

@@ -23,6 +23,7 @@ from toolkit.design import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Requantise,
     Reshape,
@@ -32,6 +33,7 @@ from toolkit.design import (
     Weights,
     Window,
 )
+from toolkit.design.layers.multiply import GATES
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,18 @@ def argmax(name: str, x: Tensor) -> ArgMax:
 
 def add(draws: Draws, name: str, *xs: Tensor) -> Add:
     return Add(name, tuple(x.name for x in xs), draws.requantise())
+
+
+def multiply(draws: Draws, name: str, value: Tensor, gate: Tensor) -> Multiply:
+    """By a multiplier or by powers of two."""
+    kind = GATES[draws.integer(0, len(GATES) - 1)]
+    return Multiply(name, (value.name, gate.name), kind, draws.requantise())
+
+
+def fits(value: Tensor, gate: Tensor) -> bool:
+    """Whether two tensors can be multiplied, and the product has the value's shape."""
+    return len(value.shape) == len(gate.shape) and all(
+        m in (n, 1) for n, m in zip(value.shape, gate.shape, strict=True))
 
 
 def concat(draws: Draws, name: str, *xs: Tensor) -> Concat:

@@ -122,6 +122,32 @@ def _lanes(draws: BySeed, design: Design) -> tuple[tuple[str, int], ...]:
     return tuple(lanes)
 
 
+def random_gated(seed: int) -> tuple[Design, Options]:
+    """A random small network in which a layer is multiplied by a gate: of the layer itself, of its mean as in a
+    squeeze-and-excite block, of one channel, of one row or column; and a random way to fold it."""
+    draws = BySeed(seed)
+    rank = draws.integer(1, 2)
+    shape = (*draws.each(rank, 2, 5), draws.integer(1, 4))
+    net = Network(Tensor("x", shape, FixedPoint(bool(draws.integer(0, 1)), draws.integer(2, 9), 4)))
+    value = net.put(layers.conv(draws, net.name, net.last, same=True)) if draws.chance(0.5) else net.last
+    kept = tuple(n if draws.chance(0.4) else 1 for n in value.shape[:-1]) if draws.chance(0.7) else value.shape[:-1]
+    window = Window.of(tuple(n // m for n, m in zip(value.shape[:-1], kept, strict=True)))
+    net.put(layers.avg_pool(draws, net.name, value, Window.of(window.kernel, window.kernel)))
+    deep = net.last.shape[-1] if draws.chance(0.6) else 1
+    weights = draws.weights(deep, *(1,) * rank, net.last.shape[-1])
+    net.put(Conv(net.name, (net.last.name,), weights, draws.bias(deep), 7, Window.of((1,) * rank), 1,
+                 draws.requantise()))
+    if draws.chance(0.4):
+        net.put(layers.lookup(draws, net.name, net.last))
+    product = net.put(layers.multiply(draws, net.name, value, net.last))
+    if draws.chance(0.3):
+        net.put(layers.multiply(draws, net.name, product, product))
+    if draws.chance(0.6):
+        net.put(layers.conv(draws, net.name, net.last))
+    design = net.design(f"gated_{seed}")
+    return design, Options(arch="folded", lanes=_lanes(draws, design))
+
+
 def random_folded(seed: int) -> tuple[Design, Options]:
     """A random small network and a random way to fold it."""
     draws = BySeed(seed)

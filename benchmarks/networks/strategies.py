@@ -31,7 +31,7 @@ from toolkit.design import (
 MOST = 300
 """Elements of a tensor of a network over images."""
 IMAGE_LAYERS = ("conv", "conv", "pool", "pool", "upsample", "leaky", "slopes", "lookup", "clamp", "reorder", "reshape",
-                "concat", "add", "extremum")
+                "concat", "add", "extremum", "multiply")
 
 
 @st.composite
@@ -123,17 +123,21 @@ def windows(draw, shape: tuple[int, ...]) -> Window | None:
 
 @st.composite
 def designs(draw, widest: int = 8, deepest: int = 4, name: str = "random") -> Design:
-    """A network of Dense layers with additions, concatenations, clamps and functions of elements between them, and
-    perhaps an ArgMax."""
+    """A network of Dense layers with additions, products, concatenations, clamps and functions of elements between
+    them, and perhaps an ArgMax."""
     draws = ByHypothesis(draw, Limits(outputs=(1, widest)))
     net = Network(Tensor("x", (draws.integer(1, widest),), draw(formats(8))))
     for i in range(draws.integer(1, deepest)):
         net.put(layers.dense(draws, f"fc{i}", net.last))
         x, others = net.last, net.others
         same = [t for t in others if t.shape == x.shape]
-        kind = draw(st.sampled_from(["nothing", "add", "concat", "clamp", "extremum", "leaky", "slopes", "lookup"]))
+        kind = draw(st.sampled_from(["nothing", "add", "multiply", "concat", "clamp", "extremum", "leaky",
+                                     "slopes", "lookup"]))
         if kind == "add" and same:
             net.put(layers.add(draws, f"add{i}", x, draw(st.sampled_from(same))))
+        elif kind == "multiply":
+            gate = draw(st.sampled_from([t for t in (*others, x) if layers.fits(x, t)]))
+            net.put(layers.multiply(draws, f"mul{i}", *((x, gate) if draw(st.booleans()) else (gate, x))))
         elif kind == "concat" and len(others) > 1:
             net.put(layers.concat(draws, f"cat{i}", x, draw(st.sampled_from(others))), most=2 * widest)
         elif kind == "extremum" and same:
@@ -170,6 +174,9 @@ def _image_layer(draws: ByHypothesis, net: Network, kind: str) -> Layer | None:
         return layers.extremum(draws, net.name, net.last, *same[:2]) if same else None
     if kind == "concat":
         return layers.concat(draws, net.name, same[-1], net.last) if same else None
+    if kind == "multiply":
+        gate = draws.draw(st.sampled_from([t for t in (*net.others, net.last) if layers.fits(net.last, t)]))
+        return layers.multiply(draws, net.name, net.last, gate)
     return getattr(layers, kind)(draws, net.name, net.last)
 
 

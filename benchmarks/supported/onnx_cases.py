@@ -44,6 +44,7 @@ CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     "Acosh": (VECTOR, ["a"], {}), "Where": (VECTOR, ["b", "x", real(0.25)], {}), "TopK": (VECTOR, ["x", ints(1)], {}),
     "LeakyRelu": (VECTOR, ["x"], {"alpha": 0.125}), "PRelu": (VECTOR, ["x", real([0.125, -0.5, 0.3, 1.5])], {}),
     "Sum": (VECTOR, ["x", "h"], {}), "Max": (VECTOR, ["x", "h"], {}), "Min": (VECTOR, ["x", "h"], {}),
+    "Pow": (VECTOR, ["x", real(2.0)], {}),
     "Clip": (VECTOR, ["x", real(0.25), real(0.75)], {}),
     **{op: (IMAGE, ["x"], {"kernel_shape": [2, 2], "strides": [2, 2]}) for op in ("MaxPool", "AveragePool")},
     **{op: (IMAGE, ["x"], {}) for op in ("GlobalMaxPool", "GlobalAveragePool")},

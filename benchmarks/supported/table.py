@@ -106,6 +106,7 @@ def _line(name: str, detail: str, design: Design, reasons: list[str]) -> str:
 def _made(design: Design) -> tuple[str, ...]:
     """For each column why the design cannot be made for it; empty where it was."""
     key = tuple((layer.kind, getattr(layer, "window", None), getattr(layer, "groups", None),
+                 getattr(layer, "gate", None),
                  design.tensors[layer.name].shape, tuple(t.shape for t in design.inputs_of(layer)))
                 for layer in design.layers)
     if key not in FOUND:

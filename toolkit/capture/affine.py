@@ -12,7 +12,7 @@ from torch import fx, nn
 from toolkit.capture import curves
 from toolkit.capture.builder import Builder, Handler, argument
 from toolkit.capture.curve import joined
-from toolkit.capture.pointwise import gated
+from toolkit.capture.multiplied import multiplied
 
 Number = float | torch.Tensor
 ALONE = "with what a layer made; a constant, or the sum or difference of two tensors, is supported"
@@ -39,13 +39,13 @@ def _add(b: Builder, node: fx.Node, name: str) -> None:
 
 
 def _mul(b: Builder, node: fx.Node, name: str) -> None:
-    """A product with a constant; of two tensors x * sigmoid(x) and x * hardsigmoid(x)."""
+    """A product with a constant, or of two tensors."""
     first, second = node.args[:2]
     c = constant(b, second, node)
     if c is None:
         first, c = second, constant(b, first, node)
     if c is None:
-        gated(b, node)
+        multiplied(b, node, *node.args[:2])
     else:
         _scaled(b, node, first, c, 0.0)
 

@@ -120,14 +120,15 @@ class Builder:
             base, ops = self.curves.get(source, (source, ()))
             self.curves[self.env[node]] = base, joined([ops], *known)
 
-    def module(self, node: fx.Node, module: nn.Module, source: fx.Node) -> None:
-        """Let `node` be `module` applied to `source`."""
+    def module(self, node: fx.Node, module: nn.Module, *sources: fx.Node, part: str = "") -> None:
+        """Let `node` be `module` applied to `sources`; `part`: what it is called where it is only a part of `node`."""
         path = path_of(node)
         self.take(sum(p.numel() for p in module.parameters()), node)
         value = node.meta["val"]
         self.budget.work(_products(module, tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()), path)
         own = self.inputs[node.name].name if node.op == "placeholder" else path
         base = re.sub(r"[^A-Za-z0-9_]+", "_", own).strip("_") or operation(node).strip("_")
+        base = f"{base}_{part}" if part else base
         if not base[0].isalpha() or base in TAKEN:
             base = f"layer_{base}"
         name = base
@@ -135,10 +136,11 @@ class Builder:
             self._numbers[base] = number = self._numbers.get(base, 1) + 1
             name = f"{base}_{number}"
         self.root.add_module(name, module)
-        named = path and not isinstance(module, nn.Flatten | nn.Unflatten | Pick) and path not in self._named
+        named = path and not part and path not in self._named \
+            and not isinstance(module, nn.Flatten | nn.Unflatten | Pick)
         self.paths[name] = path if named else name
         self._named.add(self.paths[name])
-        self.env[node] = self.graph.call_module(name, (source,))
+        self.env[node] = self.graph.call_module(name, sources)
 
     def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> None:
         """Let `node` be `source` of shape `before` seen as `after`, both without the batch, in PyTorch's order."""

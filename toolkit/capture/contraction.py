@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from toolkit.capture.builder import Builder, Handler, argument
+from toolkit.capture.multiplied import einsum
 
 Labels = tuple[Any, ...]
 """A name for each axis, as einsum has letters; an activation's without the batch."""
@@ -155,7 +156,8 @@ def _einsum(b: Builder, node: fx.Node, name: str) -> None:
     assert isinstance(operands, Sequence)
     active = [v for v in operands if v in b.env]
     if len(active) > 1:
-        raise b.refuse(node, BETWEEN)
+        einsum(b, node, name)
+        return
     if len(operands) != 2 or not active or "..." in equation:
         raise b.refuse(node, "an einsum of other than one activation and one constant, each axis with a letter of its "
                              "own; write it so")

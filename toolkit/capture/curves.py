@@ -9,6 +9,7 @@ from torch import fx
 
 from toolkit.capture.builder import Builder, Handler, argument
 from toolkit.capture.curve import MOST, Curve, Op, joined
+from toolkit.capture.product import Square
 from toolkit.capture.slopes import Slopes
 
 COMPARED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq", "ne": "ne"}
@@ -17,7 +18,7 @@ NUMBERS: dict[str, tuple[tuple[int, str, float], ...]] = {
     "softshrink": ((1, "lambd", 0.5),), "hardshrink": ((1, "lambd", 0.5),), "celu": ((1, "alpha", 1.0),),
     "threshold": ((1, "threshold", 0.0), (2, "value", 0.0)), "logit": ((1, "eps", -1.0),)}
 """Numbers of some functions: the place of the argument, its name, its default."""
-PLAIN = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "reciprocal", "sign",
+PLAIN = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sign",
          "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "floor", "ceil",
          "trunc", "round", "log_sigmoid")
 Ops = tuple[Op, ...]
@@ -96,9 +97,23 @@ def _numbered(b: Builder, node: fx.Node, name: str) -> None:
     function(b, node, node.args[0], name, tuple(-1.0 if v is None else float(v) for v in given))
 
 
+def squared(b: Builder, node: fx.Node, x: Any) -> None:
+    """Let `node` be `x * x`."""
+    source = b.value(x, node)
+    base, ops = of(b, source)
+    b.module(node, Square(), source)
+    b.curves[b.env[node]] = base, joined([ops], "square")
+
+
+def _square(b: Builder, node: fx.Node, name: str) -> None:
+    squared(b, node, node.args[0])
+
+
 def _pow(b: Builder, node: fx.Node, name: str) -> None:
     base, power = (_number(b, v) for v in node.args[:2])
-    if power is not None:
+    if power == 2:
+        squared(b, node, node.args[0])
+    elif power is not None:
         function(b, node, node.args[0], "pow", (power,))
     elif base is not None:
         function(b, node, node.args[1], "power_of", (base,))
@@ -130,5 +145,5 @@ def _rrelu(b: Builder, node: fx.Node, name: str) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(PLAIN, _plain), **dict.fromkeys(NUMBERS, _numbered), **dict.fromkeys(COMPARED, _compare),
-    "pow": _pow, "where": _where, "rrelu": _rrelu,
+    "square": _square, "pow": _pow, "where": _where, "rrelu": _rrelu,
 }

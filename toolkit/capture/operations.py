@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from toolkit.capture import affine, contraction, curves, images, indexing, pairs, pointwise, reductions
+from toolkit.capture import affine, contraction, curves, images, indexing, multiplied, pairs, pointwise, reductions
 from toolkit.capture.builder import Builder, Handler, argument, operation
 
 
@@ -149,7 +149,7 @@ CONSTANT = frozenset((
     "ones_like", "full_like", "new_zeros", "new_ones", "new_full"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
 HANDLERS: dict[str, Handler] = {
-    **pointwise.HANDLERS, **affine.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
+    **pointwise.HANDLERS, **affine.HANDLERS, **multiplied.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **contraction.HANDLERS, **pairs.HANDLERS, **curves.HANDLERS, **reductions.HANDLERS,
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "clone",

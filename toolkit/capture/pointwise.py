@@ -76,21 +76,18 @@ def _abs(b: Builder, node: fx.Node, name: str) -> None:
     b.element(node, Slopes(torch.full((1,), -1.0)))
 
 
-def gated(b: Builder, node: fx.Node) -> None:
-    """x * sigmoid(x) and x * hardsigmoid(x) are SiLU and Hardswish; no other product has hardware here."""
-    operands = [b.env.get(arg) if isinstance(arg, fx.Node) else None for arg in node.args[:2]]
+def gated(b: Builder, node: fx.Node, operands: list[fx.Node]) -> bool:
+    """Let `node` be a SiLU or a Hardswish where it is x * sigmoid(x) or x * hardsigmoid(x): functions of one element;
+    False where it is neither."""
     for gate, x in (operands, reversed(operands)):
-        if gate is not None and gate.op == "call_module" and x is not None and gate.all_input_nodes == [x]:
+        if gate.op == "call_module" and gate.all_input_nodes == [x]:
             module = b.root.get_submodule(str(gate.target))
             if isinstance(module, nn.Sigmoid | nn.Hardsigmoid):
                 b.module(node, nn.SiLU() if isinstance(module, nn.Sigmoid) else nn.Hardswish(), x)
                 base, ops = curves.of(b, x)
                 b.curves[b.env[node]] = base, joined([ops], "silu" if isinstance(module, nn.Sigmoid) else "hardswish")
-                return
-    if curves.fused(b, node, "mul", *node.args[:2]):
-        return
-    raise b.refuse(node, "a product of two tensors; of these x * sigmoid(x) is supported, and a product with a "
-                         "constant")
+                return True
+    return False
 
 
 def _gelu(b: Builder, node: fx.Node, name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 KNOWN = ("supported are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
          "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard variants, Dropout, Identity, Flatten, "
-         "adding two tensors, concatenation, argmax, and a softmax at the end")
+         "adding and multiplying two tensors element by element, concatenation, argmax, and a softmax at the end")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Way:
 
 RECURRENT = Way("a recurrent layer keeps a state from step to step, and hardware here keeps none",
                 "use Conv1d layers over a window of steps (a TCN); unrolling over the steps is not done")
-ATTENTION = Way("attention multiplies activations with each other, and hardware here multiplies by constants alone",
+ATTENTION = Way("attention is a matrix product of activations, and hardware here sums products with constants alone",
                 "mix the positions with constant weights: a Conv1d, or a Conv1d of kernel 1 behind a permute")
 NORM = Way("its scale depends on the data",
            "use BatchNorm1d or BatchNorm2d, which folds into the layer before it")
@@ -29,8 +29,8 @@ TRANSPOSED = Way("transposed convolutions are not supported", "use a nearest nn.
 VOLUME = Way("volumes are not supported; Conv1d and Conv2d are",
              "take one axis as the channels of a Conv2d")
 SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
-BILINEAR = Way("it multiplies activations with each other, and hardware here multiplies by constants alone",
-               "concatenate its inputs and use a Linear")
+BILINEAR = Way("it sums products of activations, and hardware here sums products with constants alone",
+               "multiply its inputs element by element (x * y) and use a Linear")
 CONTROL = Way("recurrence and control flow are not supported",
               "write the steps out, or use Conv1d layers over a window")
 BRANCH = Way("its forward takes its way by what the data hold (an if, a loop or a shape that depends on values)",

@@ -16,6 +16,7 @@ from toolkit.compress.measure.several import JUDGED
 from toolkit.compress.quantisation.input_exponents import with_byte_units, with_input_exponents
 from toolkit.compress.quantisation.ptq import ROUNDINGS, Widths
 from toolkit.compress.scheme import Overrides
+from toolkit.compress.steps import Gate
 from toolkit.compress.training.heads import heads_of
 from toolkit.compress.training.hooks import Metric, Trainer, UserLoss, trained
 from toolkit.compress.training.loop import Loss, evaluate, keep_pruned, pruned, train, user_loss
@@ -29,8 +30,9 @@ CALIBRATION = 2048
 @dataclass(frozen=True)
 class Settings:
     """How a scheme is carried out. `qat_epochs` of quantisation-aware training (0: PTQ), `finetune_epochs` after
-    pruning or of a student, of Adam at `lr`; `rounding` of weights: to `nearest`, or by `gptq`; `overrides`: what
-    single layers get instead. `metric`, `loss` and `trainer` are the user's: see toolkit/compress/training/hooks.py."""
+    pruning or of a student, of Adam at `lr`; `rounding` of weights: to `nearest`, or by `gptq`; `gate`: of products of
+    two tensors; `overrides`: what single layers get instead. `metric`, `loss` and `trainer` are the user's: see
+    toolkit/compress/training/hooks.py."""
 
     widths: Widths = field(default_factory=Widths)
     qat_epochs: int = 30
@@ -42,6 +44,7 @@ class Settings:
     metric: Metric | None = None
     loss: UserLoss | None = None
     trainer: Trainer | None = None
+    gate: Gate = field(default_factory=Gate)
 
     def __post_init__(self) -> None:
         for name in ("qat_epochs", "finetune_epochs"):

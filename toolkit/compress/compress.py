@@ -92,7 +92,7 @@ def compress(model: Source, data: Data, scheme: Scheme | str, settings: Settings
         # Whatever no hardware can be made of is refused before hours of training.
         probe = torch.from_numpy(data.calibration(PROBE))
         lower(quantise(original, probe, scheme.quantise, settings.widths, rounding="nearest",
-                       overrides=settings.overrides), name)
+                       overrides=settings.overrides, gate=settings.gate), name)
     chain = _Chain(baselines, settings)
     for step in scheme.steps:
         chain.take(step)
@@ -186,7 +186,7 @@ class _Chain:
         if isinstance(step, Quantise):
             samples = torch.from_numpy(self.data.calibration(_enough(self.graph, self.data.x_train)))
             return quantise(self.graph, samples, step, self.settings.widths, rounding=self.settings.rounding,
-                            overrides=self.settings.overrides)
+                            overrides=self.settings.overrides, gate=self.settings.gate)
         if step.kind.startswith("minifloat:"):
             form = Minifloat(step.kind.removeprefix("minifloat:"))
             return coded(self.graph, lambda product, weight, bias: MinifloatLayer(product, weight, bias, form))

@@ -15,6 +15,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.compress.input_units import in_one_unit
+from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, QuantisedSlopes, Requantiser, Table
 from toolkit.compress.quantisation.layout import hardware_ports, has_images, positions, standing, turned
@@ -31,6 +32,7 @@ from toolkit.design import (
     Layer,
     Leaky,
     MaxPool,
+    Multiply,
     Reorder,
     Requantise,
     Reshape,
@@ -159,6 +161,10 @@ class _Lowering:
                 raise InputError(f"the slope {inner.negative_slope:g} of '{source.target}' is not a power of two")
             layer = Leaky(self._label(source), (self.tensors[before],), int(slope), requantise)
             self._append(node, layer, before)
+        elif isinstance(inner, GatedProduct):
+            self._alike(source)
+            layer = Multiply(self._label(source), tuple(self.tensors[n] for n in source.args), inner.gate, requantise)
+            self._append(node, layer, source.args[0])
         elif adds(source):
             names = self._alike(source)
             self._append(node, Add(self._label(source), names, requantise), source.args[0])

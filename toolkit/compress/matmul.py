@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 ROWS = 1 << 15
 """Windows that a calibration looks at, at the most; and numbers in all of them together, where they are large."""
 NUMBERS = 1 << 24
+PART = 1 << 20
+"""Numbers that are worked on at a time: what a calibration holds beside its samples is no larger."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,24 @@ class Matmul:
         run: Any = nn.functional.conv1d if self.rank == 1 else nn.functional.conv2d
         return run(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def rows(self, x: torch.Tensor, weight: torch.Tensor) -> list[torch.Tensor]:
+    def rows(self, x: torch.Tensor, weight: torch.Tensor) -> Iterator[list[torch.Tensor]]:
         """For each group of channels, what its rows of `weight` are multiplied with: (rows, taps), at most ROWS of
-        them, spread over the samples and the windows."""
+        them, spread over the samples and the windows. They come in parts, each a list over the groups."""
         if not self.rank:
-            return [x]
+            yield from ([part] for part in x.split(max(PART // x.shape[1], 1)))
+            return
         kernel = tuple(weight.shape[2:])
         if self.rank == 1:  # unfold takes images only
             flat = Matmul((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
-            return flat.rows(x[:, :, None], weight[:, :, None])
+            yield from flat.rows(x[:, :, None], weight[:, :, None])
+            return
         taps, windows = self._unfold(x[:1], kernel).shape[1:]
         count = min(ROWS, max(NUMBERS // taps, 4 * weight[0].numel()))
         few = x[::max(len(x) * min(windows, 64) // count, 1)]
         step = max(len(few) * windows // count, 1)
-        seen = torch.cat([self._unfold(part, kernel)[:, :, ::step].contiguous()
-                          for part in few.split(max(NUMBERS // (taps * windows), 1))])
-        return [part.transpose(1, 2).reshape(-1, part.shape[1]) for part in seen.chunk(self.groups, dim=1)]
+        for part in few.split(max(PART // (taps * windows), 1)):
+            seen = self._unfold(part, kernel)[:, :, ::step]
+            yield [one.transpose(1, 2).reshape(-1, one.shape[1]) for one in seen.chunk(self.groups, dim=1)]
 
     def _unfold(self, x: torch.Tensor, kernel: tuple[int, ...]) -> torch.Tensor:
         """Images to (n, taps, windows); a group's taps are one behind the other, as in a row of weights."""

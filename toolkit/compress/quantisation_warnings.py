@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import fx
 
+from toolkit.capture.product import Product
 from toolkit.compress.baseline import Settings
 from toolkit.compress.data import Data, without_outliers
 from toolkit.compress.measure.measures import output_format
 from toolkit.compress.quantisation.ptq import quantise
-from toolkit.compress.steps import Quantise
+from toolkit.compress.steps import Gate, Quantise
 from toolkit.compress.training.loop import evaluate
+from toolkit.design.layers.multiply import MULTIPLIER, POWER
 from toolkit.design.weights import IntegerFormat
 
 BOUND = 0.1
@@ -65,10 +67,13 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
     due = evaluate(real, samples.numpy()).reshape(len(samples), -1)
 
     def tried(one: Quantise, changed: Settings) -> float:
-        graph = quantise(real, samples, one, changed.widths, rounding="nearest", overrides=changed.overrides)
+        graph = quantise(real, samples, one, changed.widths, rounding="nearest", overrides=changed.overrides,
+                         gate=changed.gate)
         return _error(evaluate(graph, samples.numpy()).reshape(len(samples), -1), due)
 
     options = list(_options(step, settings, finer=not data.raw))
+    if settings.gate.kind == POWER and any(isinstance(m, Product) for m in real.modules()):
+        options.append(("--gate multiplier", step, replace(settings, gate=Gate(MULTIPLIER))))
     if not options:
         return "its formats are as wide as they get: scale the data alike, or remove what is extreme in them"
     errors = [tried(one, changed) for _, one, changed in options]
@@ -79,7 +84,8 @@ def _mended(real: fx.GraphModule, data: Data, step: Quantise, settings: Settings
     for _, one, changed in options:
         whole = one if one != step else whole
         widths = {key: max(value, getattr(changed.widths, key)) for key, value in vars(everything.widths).items()}
-        everything = replace(everything, widths=replace(everything.widths, **widths))
+        gate = everything.gate if changed.gate == settings.gate else changed.gate
+        everything = replace(everything, widths=replace(everything.widths, **widths), gate=gate)
     error = tried(whole, everything)
     names = " and ".join(name for name, *_ in options)
     if error <= BOUND:

@@ -14,6 +14,7 @@ from toolkit.compress.quantisation.minifloat import KINDS, Minifloat
 from toolkit.compress.steps import (
     Coded,
     Distill,
+    Gate,
     Magnitude,
     Pattern,
     PerLayer,
@@ -74,16 +75,17 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Overrides(PerLayer):
-    """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO`, a weight format, or `act:BITS` for
-    what the layer gives); of the rules of one kind, the first that matches counts."""
+    """What single layers get instead: (pattern of paths, `keep`, `structured:RATIO`, a weight format, `act:BITS` for
+    what the layer gives, or `gate:KIND` for a product of two tensors); of the rules of one kind, the first that matches
+    counts."""
 
     rules: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for _, value in self.rules:
-            if not isinstance(_setting(value), str | int | Quantise | Structured):
-                raise InputError("a layer can be set to 'keep', to structured:RATIO, to a weight format as log2:6 or "
-                                 f"to act:BITS, not to '{value}'")
+            if not isinstance(_setting(value), str | int | Quantise | Structured | Gate):
+                raise InputError("a layer can be set to 'keep', to structured:RATIO, to a weight format as log2:6, to "
+                                 f"act:BITS or to gate:KIND, not to '{value}'")
 
     @classmethod
     def parse(cls, texts: list[str]) -> Overrides:
@@ -113,6 +115,10 @@ class Overrides(PerLayer):
         """Bits of what a layer gives."""
         return next((setting for setting in self._matching(path) if isinstance(setting, int)), default)
 
+    def gate(self, path: str, default: Gate) -> Gate:
+        """How a product of two tensors is computed."""
+        return next((setting for setting in self._matching(path) if isinstance(setting, Gate)), default)
+
     def check(self, paths: dict[str, str]) -> None:
         """Raise InputError for a pattern that matches no layer."""
         for pattern, _ in self.rules:
@@ -122,17 +128,17 @@ class Overrides(PerLayer):
     def _pruning(self, path: str) -> Step | str | None:
         return next((step for step in self._matching(path) if isinstance(step, str | Structured)), None)
 
-    def _matching(self, path: str) -> list[Step | str | int]:
+    def _matching(self, path: str) -> list[Step | str | int | Gate]:
         return [_setting(value) for pattern, value in self.rules if fnmatchcase(path, pattern)]
 
 
-def _setting(text: str) -> Step | str | int:
-    """What a layer is set to: `keep`, bits of its activations, or a step."""
+def _setting(text: str) -> Step | str | int | Gate:
+    """What a layer is set to: `keep`, bits of its activations, the gate of a product, or a step."""
     if text == "keep":
         return text
     if text.startswith("act:"):
         return _count("activation bits", text.removeprefix("act:"), 2, 24)
-    return parse_step(text)
+    return Gate(text.removeprefix("gate:")) if text.startswith("gate:") else parse_step(text)
 
 
 def parse_step(text: str) -> Step:

@@ -14,6 +14,7 @@ from torch import fx, nn
 from toolkit.capture.curve import BINARY, MOST, UNARY, Curve, Op
 from toolkit.capture.means import AvgPool1d
 from toolkit.capture.pick import Pick
+from toolkit.capture.product import Product, Square
 from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED, Matmul
 from toolkit.compress.quantisation.fake_quant import DynamicLayer, FakeQuantLayer, MinifloatLayer
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "hardsigmoid": (nn.Hardsigmoid, ()), "hardswish": (nn.Hardswish, ()), "silu": (nn.SiLU, ()),
     "gelu": (nn.GELU, ("approximate",)), "softplus": (nn.Softplus, ("beta", "threshold")), "elu": (nn.ELU, ("alpha",)),
     "selu": (nn.SELU, ()), "mish": (nn.Mish, ()), "flatten": (nn.Flatten, ()),
+    "square": (Square, ()), "multiply": (Product, ()),
     "input_scale": (InputScale, ("exponents", "shape")),
     "unflatten": (nn.Unflatten, ("dim", "unflattened_size")), "pad1d": (nn.ZeroPad1d, ("padding",)),
     "pad2d": (nn.ZeroPad2d, ("padding",)), "upsample": (nn.Upsample, ("scale_factor",)),
@@ -69,6 +71,7 @@ def described(graph: fx.GraphModule) -> tuple[list[dict[str, Any]], dict[str, np
                 arrays |= {f"{node.name}.{key}": value.detach().numpy() for key, value in module.named_parameters()}
             else:
                 entry["op"], keys = NAMES[type(module)]
+                entry["inputs"] = [n.name for n in node.args]
                 entry["options"] = {key: getattr(module, key) for key in keys}
         elif node.op == "call_function":
             entry["op"] = next((name for name, of in PAIRS.items() if node.target is of), "cat")

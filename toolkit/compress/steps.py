@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from toolkit.design.layers.multiply import GATES, POWER
 from toolkit.design.weights import WeightFormat
+from toolkit.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,18 @@ class Coded:
 Step = Structured | Magnitude | Random | Pattern | Distill | Quantise | Coded
 
 
+@dataclass(frozen=True)
+class Gate:
+    """How the product of two tensors is computed: by a multiplier, or as the value times the power of two nearest to
+    its gate."""
+
+    kind: str = POWER
+
+    def __post_init__(self) -> None:
+        if self.kind not in GATES:
+            raise InputError(f"unknown gate '{self.kind[:40]}'; known are {', '.join(GATES)}")
+
+
 class PerLayer:
     """What single layers get instead of the step that all others get. Here: nothing."""
 
@@ -106,6 +120,10 @@ class PerLayer:
 
     def activation(self, path: str, default: int) -> int:
         """Bits of what the layer at `path` gives."""
+        return default
+
+    def gate(self, path: str, default: Gate) -> Gate:
+        """How the product at `path` is computed."""
         return default
 
 

@@ -17,6 +17,7 @@ from toolkit.design.layers import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Reshape,
     Slopes,
@@ -29,5 +30,5 @@ from toolkit.design.windows import Window
 
 __all__ = ["LAYERS", "Add", "ArgMax", "AvgPool", "Clamp", "Concat", "Conv", "Dense", "Design", "Extremum",
            "FixedPoint", "IntegerFormat", "Interval", "Layer", "LayerRange", "Leaky", "Log2Format", "Lookup", "MaxPool",
-           "Overflow", "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Slopes", "Tensor",
+           "Multiply", "Overflow", "Port", "Ports", "Reorder", "Requantise", "Reshape", "Rounding", "Slopes", "Tensor",
            "TwoTermFormat", "Upsample", "Weights", "Window", "union", "weight_format"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -24,8 +24,31 @@ def number_type(bound: int) -> np.dtype:
 def run(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray) -> np.ndarray:
     """Input codes (n, *input.shape) to output codes (n, *output.shape) as int64."""
     codes = _checked(network, codes)
-    program = _compile(network, ranges)
     output = np.empty((len(codes), *network.output.shape), np.int64)
+    for start, name, values in _outputs(network, ranges, codes):
+        if name == network.output.name:
+            output[start:start + len(values)] = values
+    return output
+
+
+def watch(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray,
+          elements: Mapping[str, np.ndarray]) -> np.ndarray:
+    """int64 (n, watched): what input codes (n, *input.shape) make of the `elements` (their indices) of each layer, one
+    layer's behind the other's, in the order of the network."""
+    codes = _checked(network, codes)
+    ends = np.cumsum([0, *(len(elements[layer.name]) for layer in network.layers)])
+    columns = {layer.name: slice(*ends[i:i + 2]) for i, layer in enumerate(network.layers)}
+    found = np.empty((len(codes), ends[-1]), np.int64)
+    for start, name, values in _outputs(network, ranges, codes):
+        flat = values.reshape(len(values), -1)
+        found[start:start + len(values), columns[name]] = flat[:, elements[name]]
+    return found
+
+
+def _outputs(network: Network, ranges: Mapping[str, LayerRange],
+             codes: np.ndarray) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Each layer's output for one chunk of samples after the other: (the chunk's first sample, the layer, codes)."""
+    program = _compile(network, ranges)
     last_use = {name: i for i, (_, _, inputs, _) in enumerate(program) for name in inputs}
     step = _chunk(network)
     for start in range(0, len(codes), step):
@@ -35,8 +58,7 @@ def run(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray) -
             for n in inputs:
                 if last_use[n] == i:
                     values.pop(n, None)
-        output[start:start + step] = values[network.output.name]
-    return output
+            yield start, name, values[name]
 
 
 def trace(network: Network, ranges: Mapping[str, LayerRange], codes: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import toolkit
-from toolkit.design import Design
+from toolkit.design import Design, Layer, Multiply
 from toolkit.design.ports import Port, entries
 from toolkit.design.tensors import Tensor
 from toolkit.emit.packing import hex_text, small_type
@@ -45,7 +45,7 @@ def write_project(out: Path, design: Design, targets: dict[str, Emitted], vector
             advance(note=one.name)
     layers = []
     for i, layer in enumerate(design.layers):
-        layers.append(_layer(design, layer.name, layer.kind, f"vectors/trace_{i}.npy"))
+        layers.append(_layer(design, layer, f"vectors/trace_{i}.npy"))
         _save(out / layers[-1]["trace"], vectors.traces[layer.name], design.tensors[layer.name])
     shutil.copytree(folder("hw_sim"), out / "sim", ignore=shutil.ignore_patterns("__pycache__"))
     design.save(out / "design.swd")
@@ -91,12 +91,13 @@ def port(tensor: Tensor, several: tuple[Port, ...] = ()) -> dict[str, Any]:
             **({"ports": entries(several)} if several else {})}
 
 
-def _layer(design: Design, name: str, kind: str, trace: str) -> dict[str, Any]:
+def _layer(design: Design, layer: Layer, trace: str) -> dict[str, Any]:
     """What the manifest says about a layer, whatever the target."""
-    tensor = design.tensors[name]
+    tensor = design.tensors[layer.name]
     form = tensor.format
-    return {"name": name, "kind": kind, "shape": list(tensor.shape), "elements": tensor.size, "format": str(form),
-            "width": form.width, "signed": form.signed, "trace": trace}
+    gate = {"gate": layer.gate} if isinstance(layer, Multiply) else {}
+    return {"name": layer.name, "kind": layer.kind, **gate, "shape": list(tensor.shape), "elements": tensor.size,
+            "format": str(form), "width": form.width, "signed": form.signed, "trace": trace}
 
 
 def _write_set(out: Path, name: str, design: Design, inputs: np.ndarray, expected: np.ndarray,

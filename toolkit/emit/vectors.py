@@ -10,6 +10,7 @@ from toolkit.design import Design
 from toolkit.design.layers import Dense
 from toolkit.hardware.workload import work
 from toolkit.utils.errors import InputError
+from toolkit.utils.progress import bar
 
 MAX_BYTES = 1 << 28
 """Of one set's inputs as int64; a wider network gets fewer vectors, and the manifest says how many."""
@@ -18,6 +19,10 @@ TRACE_BYTES = 1 << 26
 DRIVEN = 2048
 """Layer elements that are driven to both of their bounds."""
 ROUNDS = 24
+LEAST_ROUNDS, LEAST_TRIED = 4, 64
+"""Of the search for bounds, however large the network: rounds, and inputs to begin with."""
+SEARCH = 1 << 32
+"""Sums' terms in the reference that it may cost, about, if that is more: a quarter of them to begin with."""
 USUAL = 100_000
 TERMS, CYCLES = 1 << 33, 1 << 24
 """What the vectors of a project may cost: sums' terms in the reference, cycles in the simulation."""
@@ -65,11 +70,15 @@ def make(design: Design, test: np.ndarray | None, count: int, seed: int) -> Vect
     named = [("boundary", bounds), ("random", drawn)]
     if test is not None and len(test):
         named.append(("test", np.asarray(test, np.int64)[:_most(design)]))
-    sets = tuple(VectorSet(name, codes, design.reference(codes)) for name, codes in named)
+    sets = []
+    with bar("reference outputs", len(named)) as advance:
+        for name, codes in named:
+            sets.append(VectorSet(name, codes, design.reference(codes)))
+            advance(note=name)
     per_sample = sum(design.tensors[layer.name].size for layer in design.layers)
     traced = int(min(len(bounds), max(TRACE_BYTES // per_sample, 1)))
     traces = design.trace(bounds[:traced])
-    return Vectors(sets, {layer.name: traces[layer.name] for layer in design.layers}, traced)
+    return Vectors(tuple(sets), {layer.name: traces[layer.name] for layer in design.layers}, traced)
 
 
 def counts(design: Design, count: int) -> dict[str, int]:
@@ -95,10 +104,16 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
         corners.append(single)
     both = np.where(rng.random((256, size)) < rng.random((256, 1)), low, high)
     pool = np.concatenate([*corners, both, *_matched(design), _near(rng, quiet, low, high, size)])
-    best = _Best(design, rng, int(np.clip(TERMS / (2 * ROUNDS * terms(design)), 16, DRIVEN)))
-    best.offer(pool)
-    for i in range(ROUNDS):
-        best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
+    tried = SEARCH // 4 // terms(design)
+    driven = int(np.clip(3 * tried // (2 * ROUNDS), 16, DRIVEN))
+    best = _Best(design, rng, driven)
+    rounds = int(np.clip(3 * tried // (2 * driven), LEAST_ROUNDS, ROUNDS))
+    with bar("searching for boundary vectors", rounds + 1) as advance:
+        best.offer(_some(pool, max(tried, LEAST_TRIED), rng))
+        advance()
+        for i in range(rounds):
+            best.offer(_mutated(best.inputs, rng, low, high, 0.5 ** (i % 6 + 1)))
+            advance()
     found = np.unique(np.concatenate([best.inputs, pool]), axis=0)
     rng.shuffle(found)
     ends = best.inputs.reshape(2, -1, size).swapaxes(0, 1).reshape(-1, size)  # each maximum beside its minimum
@@ -107,6 +122,13 @@ def boundary(design: Design, count: int, rng: np.random.Generator) -> np.ndarray
     calm = _near(rng, quiet, low, high, size, len(more))
     changed = np.where((rng.random(len(more)) < 0.5)[:, None], _mutated(more, rng, low, high, 0.1), calm)
     return np.concatenate([keep, changed])[:count].reshape(-1, *design.input.shape)
+
+
+def _some(pool: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """All of them, or the three flat ones at the beginning and a random choice of the others."""
+    if len(pool) <= most:
+        return pool
+    return pool[np.concatenate([np.arange(3), 3 + rng.permutation(len(pool) - 3)[:most - 3]])]
 
 
 def _near(rng: np.random.Generator, quiet: int, low: int, high: int, size: int, count: int = 256) -> np.ndarray:
@@ -143,18 +165,20 @@ class _Best:
 
     def __init__(self, design: Design, rng: np.random.Generator, driven: int) -> None:
         self.design = design
-        total = sum(design.tensors[layer.name].size for layer in design.layers)
-        self.watched = np.sort(rng.permutation(total)[:driven])
-        self.inputs = np.zeros((2 * len(self.watched), design.input.size), np.int64)
-        self.scores = np.full(2 * len(self.watched), np.iinfo(np.int64).min)
+        sizes = [design.tensors[layer.name].size for layer in design.layers]
+        watched = np.sort(rng.permutation(sum(sizes))[:driven])
+        starts = np.cumsum([0, *sizes])
+        self.elements = {layer.name: watched[(watched >= a) & (watched < b)] - a
+                         for layer, a, b in zip(design.layers, starts, starts[1:], strict=False)}
+        self.inputs = np.zeros((2 * len(watched), design.input.size), np.int64)
+        self.scores = np.full(2 * len(watched), np.iinfo(np.int64).min)
 
     def offer(self, codes: np.ndarray) -> None:
         """Keep those of `codes` (n, input size) that beat the best so far."""
         for start in range(0, len(codes), 1024):
             part = codes[start:start + 1024]
-            traces = self.design.trace(part.reshape(-1, *self.design.input.shape))
-            outputs = np.concatenate([traces[layer.name].reshape(len(part), -1) for layer in self.design.layers], 1)
-            scores = np.concatenate([outputs[:, self.watched], -outputs[:, self.watched]], 1)
+            outputs = self.design.watch(part.reshape(-1, *self.design.input.shape), self.elements)
+            scores = np.concatenate([outputs, -outputs], 1)
             rows = scores.argmax(axis=0)
             found = scores[rows, np.arange(len(rows))]
             better = found > self.scores

@@ -74,6 +74,8 @@ def estimate(folder: Path | str, *, device: str = "", synth: bool = False, place
     limits = (target.ram_bits, target.registers) if target and not synth else (None, None)
     uses = [Use("memory bits declared", project.memory_bits, limits[0]),
             Use("register bits declared", project.register_bits, limits[1])]
+    if project.multipliers:
+        uses.append(Use("multipliers declared", project.multipliers, None))
     found: Cells | None = None
     result: Placed | None = None
     if synth:
@@ -85,6 +87,8 @@ def estimate(folder: Path | str, *, device: str = "", synth: bool = False, place
         uses += [Use("LUTs", found.luts, target.luts if target else None),
                  Use("registers", found.registers, target.registers if target else None),
                  Use("block RAM bits", found.ram_bits, target.ram_bits if target else None)]
+        if found.multipliers:
+            uses.append(Use("multiplier blocks", found.multipliers, target.multipliers if target else None))
     elif target:
         uses.append(Use("LUTs", None, target.luts, "--synth"))
     return Estimate(project.top, target, tuple(uses), found, result)

@@ -19,12 +19,13 @@ MOST = 1 << 40
 
 @dataclass(frozen=True)
 class Project:
-    """Memories and bits of registers as the manifest counts them."""
+    """Memories, bits of registers and `multipliers` (of products of two tensors) as the manifest counts them."""
 
     top: str
     rtl: tuple[Path, ...]
     memories: tuple[Storage, ...]
     register_bits: int
+    multipliers: int
 
     @property
     def memory_bits(self) -> int:
@@ -45,6 +46,7 @@ def load(folder: Path) -> Project:
         entry = targets["verilog"]
         top, files = entry["top"], entry["rtl"]
         memories, registers = entry["memory"]["memories"], entry["memory"]["register_bits"]
+        multipliers = entry["memory"].get("multipliers", 0)
         stored = [Storage(*(one[name] for name in (*TEXTS[:3], "words", "width", "style", "written", "layer")))
                   for one in memories]
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
@@ -53,8 +55,8 @@ def load(folder: Path) -> Project:
     if not good or not all(isinstance(f, str) and RTL.fullmatch(f) and (folder / f).is_file()
                            and not (folder / f).is_symlink() for f in files):
         raise InputError(f"'{path}' names a top module or an RTL file that is not there, or is none of ours")
-    counts = [registers, *(count for memory in stored for count in (memory.words, memory.width))]
+    counts = [registers, multipliers, *(count for memory in stored for count in (memory.words, memory.width))]
     whole = all(type(count) is int and 0 <= count <= MOST for count in counts)
     if not whole or not all(isinstance(getattr(m, text), str) for m in stored for text in TEXTS):
-        raise InputError(f"'{path}' counts memories or registers in what are no whole numbers")
-    return Project(top, tuple(folder / f for f in files), tuple(stored), registers)
+        raise InputError(f"'{path}' counts memories, registers or multipliers in what are no whole numbers")
+    return Project(top, tuple(folder / f for f in files), tuple(stored), registers, multipliers)

@@ -18,6 +18,7 @@ DEFINES = {"ecp5": "-DECP5"}
 """A macro by which the RTL names cells of the family itself."""
 BLOCK_KBIT = {"DP16KD": 18, "PDPW16KD": 18, "RAMB18E1": 18, "RAMB36E1": 36, "SB_RAM40_4K": 4}
 CARRY = {"ecp5": "CCU2C", "xc7": "CARRY4", "ice40": "SB_CARRY"}
+MULTIPLIERS = ("MULT18X18D", "DSP48E1", "SB_MAC16")
 REGISTERS = ("FD", "TRELLIS_FF", "SB_DFF")
 
 
@@ -43,6 +44,11 @@ class Cells:
     @property
     def carries(self) -> int:
         return self.counts.get(CARRY[self.family], 0)
+
+    @property
+    def multipliers(self) -> int:
+        """Blocks that multiply. What a family's synthesis makes of LUTs instead is counted there."""
+        return sum(self.counts.get(cell, 0) for cell in MULTIPLIERS)
 
     @property
     def registers(self) -> int:

@@ -87,7 +87,42 @@ class Constant:
     value: int
 
 
-Op = Read | Sum | Offset | RoundEven | Quantise | Widen | Greater | Select | Entry | Constant
+@dataclass(frozen=True)
+class Turned:
+    """The first operand, a code of `signed` kind, in two's complement; negated where the second, a code with a sign, is
+    negative."""
+
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """The power of two nearest to an unsigned word, 2**top at the most: its exponent, below a bit that is 0 of 0."""
+
+    top: int
+
+
+@dataclass(frozen=True)
+class Barrel:
+    """The first operand, in two's complement, times the power of two that a `Place` says, the second."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product of two codes of `signed` kinds, in two's complement: a multiplier."""
+
+    signed: tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Plus:
+    """A two's complement word plus a constant."""
+
+    constant: int
+
+
+Op = (Read | Sum | Offset | RoundEven | Quantise | Widen | Greater | Select | Entry | Constant | Turned | Place
+      | Barrel | Product | Plus)
 
 
 @dataclass(frozen=True)

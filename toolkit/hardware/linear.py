@@ -57,21 +57,19 @@ def _output(build: Builder, j: int, nodes: list[int], term: Term | None, constan
     acc_width = signed_width(low, high)
     acc = build.add(f"a{j}", acc_width, Offset(constant >> drop, term.shift - drop, term.negative),
                     (nodes[term.node],), cost=1)
-    return requantised(build, j, acc, (low, high), shift, requantise)
+    return rounded(build, j, acc, low, high, shift, requantise)
 
 
-def requantised(build: Builder, j: int, acc: int, ends: tuple[int, int], shift: int, requantise: Requantise) -> int:
-    """The output code of element j of a two's complement accumulator in `ends`, its rounding half added, as narrow as
-    they allow. Returns its signal."""
-    name, width, (low, high) = f"y{j}", requantise.format.width, ends
-    acc_width = signed_width(low, high)
+def rounded(build: Builder, j: int, acc: int, low: int, high: int, shift: int, requantise: Requantise) -> int:
+    """Output code j from the signal `acc`: a two's complement accumulator in low..high, the half of its rounding added,
+    that moves right by `shift` bits. Returns its signal."""
     if requantise.rounding is Rounding.HALF_EVEN and shift > 0:
         low, high = (v + ((v >> shift) & 1) + (1 << (shift - 1)) - 1 for v in (low, high))
         acc = build.add(f"e{j}", signed_width(low, high), RoundEven(shift), (acc,), cost=1)
     if shift < 0:
         low, high = low << -shift, high << -shift
-        acc = build.add(f"w{j}", acc_width - shift, Widen(-shift, True), (acc,))
-    return build.add(name, width, Quantise(requantise, max(shift, 0), low, high), (acc,))
+        acc = build.add(f"w{j}", build.signals[acc].width - shift, Widen(-shift, True), (acc,))
+    return build.add(f"y{j}", requantise.format.width, Quantise(requantise, max(shift, 0), low, high), (acc,))
 
 
 def signed_width(low: int, high: int) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolkit.design.layers import Conv, Dense, Layer, Lookup, Slopes
+from toolkit.design.layers import Conv, Dense, Layer, Lookup, Multiply, Slopes
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.design.tensors import Interval
 from toolkit.hardware import LayerPlan, Plan
 from toolkit.hardware.folded import FoldedPlan
+from toolkit.hardware.folded.node import Node
 
 EXPONENT_BITS = 8
 """Of one channel's scale where weights are stored packed."""
@@ -58,7 +60,8 @@ class LayerMemory:
     """One layer. `parameters`: weights and biases, `weights` and `non_zeros`: weights alone; biases that are all zero
     are none. `weight_bits`, `scale_bits`, `bias_bits`, `table_bits`: what its parameters take in packed storage (a
     `.swd` file); `adders`, `adder_bits`: what stands in the RTL, of folded layers the sums of the `lanes`; `cycles`:
-    how long a sample keeps them busy."""
+    how long a sample keeps them busy; `multipliers`, each of two operands of `multiplier_bits`: of a product of two
+    tensors whose gate is not rounded to a power of two (weights take none)."""
 
     name: str
     kind: str
@@ -73,6 +76,8 @@ class LayerMemory:
     lanes: int = 0
     cycles: int = 1
     weights: int = 0
+    multipliers: int = 0
+    multiplier_bits: tuple[int, ...] = ()
 
     @property
     def stored_bits(self) -> int:
@@ -96,6 +101,23 @@ class Memory:
     def everything(self) -> Declared:
         return sum(self.declared.values(), Declared())
 
+    @property
+    def multipliers(self) -> int:
+        return sum(layer.multipliers for layer in self.layers)
+
+    @property
+    def multipliers_told(self) -> str:
+        """How many multipliers of what widths there are, in words."""
+        found: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.multipliers:
+                kind = " x ".join(map(str, layer.multiplier_bits))
+                found[kind] = found.get(kind, 0) + layer.multipliers
+        if not found:
+            return "no multiplier"
+        parts = [f"{count:,} multiplier{'s' * (count > 1)} of {kind} bits" for kind, count in found.items()]
+        return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+
     def to_json(self) -> dict[str, Any]:
         """What the manifest and the report say; all of it exact. `fifo_bits` are part of `buffer_bits`."""
         found = self.everything
@@ -108,7 +130,8 @@ class Memory:
                 "stored_bytes": self.stored_bytes, "rom_bits": found.rom_bits, "buffer_bits": found.buffer_bits,
                 "fifo_bits": sum(m.bits for m in found.memories if m.holds == "FIFO"),
                 "register_bits": found.register_bits, "adders": sum(layer.adders for layer in self.layers),
-                "adder_bits": sum(layer.adder_bits for layer in self.layers), "layers": rows,
+                "adder_bits": sum(layer.adder_bits for layer in self.layers), "multipliers": self.multipliers,
+                "layers": rows,
                 "memories": [asdict(memory) | {"bits": memory.bits} for memory in found.memories]}
 
 
@@ -124,13 +147,21 @@ def folded_memory(plan: FoldedPlan, declared: dict[str, Declared]) -> Memory:
         lanes = node.lanes
         layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.count if lanes else 0,
                                   lanes.count * lanes.sum_bits if lanes else 0, lanes.count if lanes else 1,
-                                  plan.architecture.cycles(node.name), _weights(node.layer)))
+                                  plan.architecture.cycles(node.name), _weights(node.layer), *_multiplier(node)))
     return Memory(tuple(layers), declared)
 
 
 def _layer(plan: LayerPlan) -> LayerMemory:
     return LayerMemory(plan.layer.name, plan.layer.kind, *_stored(plan.layer), plan.adders, plan.adder_bits,
-                       weights=_weights(plan.layer))
+                       weights=_weights(plan.layer), multipliers=len(plan.multipliers),
+                       multiplier_bits=next(iter(plan.multipliers), ()))
+
+
+def _multiplier(node: Node) -> tuple[int, tuple[int, ...]]:
+    """(how many, of what widths) a folded layer has: one that all elements share, or none."""
+    if isinstance(node.layer, Multiply) and node.layer.gate == MULTIPLIER:
+        return 1, tuple(t.format.width for t in node.inputs)
+    return 0, ()
 
 
 def _weights(layer: Layer) -> int:

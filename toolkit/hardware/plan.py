@@ -8,7 +8,7 @@ from functools import cached_property
 from toolkit.design import Design
 from toolkit.design.layers import Layer
 from toolkit.design.tensors import Interval
-from toolkit.hardware.datapath import Datapath, Offset, RoundEven, Sum
+from toolkit.hardware.datapath import Datapath, Offset, Plus, Product, RoundEven, Sum, Turned
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
 from toolkit.utils.progress import bar
@@ -31,11 +31,18 @@ class LayerPlan:
 
     @property
     def adders(self) -> int:
-        return sum(isinstance(s.op, Sum | Offset | RoundEven) for s in self.datapath.signals)
+        return sum(isinstance(s.op, Sum | Offset | RoundEven | Turned | Plus) for s in self.datapath.signals)
 
     @property
     def adder_bits(self) -> int:
         return sum(adder_bits(self.datapath, i) for i in range(len(self.datapath.signals)))
+
+    @property
+    def multipliers(self) -> tuple[tuple[int, int], ...]:
+        """The widths of both operands of each multiplier."""
+        signals = self.datapath.signals
+        return tuple((signals[s.operands[0]].width, signals[s.operands[1]].width) for s in signals
+                     if isinstance(s.op, Product))
 
 
 def adder_bits(datapath: Datapath, index: int) -> int:
@@ -48,9 +55,7 @@ def adder_bits(datapath: Datapath, index: int) -> int:
         constant = signal.op.constant
         trailing = (constant & -constant).bit_length() - 1 if constant else signal.width
         return max(signal.width - max(trailing, signal.op.shift), 0)
-    if isinstance(signal.op, RoundEven):
-        return signal.width
-    return 0
+    return signal.width if isinstance(signal.op, RoundEven | Turned | Plus) else 0
 
 
 @dataclass(frozen=True)

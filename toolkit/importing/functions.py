@@ -30,6 +30,7 @@ FUNCTIONS: dict[str, Function] = {
     "elu": lambda x, a: np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x),
     "selu": lambda x, a: 1.0507009873554805 * np.where(x < 0, 1.6732632423543772 * np.expm1(np.minimum(x, 0)), x),
     "softplus": lambda x, a: np.logaddexp(0, x),
+    "square": lambda x, a: x * x,
     "mish": lambda x, a: x * np.tanh(np.logaddexp(0, x)),
     "erf": lambda x, a: np.array([math.erf(v) for v in x.reshape(-1)]).reshape(x.shape),
 }

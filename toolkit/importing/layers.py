@@ -28,6 +28,7 @@ from toolkit.capture.onnx.steps import (
     Slope,
     Step,
     Threshold,
+    Times,
     Truncate,
 )
 from toolkit.design import (
@@ -36,10 +37,12 @@ from toolkit.design import (
     AvgPool,
     Concat,
     MaxPool,
+    Multiply,
     Reshape,
     Upsample,
     Window,
 )
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.importing import unquantised
 from toolkit.importing.lowering import Lowering, channels_last
 from toolkit.importing.quantising import bipolar, clip, elementwise, function, quant, slope, threshold, truncate
@@ -89,6 +92,19 @@ def plus(low: Lowering, step: Plus) -> None:
     names = tuple(p.tensor for p in parts)
     sums = low.summed(step, lambda r, power: Add(label, names, r), step.shape,
                       max(low.tensors[n].format.frac for n in names), scalable=False, order=parts[0].order)
+    low.set(step, sums if unit == 1 else Scaled.of(sums, unit, 0.0, step.origin))
+
+
+def times(low: Lowering, step: Times) -> None:
+    """The product of both codes, exact, so that it agrees with the file: a multiplier."""
+    parts = [low.held(n) for n in step.inputs]
+    if any(p.order is not None for p in parts) and len({None if p.order is None else p.order.tobytes()
+                                                        for p in parts}) > 1:
+        parts = [low.ordered(step, p) for p in parts]
+    label, names = low.unique(step.label), tuple(p.tensor for p in parts)
+    sums = low.summed(step, lambda r, power: Multiply(label, names, MULTIPLIER, r), step.shape,
+                      sum(low.tensors[n].format.frac for n in names), scalable=False, order=parts[0].order)
+    unit = parts[0].unit * parts[1].unit
     low.set(step, sums if unit == 1 else Scaled.of(sums, unit, 0.0, step.origin))
 
 
@@ -147,7 +163,7 @@ HANDLERS: dict[type[Step], Callable[[Lowering, Any], None]] = {
     Linear: linear, Convolve: convolve, Affine: affine, Clip: clip, Function: function, Elementwise: elementwise,
     Slope: slope, Quant: quant, Bipolar: bipolar,
     Threshold: threshold,
-    Truncate: truncate, Pool: pool, Plus: plus, Join: join, Flat: flat, Reshaped: moved, Permuted: moved, Picked: moved,
-    Repeated: repeated, Largest: largest,
+    Truncate: truncate, Pool: pool, Plus: plus, Times: times, Join: join, Flat: flat, Reshaped: moved,
+    Permuted: moved, Picked: moved, Repeated: repeated, Largest: largest,
 }
 """A new step is one function and one line."""

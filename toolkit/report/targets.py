@@ -38,7 +38,18 @@ def verilog(name: str, entry: dict[str, Any], width: int) -> list[str]:
                      f"{memory['register_bits']:,}", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])
         note = "one sample a cycle"
     return [f"{name}: Verilog '{entry['top']}', {entry['architecture']}; counts are exact, as declared in the RTL", "",
-            *fitted(rows, 2, width), "", f"latency {entry['latency']:,} cycles; {note}"]
+            *fitted(rows, 2, width), "", *_gates(memory["layers"], entry["multipliers"]),
+            f"latency {entry['latency']:,} cycles; {note}"]
+
+
+def _gates(layers: list[dict[str, Any]], multipliers: str) -> list[str]:
+    """What the products of two tensors cost, where there are any."""
+    found = [layer for layer in layers if layer["kind"] == "multiply"]
+    if not found:
+        return []
+    shifts = [f"'{shortened(layer['name'], NAME)}'" for layer in found if not layer["multipliers"]]
+    by = f"; gates rounded to powers of two, which shift, in {', '.join(shifts)}" if shifts else ""
+    return [f"products of two tensors: {multipliers}{by}"]
 
 
 def c(name: str, entry: dict[str, Any], width: int) -> list[str]:

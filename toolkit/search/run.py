@@ -21,6 +21,8 @@ from toolkit.commands.build import Built, build
 from toolkit.compress import Baselines, Data, Settings
 from toolkit.compress.measure.measures import Step
 from toolkit.compress.quantisation.ptq import Widths
+from toolkit.compress.steps import Gate
+from toolkit.design.layers.multiply import POWER
 from toolkit.report import pointers
 from toolkit.report.columns import EXPLAINED, flat, told
 from toolkit.report.differences import quality
@@ -75,7 +77,7 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         training = {key: getattr(self.settings, key) for key in TRAINING}
-        training["widths"] = asdict(self.settings.widths)
+        training |= {"widths": asdict(self.settings.widths), "gate": self.settings.gate.kind}
         front = self.front
         return {"schema": 3, "settings": training, "objectives": list(self.objectives),
                 "original": flat(self.original), "baselines": [flat(step) for step in self.baselines],
@@ -146,7 +148,9 @@ def build_trial(folder: Path | str, number: int, model: Source, data: Data, out:
     path = Path(folder) / RESULT
     try:
         result = json.loads(path.read_text())
-        kept = {key: result["settings"][key] for key in TRAINING} | {"widths": Widths(**result["settings"]["widths"])}
+        known = result["settings"]
+        kept = {key: known[key] for key in TRAINING} | {"widths": Widths(**known["widths"]),
+                                                        "gate": Gate(known.get("gate", POWER))}
         choices = {int(t["trial"]): Choice.from_json(t["choice"]) for t in result["trials"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder}' holds no finished search ({error})") from error

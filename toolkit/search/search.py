@@ -17,6 +17,7 @@ from torch import fx
 from toolkit.capture.capture import Source
 from toolkit.compress import Baselines, Compressed, Data, Settings, compress
 from toolkit.compress.measure.measures import Step
+from toolkit.compress.steps import Gate
 from toolkit.estimate.adder_bits import adder_bits
 from toolkit.search.space import SPACE, Choice, choose
 from toolkit.search.storage import line, opened, revive
@@ -211,4 +212,5 @@ def _fingerprint(graph: fx.GraphModule, data: Data, settings: Settings, objectiv
     for array in (data.x_train, data.y_train, data.x_val, data.y_val):
         digest.update(b"" if array is None else array.tobytes())
     digest.update(b"bytes" if data.raw else b"")
+    digest.update(b"" if settings.gate == Gate() else settings.gate.kind.encode())
     return digest.hexdigest()

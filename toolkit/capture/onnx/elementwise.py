@@ -105,7 +105,9 @@ def shrink(t: Translator, node: Node) -> None:
 
 def power(t: Translator, node: Node) -> None:
     base, exponent = number(t, node, 0), number(t, node, 1)
-    if exponent is not None:
+    if exponent == 2:
+        t.set(node, t.like(node, Function, t.value(node, 0), function="square"))
+    elif exponent is not None:
         put(t, node, t.value(node, 0), Op("pow", (0,), (exponent,)))
     elif base is not None:
         put(t, node, t.value(node, 1), Op("power_of", (0,), (base,)))

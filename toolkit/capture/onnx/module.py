@@ -33,9 +33,11 @@ from toolkit.capture.onnx.steps import (
     Reshaped,
     Slope,
     Step,
+    Times,
 )
 from toolkit.capture.outputs import different
 from toolkit.capture.pick import Pick
+from toolkit.capture.product import Square
 from toolkit.design.ports import Port, consecutive
 
 FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
@@ -44,6 +46,7 @@ FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "gelu": lambda _: nn.GELU(), "gelu_tanh": lambda _: nn.GELU("tanh"), "elu": nn.ELU,
     "softplus": lambda _: nn.Softplus(), "mish": lambda _: nn.Mish(), "selu": lambda _: nn.SELU(),
     "erf": lambda _: Curve((Op("erf", (0,)),)),
+    "square": lambda _: Square(),
 }
 
 
@@ -193,7 +196,8 @@ def _pool(s: Pool) -> nn.Module:
 MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
     Linear: _linear, Convolve: _convolve, Affine: _affine, Clip: _clip, Pool: _pool,
     Function: lambda s: FUNCTIONS[s.function](s.alpha), Flat: lambda s: nn.Flatten(),
-    Plus: lambda s: _Call(torch.add), Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
+    Plus: lambda s: _Call(torch.add), Times: lambda s: _Call(torch.mul),
+    Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),
     Slope: _slope, Elementwise: lambda s: Curve(s.ops),
     Extreme: lambda s: _Call(torch.minimum if s.least else torch.maximum),
     Reshaped: lambda s: _Call(lambda x: x.reshape(x.shape[0], *s.shape)),

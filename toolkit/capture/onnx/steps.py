@@ -115,6 +115,11 @@ class Plus(Step):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Times(Step):
+    """The product of two values of equally many axes; one of one element along an axis is repeated."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Join(Step):
     """Values joined along `axis` of their shape."""
 

@@ -12,7 +12,7 @@ from toolkit.capture.onnx import elementwise
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.gates import gated
 from toolkit.capture.onnx.moving import taken
-from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped
+from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped, Times
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.capture.onnx.window import window
@@ -163,12 +163,14 @@ def _of_two(t: Translator, node: Node, a: Value, b: Value) -> None:
             made = t.like(node, Function, x, function=name)
             t.set(node, affine(t, node, made, np.full(1, factor), np.zeros(1)))
             return
-    if a.seen == b.seen and elementwise.fused(t, node, elementwise.PAIRS[node.operator], (a, b),
-                                              bent=node.operator in ("Add", "Sub")):
+    if a.seen == b.seen and a.name != b.name and elementwise.fused(
+            t, node, elementwise.PAIRS[node.operator], (a, b), bent=node.operator in ("Add", "Sub")):
+        return
+    if node.operator == "Mul":
+        t.set(node, times(t, node, a, b))
         return
     if node.operator not in ("Add", "Sub"):
-        raise node.fail("combines two activations; of these Add, Sub, Max and Min are supported, and x * sigmoid(x) "
-                        "and similar")
+        raise node.fail("divides one activation by another; of two, Add, Sub, Mul, Max and Min are supported")
     if node.operator == "Sub":
         b = negated(t, node, b)
     t.set(node, plus(t, node, *aligned(t, node, a, b)))
@@ -210,6 +212,32 @@ def plus(t: Translator, node: Node, a: Value, b: Value) -> Value:
     a, b = same_order(t, node, a, b)
     made = t.step(node, Plus, (a, b), a.shape)
     return Value(made.name, a.shape, a.axes, a.order)
+
+
+def times(t: Translator, node: Node, a: Value, b: Value) -> Value:
+    """The product of two activations; axes of one element are repeated by what computes it."""
+    if a.name == b.name and a.axes == b.axes and a.order is b.order:
+        return t.like(node, Function, a, function="square")
+    if len(a.seen) != len(b.seen) or any(n != m and 1 not in (n, m) for n, m in zip(a.seen, b.seen, strict=True)):
+        raise node.fail(f"multiplies shapes {a.seen} and {b.seen}; they must be equal, or 1 where they differ")
+    wanted = np.broadcast_shapes(a.seen, b.seen)
+    if prod(wanted) > MAX_VALUE:
+        raise node.fail(f"makes {prod(wanted):,} elements a sample; {MAX_VALUE:,} are supported")
+    a, b = (_as_lying(t, node, one, other) for one, other in ((a, b), (b, a)))
+    if a.axes != b.axes or a.order is not None or b.order is not None:
+        a, b = t.plain(node, a), t.plain(node, b)
+    made = t.step(node, Times, (a, b), tuple(np.broadcast_shapes(a.shape, b.shape)))
+    return Value(made.name, made.shape, a.axes)
+
+
+def _as_lying(t: Translator, node: Node, x: Value, other: Value) -> Value:
+    """`x` with its axes as those of `other`, which is larger, where nothing but axes of one element must move."""
+    if x.axes == other.axes or x.order is not None or x.size >= other.size:
+        return x
+    lies = tuple(x.seen[i] for i in np.argsort(other.axes))
+    if [n for n in lies if n > 1] != [n for n in x.shape if n > 1]:
+        return x
+    return Value(t.step(node, Reshaped, (x,), lies).name, lies, other.axes)
 
 
 def same_order(t: Translator, node: Node, a: Value, b: Value) -> tuple[Value, Value]:

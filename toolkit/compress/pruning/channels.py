@@ -19,6 +19,7 @@ from torch import fx, nn
 
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
+from toolkit.capture.product import Product
 from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
 
@@ -105,6 +106,8 @@ class Channels:
             elif node.target in PAIRS:
                 values[node], other = (values[n] for n in cast(Any, node.args))
                 self._join(values[node], other)
+            elif isinstance(module_of(self.graph, node), Product):
+                values[node] = self._product([values[n] for n in cast(Any, node.args)])
             elif node.target is torch.cat:
                 axis = cast(int, node.args[1]) % (sources[0].ndim + 1) - 1
                 values[node] = self._whole(np.concatenate([values[n] for n in cast(Any, node.args[0])], axis))
@@ -139,6 +142,17 @@ class Channels:
                                    shape)
         self._fix(sources)
         return np.zeros(shape, np.int64)
+
+    def _product(self, sources: list[Array]) -> Array:
+        """A value and its gate lose a channel together; a channel that serves all others stays."""
+        value, gate = sources
+        for one, other in ((value, gate), (gate, value)):
+            if len(one) == 1 < len(other):
+                self._fix([one])
+        longer, shorter = (value, gate) if len(value) >= len(gate) else (gate, value)
+        if len(longer) == len(shorter):
+            self._join(*np.broadcast_arrays(value, gate))
+        return np.broadcast_to(longer, np.broadcast_shapes(value.shape, gate.shape))
 
     def _layer(self, name: str, layer: Any, source: Array) -> Array:
         """The channels that a layer makes of `source`."""

@@ -20,12 +20,13 @@ def fitted(values: np.ndarray, width: int, *, never_saturate: bool = False, spar
     signed = bool(values.min() < 0)
     if signed and width == 1:
         signed = False
-    peak = float(np.abs(values).max()) * 2.0**spare
+    ends = np.array([values.min(), values.max()])
+    peak = float(np.abs(ends).max()) * 2.0**spare
     if peak == 0:
         return FixedPoint(signed, width, width - 1)
     # The finest format that holds the peak, up to its last half step.
     frac = width - signed - int(np.ceil(np.log2(peak)))
-    while not _fits(values * 2.0**spare, FixedPoint(signed, width, frac)):
+    while not _fits(ends * 2.0**spare, FixedPoint(signed, width, frac)):
         frac -= 1
     if never_saturate:
         return FixedPoint(signed, width, frac)
@@ -36,6 +37,7 @@ def fitted(values: np.ndarray, width: int, *, never_saturate: bool = False, spar
     return tried[int(np.argmin(errors))]
 
 
-def _fits(values: np.ndarray, form: FixedPoint) -> bool:
-    scaled = np.ldexp(np.array([values.min(), values.max()]), form.frac)
+def _fits(ends: np.ndarray, form: FixedPoint) -> bool:
+    """Whether a format holds the least and the greatest value, up to its last half steps."""
+    scaled = np.ldexp(ends, form.frac)
     return bool(scaled[0] >= form.min_code - 0.5 and scaled[1] < form.max_code + 0.5)

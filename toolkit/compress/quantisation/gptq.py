@@ -16,19 +16,48 @@ SWEEPS = 8
 BLOCK = 32
 
 
-def gptq(weight: torch.Tensor, inputs: torch.Tensor, form: WeightFormat, domain: str = "linear",
-                scale: str = "channel") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+class Moments:
+    """Mean and covariance of rows that come in parts. Rows that are codes on a grid are summed up exactly, so that the
+    parts they came in, and their order, change no bit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Rows (n, in), of any real type."""
+        rows = rows.double()
+        if not self.count:  # distances from the first row: a large mean takes no bits away
+            self.first = rows[0].clone()
+            self.total = torch.zeros_like(self.first)
+            self.products = torch.zeros(len(self.first), len(self.first), dtype=torch.float64)
+        rows = rows - self.first
+        self.count += len(rows)
+        self.total += rows.sum(dim=0)
+        self.products += rows.T @ rows
+
+    @property
+    def mean(self) -> torch.Tensor:
+        return self.first + self.total / self.count
+
+    @property
+    def covariance(self) -> torch.Tensor:
+        away = self.total / self.count
+        return self.products / self.count - away[:, None] * away
+
+
+def gptq(weight: torch.Tensor, inputs: Moments | torch.Tensor, form: WeightFormat, domain: str = "linear",
+         scale: str = "channel") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(quantised weights (out, in), exponents (out,), bias correction (out,)), all float64 or int64.
 
-    `weight` is (out, in), `inputs` (samples, in) are what the layer really reads. For each row the exponent, and
-    round to nearest or GPTQ, is the one with the least squared error of its output. Zeros, which pruning has
-    made, stay zero.
+    `weight` is (out, in), `inputs` (samples, in), or their moments, are what the layer really reads. For each row the
+    exponent, and round to nearest or GPTQ, is the one with the least squared error of its output. Zeros, which pruning
+    has made, stay zero.
     """
     w = weight.detach().double()
-    x = inputs.double()
-    mean = x.mean(dim=0)
-    x = x - mean  # the mean's share of the error is a constant: the bias takes it
-    hessian = x.T @ x / len(x)
+    if isinstance(inputs, torch.Tensor):
+        rows, inputs = inputs, Moments()
+        inputs.add(rows)
+    mean, hessian = inputs.mean, inputs.covariance  # the mean's share of the error is a constant: the bias takes it
     ridge = DAMPING * float(hessian.diagonal().mean()) or 1.0
     damped = hessian + ridge * torch.eye(len(hessian), dtype=torch.float64)
     # Every candidate at once, one below the other: rows do not know of each other, and few long steps are fast.
@@ -40,9 +69,9 @@ def gptq(weight: torch.Tensor, inputs: torch.Tensor, form: WeightFormat, domain:
     error = _error(w.repeat(2 * len(tried), 1) - found, damped).reshape(2 * len(tried), len(w))
     if scale == "tensor":
         error = error.sum(dim=1, keepdim=True).expand_as(error)
-    chosen, rows = error.argmin(dim=0), torch.arange(len(w))
-    best = found.reshape(2 * len(tried), *w.shape)[chosen, rows]
-    return best, torch.stack([*tried, *tried])[chosen, rows], (w - best) @ mean
+    chosen, every = error.argmin(dim=0), torch.arange(len(w))
+    best = found.reshape(2 * len(tried), *w.shape)[chosen, every]
+    return best, torch.stack([*tried, *tried])[chosen, every], (w - best) @ mean
 
 
 class _Grid:

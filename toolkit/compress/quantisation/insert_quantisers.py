@@ -11,14 +11,16 @@ from torch import fx, nn
 from toolkit.capture.builder import module_of
 from toolkit.capture.curve import Curve
 from toolkit.capture.means import AvgPool1d
+from toolkit.capture.product import Product, Square
 from toolkit.capture.slopes import Slopes
 from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, QuantisedSlopes, Requantiser, Table
 
 POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 MEANS = (AvgPool1d, nn.AvgPool2d)
 FUNCTIONS = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU, nn.Mish,
-             Curve)
+             Square, Curve)
 """Activations that become tables."""
 STEEP = (nn.LeakyReLU, Slopes, QuantisedSlopes)
 """Activations of two straight lines, which are rounded behind them."""
@@ -26,7 +28,8 @@ STEEP = (nn.LeakyReLU, Slopes, QuantisedSlopes)
 
 def prepared(graph: fx.GraphModule) -> fx.GraphModule:
     """A copy of a float graph with a Requantiser at the input, in the place of every clamp, and behind every Linear,
-    Conv, sum, mean, LeakyReLU and PReLU that no clamp follows; functions are Tables and average pools Means."""
+    Conv, sum, product, mean, LeakyReLU and PReLU that no clamp follows; functions are Tables and average pools
+    Means."""
     graph = copy.deepcopy(graph)
     _clamp_before_pools(graph)
     for node in list(graph.graph.nodes):
@@ -96,7 +99,7 @@ def output_codes(graph: fx.GraphModule) -> set[fx.Node]:
 
 def _rounds(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether what `node` gives has more bits than its inputs."""
-    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, *STEEP, Quantised, Mean))
+    return adds(node) or isinstance(module, (*WEIGHTED, *MEANS, *STEEP, Quantised, Mean, Product, GatedProduct))
 
 
 def _clamp_before_pools(graph: fx.GraphModule) -> None:

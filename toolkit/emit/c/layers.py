@@ -25,6 +25,7 @@ from toolkit.design import (
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Reshape,
     Slopes,
@@ -32,6 +33,8 @@ from toolkit.design import (
     Upsample,
     Window,
 )
+from toolkit.design.layers.multiply import MULTIPLIER
+from toolkit.emit.broadcast import walk
 from toolkit.emit.c.linear import Linear, linear
 from toolkit.emit.c.requantise import requantisation
 from toolkit.emit.c.types import CType, literal, signed, smallest
@@ -59,7 +62,8 @@ class Table:
 @dataclass(frozen=True, eq=False)
 class Part:
     """A layer's function: its template and context. `scratch`: (name, type, words); `late`: every input has been read
-    before the first word of the output is written; `in_place`: output i is written right after inputs i were read."""
+    before the first word of the output is written; `in_place`: output i is written right after inputs i were read, but
+    of those in `again`, of which some are read again."""
 
     template: str
     context: dict[str, Any]
@@ -67,6 +71,7 @@ class Part:
     scratch: tuple[tuple[str, CType, int], ...] = ()
     late: bool = False
     in_place: bool = False
+    again: tuple[int, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -156,6 +161,30 @@ def _add(layer: Add, y: Tensor, seen: Seen) -> Part:
     return _each(layer, y, seen, type, lines, first=terms[0])
 
 
+def _multiply(layer: Multiply, y: Tensor, seen: Seen) -> Part:
+    type = signed(seen.range.bound)
+    if layer.gate == MULTIPLIER:
+        lines = [f"v = ({type})(v * g);"]
+    else:
+        lines = [f"if (g < 0) {{ v = ({type})-v; g = ({type})-g; }}"] if seen.tensors[1].format.signed else []
+        lines += [f"v = g == 0 ? 0 : shl_{type.short}(v, nearest_{type.short}(g));"]
+    lines += requantisation(layer.requantise, seen.range, type).lines
+    again = tuple(port for port, t in enumerate(seen.tensors) if t.shape != y.shape)
+    return Part("c/multiply.c.j2", {"type": type, "lines": lines, "axes": _steps([t.shape for t in seen.tensors])},
+                in_place=True, again=again)
+
+
+def _steps(shapes: list[tuple[int, ...]]) -> list[dict[str, Any]]:
+    """Nested loops over tensors that are repeated where one has one element: what each input moves by at the end of
+    each round of a loop, when the loop within it has run."""
+    axes = walk(shapes)
+    inner = [*axes[1:], None]
+    return [{"name": name, "count": axis.count,
+             "steps": [stride - (below.count * below.strides[port] if below else 0)
+                       for port, stride in enumerate(axis.strides)]}
+            for name, axis, below in zip("ijkl", axes, inner, strict=False)]
+
+
 def _extremum(layer: Extremum, y: Tensor, seen: Seen) -> Part:
     type = signed(max(seen.range.bound, 1))
     terms = [_shifted(f"({type})x{i}[i]", shift, type) for i, shift in enumerate(layer.shifts(seen.tensors))]
@@ -225,8 +254,8 @@ def _upsample(layer: Upsample, y: Tensor, seen: Seen) -> Part:
 
 
 PARTS: dict[type[Layer], Callable[[Any, Tensor, Seen], Part]] = {
-    Dense: _dense, Conv: _conv, Clamp: _clamp, Leaky: _leaky, Add: _add, Lookup: _lookup, Extremum: _extremum,
-    Slopes: _slopes, Reorder: _reorder,
+    Dense: _dense, Conv: _conv, Clamp: _clamp, Leaky: _leaky, Add: _add,
+    Multiply: _multiply, Lookup: _lookup, Extremum: _extremum, Slopes: _slopes, Reorder: _reorder,
     Reshape: _reshape, Concat: _concat, ArgMax: _argmax, MaxPool: _maxpool, AvgPool: _avgpool, Upsample: _upsample}
 
 

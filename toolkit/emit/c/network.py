@@ -17,7 +17,8 @@ from toolkit.emit.templates import environment, render
 from toolkit.utils.identifiers import comment, identifiers
 
 CHOICE = re.compile(r"#if NET_MULTIPLY.*?#endif", re.S)
-ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_shifted", "add_products")
+ORDER = ("shl", "spread_powers", "spread_sums", "spread_whole", "add_row", "add_split", "add_shifted", "add_products",
+         "nearest")
 HELPER = re.compile(rf"\b({'|'.join(ORDER)})(?:_(\d+))?_i(\d+)\b")
 
 
@@ -82,6 +83,8 @@ def _allocate(design: Design, parts: dict[str, Part]) -> tuple[dict[str, Value],
         value = Value(type)
         for name in layer.inputs if made.in_place else ():
             source = values[name]
+            if any(layer.inputs[i] == name for i in made.again):
+                continue
             if isinstance(layer, Reshape):
                 value = Value(source.type, source.buffer, source.caller)
             elif last[name] == 2 * i and source.buffer is not None and source.type.bits == type.bits \

@@ -9,8 +9,9 @@ import numpy as np
 from toolkit.design import Design
 from toolkit.design.tensors import Tensor
 from toolkit.emit.hls.cpp import type_of
-from toolkit.emit.hls.layers import WRITERS, Site, Written
+from toolkit.emit.hls.layers import WRITERS
 from toolkit.emit.hls.network import Network, Stream, network
+from toolkit.emit.hls.site import Site, Written
 from toolkit.emit.packing import small_type
 from toolkit.emit.ports import lines
 from toolkit.emit.target import Emitted, Job

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from toolkit.design import Design
 from toolkit.design.layers import (
     Add,
     ArgMax,
@@ -19,110 +17,38 @@ from toolkit.design.layers import (
     Conv,
     Dense,
     Extremum,
-    Layer,
-    LayerRange,
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Slopes,
     Upsample,
 )
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.design.tensors import Tensor
 from toolkit.design.windows import Window
+from toolkit.emit.broadcast import walk
 from toolkit.emit.hls.cpp import (
     Word,
     accumulators,
     brackets,
     holding,
     literal,
-    requantisation,
     shifted,
     weighted_sum,
     word,
     wrapped,
 )
 from toolkit.emit.hls.rom import by_fold, code, pack
+from toolkit.emit.hls.site import Site, Table, Written
 from toolkit.emit.templates import render
 from toolkit.hardware.csd import csd_table, csd_terms
+from toolkit.hardware.gates import gate as gate_of
 from toolkit.utils.identifiers import comment
 
 MOST_TERMS = 1 << 18
 """Inputs that the unrolled sums of one layer may name: beyond, no compiler is done in a day."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A constant array: `type name[dims] = text`. `bits` as declared; `rom` where it is meant for block RAM."""
-
-    type: str
-    name: str
-    dims: str
-    text: str
-    bits: int
-    rom: bool = False
-
-
-@dataclass(frozen=True)
-class Written:
-    """A layer's parts of the sources. `terms`: shifted inputs that it adds, where it is wiring."""
-
-    function: str
-    acc: str | None = None
-    tables: tuple[Table, ...] = ()
-    terms: int = 0
-
-
-@dataclass(frozen=True)
-class Site:
-    """A layer where it stands: its tensors, its range, its lanes (0: unrolled), its identifier, its inputs' types.
-    `task`: it is a process of a dataflow network, not a part of one pipeline."""
-
-    design: Design
-    layer: Layer
-    name: str
-    sources: tuple[str, ...]
-    lanes: int
-    task: bool
-
-    @property
-    def inputs(self) -> list[Tensor]:
-        return self.design.inputs_of(self.layer)
-
-    @property
-    def output(self) -> Tensor:
-        return self.design.tensors[self.layer.name]
-
-    @property
-    def range(self) -> LayerRange:
-        return self.design.ranges[self.layer.name]
-
-    def context(self, form: Word, **more: Any) -> dict[str, Any]:
-        """What every layer's template is given."""
-        ports = "x" if len(self.sources) == 1 else None
-        return {
-            "name": self.name, "code": f"{self.name}_Code", "size": self.output.size, "word": form.name,
-            "layer": comment(self.layer.name), "kind": self.layer.kind,
-            "about": describe(self.inputs, self.output),
-            "inputs": [{"port": ports or f"x{i}", "code": f"{source}_Code", "size": t.size}
-                       for i, (source, t) in enumerate(zip(self.sources, self.inputs, strict=True))],
-            "entry": "inline" if not self.task else "inline off" if self.lanes else "pipeline II=1",
-            "pragma": "pipeline II=1" if self.lanes else "unroll",
-            "open": "{" if self.lanes else "{\n#pragma HLS unroll", **more}
-
-    def requantisation(self, form: Word) -> dict[str, Any]:
-        """The steps from an accumulator to an output code."""
-        low, high = accumulators(self.layer, self.range)
-        r = self.layer.requantise  # type: ignore[attr-defined]
-        return requantisation(r, self.range.acc_frac, int(low.min()), int(high.max()), form)
-
-
-def describe(inputs: list[Tensor], output: Tensor) -> str:
-    """Shapes and formats of a layer, for a comment."""
-    def one(t: Tensor) -> str:
-        return f"{' x '.join(map(str, t.shape))} of {t.format}"
-
-    return f"{', '.join(one(t) for t in inputs)} -> {one(output)}"
 
 
 def _text(template: str, context: dict[str, Any]) -> str:
@@ -267,6 +193,24 @@ def add(site: Site) -> Written:
     return _each(site, form, [*lines, f"y[i] = {site.name}_Finish({total}{_plus(half)});"], "the sum")
 
 
+def multiply(site: Site) -> Written:
+    """A multiplier, or a shift by the power of two nearest to the gate."""
+    layer = site.layer
+    assert isinstance(layer, Multiply)
+    form = word(2 * site.range.bound)
+    plain = layer.gate == MULTIPLIER
+    axes = walk([*(t.shape for t in site.inputs), site.output.shape])
+    places = [" + ".join(f"i{n}" if axis.strides[port] == 1 else f"i{n} * {axis.strides[port]}"
+                         for n, axis in enumerate(axes) if axis.strides[port]) or "0" for port in range(3)]
+    product = "value * gate" if plain else f"{site.name}_Times(value, gate)"
+    half = layer.requantise.half(site.range.acc_frac)
+    context = site.context(form, axes=axes, places=places, product=product + _plus(half),
+                           power=None if plain else gate_of(layer, site.inputs),
+                           note="the product of two tensors" if plain else "a product with powers of two",
+                           requantise=site.requantisation(form))
+    return Written(_text("multiply", context))
+
+
 def extremum(site: Site) -> Written:
     layer = site.layer
     assert isinstance(layer, Extremum)
@@ -392,7 +336,6 @@ def _plus(value: int) -> str:
 
 WRITERS: dict[str, Callable[[Site], Written]] = {
     Dense.kind: dense, Conv.kind: conv, MaxPool.kind: maxpool, AvgPool.kind: avgpool, Upsample.kind: upsample,
-    Add.kind: add, Concat.kind: concat, Reorder.kind: reorder, Clamp.kind: clamp, Leaky.kind: leaky,
-    Extremum.kind: extremum, Slopes.kind: slopes,
-    Lookup.kind: lookup, ArgMax.kind: argmax}
+    Add.kind: add, Multiply.kind: multiply, Concat.kind: concat, Reorder.kind: reorder, Clamp.kind: clamp,
+    Extremum.kind: extremum, Slopes.kind: slopes, Leaky.kind: leaky, Lookup.kind: lookup, ArgMax.kind: argmax}
 """By kind; a Reshape is the same array under another name and needs nothing."""

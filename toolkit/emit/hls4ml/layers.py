@@ -18,11 +18,13 @@ from toolkit.design import (
     Dense,
     Extremum,
     FixedPoint,
+    Interval,
     Layer,
     LayerRange,
     Leaky,
     Lookup,
     MaxPool,
+    Multiply,
     Reorder,
     Requantise,
     Reshape,
@@ -32,6 +34,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.design.formats import MAX_WIDTH
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.emit.hls4ml.exponents import exponents
 from toolkit.emit.hls4ml.network import Network, Wire, real
 from toolkit.emit.hls4ml.types import Type, cast, signed_holding
@@ -198,6 +201,34 @@ def add(net: Network, layer: Add, inputs: list[Tensor], range: LayerRange, setti
         layer.name, "Merge", [total, wires[-1]], total.shape, type, attributes={"op": "add"}))
 
 
+def multiply(net: Network, layer: Multiply, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
+    if layer.gate != MULTIPLIER:
+        raise layer.fail("hls4ml has no product with a power of two that the data choose; --gate multiplier works, and "
+                         "takes a multiplier")
+    shape = layer.output(inputs).shape
+    first, second = (repeated(net, layer, net.plain(layer, name), shape) for name in layer.inputs)
+    first = roomy(net, layer, first, range.acc_frac - layer.requantise.format.frac)
+    return requantised(net, layer, layer.requantise, lambda type: net.add(
+        layer.name, "Merge", [first, second], shape, type, attributes={"op": "multiply"}))
+
+
+def repeated(net: Network, layer: Layer, wire: Wire, shape: tuple[int, ...]) -> Wire:
+    """A wire with what it has of one element along an axis repeated as in `shape`: pixels by hls4ml's Resize, channels
+    by a convolution whose weights are 1."""
+    if wire.shape == shape:
+        return wire
+    if len(shape) not in (2, 3):
+        raise layer.fail(f"hls4ml cannot repeat a tensor of shape {wire.shape} as {shape}; pixels and channels of "
+                         "images are repeated")
+    if wire.shape[-1] != shape[-1]:
+        codes, same = Interval.full((*wire.shape[:-1], shape[-1]), wire.format), Requantise.to(wire.format)
+        ones = np.ones((shape[-1], *(1,) * (len(shape) - 1), 1), np.int64)
+        wire = convolution(net, layer, wire, Window.of((1,) * (len(shape) - 1)), ones, 0,
+                           np.zeros(shape[-1], np.int64), 0, LayerRange(codes, codes, wire.format.frac), same, {},
+                           False)
+    return wire if wire.shape == shape else resized(net, layer, wire, shape, "_repeat")
+
+
 def concat(net: Network, layer: Concat, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wires = [net.plain(layer, name) for name in layer.inputs]
     type = Type(layer.output(inputs).format)
@@ -287,10 +318,16 @@ def lookup(net: Network, layer: Lookup, inputs: list[Tensor], range: LayerRange,
 def upsample(net: Network, layer: Upsample, inputs: list[Tensor], range: LayerRange, settings: Settings) -> Wire:
     wire = net.plain(layer, layer.inputs[0])
     shape = (*(n * s for n, s in zip(wire.shape, layer.scale, strict=False)), wire.shape[-1])
-    sizes = {"in_height": 1, "out_height": 1} if len(layer.scale) == 1 else {}
-    for i, axis in enumerate(AXES[len(layer.scale)]):
+    return resized(net, layer, wire, shape)
+
+
+def resized(net: Network, layer: Layer, wire: Wire, shape: tuple[int, ...], suffix: str = "") -> Wire:
+    """An image's pixels repeated, nearest neighbour."""
+    rank = len(shape) - 1
+    sizes = {"in_height": 1, "out_height": 1} if rank == 1 else {}
+    for i, axis in enumerate(AXES[rank]):
         sizes |= {f"in_{axis}": wire.shape[i], f"out_{axis}": shape[i]}
-    return net.add(layer.name, "Resize", [wire], shape, Type(wire.format),
+    return net.add(layer.name, "Resize", [wire], shape, Type(wire.format), suffix=suffix,
                    attributes={"data_format": "channels_last", "algorithm": "nearest", "n_chan": shape[-1], **sizes})
 
 
@@ -301,4 +338,4 @@ def argmax(net: Network, layer: ArgMax, inputs: list[Tensor], range: LayerRange,
 LAYERS: dict[type[Layer], Callable[..., Wire]] = {
     Add: add, ArgMax: argmax, AvgPool: avgpool, Clamp: clamp, Concat: concat, Conv: conv, Dense: dense,
     Extremum: extremum, Leaky: leaky, Slopes: slopes,
-    Lookup: lookup, MaxPool: maxpool, Reorder: reorder, Reshape: reshape, Upsample: upsample}
+    Lookup: lookup, MaxPool: maxpool, Multiply: multiply, Reorder: reorder, Reshape: reshape, Upsample: upsample}

@@ -9,7 +9,7 @@ from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog.declared import declared
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.emit.verilog.top import Verilog, verilog
-from toolkit.hardware.memory import folded_memory, memory
+from toolkit.hardware.memory import Memory, folded_memory, memory
 
 
 def emit(job: Job) -> Emitted:
@@ -19,10 +19,10 @@ def emit(job: Job) -> Emitted:
 
 def _unrolled(job: Job) -> Emitted:
     plan, design = job.plan, job.design
-    made = verilog(plan)
+    made = verilog(plan, memory(plan, {}).multipliers_told)
     entry = _entry(made, "unrolled", stream(design.input, design.input.size), stream(design.output, design.output.size),
                    {"ends": [plan.latency], "period": 1, "span": 1, "proved": True, "warm_up_cycles": 0},
-                   memory(plan, declared(made.files, made.top, made.modules)).to_json())
+                   memory(plan, declared(made.files, made.top, made.modules)))
     rows = {p.layer.name: {"module": made.modules[p.layer.name], "adders": p.adders, "adder_bits": p.adder_bits,
                            "register_bits": p.datapath.register_bits, "latency": p.ready} for p in plan.layers}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
@@ -30,13 +30,13 @@ def _unrolled(job: Job) -> Emitted:
 
 def _folded(job: Job) -> Emitted:
     plan, design = job.folded, job.design
-    made = verilog_folded(plan)
+    made = verilog_folded(plan, folded_memory(plan, {}).multipliers_told)
     schedule = plan.schedule
     counted = folded_memory(plan, declared(made.files, made.top, made.modules))
     entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
                     "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
-                   counted.to_json()) | {"bound": job.architecture.bound}
+                   counted) | {"bound": job.architecture.bound}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
                      "cycles": job.architecture.cycles(n.name),
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
@@ -45,12 +45,12 @@ def _folded(job: Job) -> Emitted:
 
 
 def _entry(made: Verilog, architecture: str, source: dict[str, Any], sink: dict[str, Any], schedule: dict[str, Any],
-           memory: dict[str, Any]) -> dict[str, Any]:
+           memory: Memory) -> dict[str, Any]:
     return {"top": made.top, "rtl": [f"rtl/{name}" for name in made.files], "architecture": architecture,
             "s_axis": source, "m_axis": sink, "latency": schedule["ends"][0],
             "initiation_interval": schedule["span"] / schedule["period"], "schedule": schedule,
             "layers": [{"name": name, "module": made.modules[name], "net": made.nets[name]} for name in made.nets],
-            "memory": memory}
+            "multipliers": memory.multipliers_told, "memory": memory.to_json()}
 
 
 def stream(tensor: Tensor, elements: int) -> dict[str, Any]:

@@ -6,16 +6,21 @@ from dataclasses import dataclass, replace
 
 from toolkit.design.formats import Overflow
 from toolkit.hardware.datapath import (
+    Barrel,
     Constant,
     Entry,
     Greater,
     Offset,
+    Place,
+    Plus,
+    Product,
     Quantise,
     Read,
     RoundEven,
     Select,
     Signal,
     Sum,
+    Turned,
     Widen,
 )
 
@@ -101,7 +106,47 @@ def expression(signal: Signal, operands: list[Operand]) -> str:
         return tie_to_even(op, operands[0], signal.width)
     if isinstance(op, Quantise):
         return quantise(op, operands[0], signal.width)
+    if isinstance(op, Turned):
+        return turned(operands[0], op.signed, sign_of(operands[1]), signal.width)
+    if isinstance(op, Place):
+        return place(operands[0], op.top, signal.width)
+    if isinstance(op, Barrel):
+        return barrel(operands[0], operands[1], signal.width)
+    if isinstance(op, Product):
+        return product(operands, op.signed, signal.width)
+    if isinstance(op, Plus):
+        return f"{extend(operands[0], signal.width, True)} + {literal(op.constant, signal.width)}"
     raise TypeError(f"no Verilog for {op}")
+
+
+def turned(code: Operand, signed: bool, sign: str, width: int) -> str:
+    """A code in two's complement of `width` bits, negated where the bit `sign` is set."""
+    value = extend(code, width, signed)
+    return f"{sign} ? {literal(0, width)} - {value} : {value}"
+
+
+def place(magnitude: Operand, top: int, width: int) -> str:
+    """The exponent of the power of two nearest to an unsigned word, below a bit that is set; 0 of 0. 2**e is nearest
+    from 1.5 * 2**(e - 1) on: from the top, where bit e is set, or both bits below it are."""
+    text = ""
+    for e in range(top, -1, -1):
+        tests = [part(magnitude, e, e)] if e < magnitude.width else []
+        if e > 1 and e - 1 < magnitude.width:
+            tests.append(f"{part(magnitude, e - 1, e - 1)} & {part(magnitude, e - 2, e - 2)}")
+        text += f"({' | '.join(tests)}) ? {literal((1 << (width - 1)) | e, width)} : "
+    return text + literal(0, width)
+
+
+def barrel(value: Operand, power: Operand, width: int) -> str:
+    """A two's complement value times the power of two that `place` has said."""
+    moved = f"{extend(value, width, True)} << {part(power, power.width - 2)}"
+    return f"{sign_of(power)} ? {moved} : {literal(0, width)}"
+
+
+def product(operands: list[Operand], signed: tuple[bool, ...], width: int) -> str:
+    """The exact product of two codes, in two's complement."""
+    a, b = (f"$signed({extend(o, width, s)})" for o, s in zip(operands, signed, strict=True))
+    return f"{a} * {b}"
 
 
 def read(op: Read, port: Operand, element_width: int, width: int) -> str:
@@ -124,6 +169,8 @@ def quantise(op: Quantise, acc: Operand, width: int) -> str:
     if op.requantise.overflow is Overflow.SATURATE:
         over = op.high >> op.shift > high
         under = op.low >> op.shift < low
+        if op.high >> op.shift <= low or op.low >> op.shift >= high:  # a bound may need more bits than there are
+            return literal(low if op.high >> op.shift <= low else high, width)
         if over and under and low == ~high and (high + 1).bit_count() == 1:
             return _saturated(op, acc, value, width)
         if over:

@@ -28,8 +28,8 @@ PORTS = ("aclk", "aresetn", "s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s
          "m_axis_tvalid", "m_axis_tready", "m_axis_tlast", "en", "valid", "last")
 
 
-def verilog(plan: Plan) -> Verilog:
-    """All Verilog of a planned design: one file a module."""
+def verilog(plan: Plan, multipliers: str = "no multiplier") -> Verilog:
+    """All Verilog of a planned design: one file a module; `multipliers` says how many it has."""
     design = plan.design
     if plan.latency == 0:
         raise InputError(f"design '{comment(design.name)}' computes nothing: it has no layer with arithmetic, so there "
@@ -43,11 +43,12 @@ def verilog(plan: Plan) -> Verilog:
     files = {f"{modules[p.layer.name]}.v": module(p, modules[p.layer.name], design.inputs_of(p.layer),
                                                   design.tensors[p.layer.name], comment(design.name))
              for p in plan.layers}
-    files[f"{top}.v"] = _top(plan, top, short, modules, nets)
+    files[f"{top}.v"] = _top(plan, top, short, modules, nets, multipliers)
     return Verilog(files, top, modules, {n: nets[n] for n in tensors[1:]})
 
 
-def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], nets: dict[str, str]) -> str:
+def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], nets: dict[str, str],
+         multipliers: str) -> str:
     design = plan.design
     holds = {name: {"name": comment(name), "bits": design.tensors[name].bits, "cycles": cycles,
                     "chain": [{"to": f"{nets[name]}_d{k}", "from": nets[name] if k == 1 else f"{nets[name]}_d{k - 1}"}
@@ -68,7 +69,7 @@ def _top(plan: Plan, top: str, short: dict[str, str], modules: dict[str, str], n
     valid, last = "s_axis_tvalid", "s_axis_tlast"
     return render(
         "verilog/top.v.j2", port_lines=bit_lines(design), top=top, design=comment(design.name), latency=n,
-        instances=instances,
+        instances=instances, multipliers=multipliers[0].upper() + multipliers[1:],
         valid_next=valid if n == 1 else f"{{valid[{n - 2}:0], {valid}}}",
         last_next=last if n == 1 else f"{{last[{n - 2}:0], {last}}}",
         input_part="" if design.input.bits == beat_bits(design.input) else f"[{design.input.bits - 1}:0]",

@@ -24,8 +24,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         return inputs[0][node.accumulators.last]
     if node.kind in ("argmax", "unrolled"):
         return np.repeat(inputs[0][-1:], node.output.size)
-    if node.kind == "add":
-        return np.maximum.reduce(inputs)
+    if node.kind in ("add", "multiply"):
+        return np.maximum.reduce([_repeated(node, port, one) for port, one in enumerate(inputs)])
     if node.kind == "concat":
         found = np.empty(node.output.size, np.int64)
         for i, one in enumerate(inputs):
@@ -40,13 +40,20 @@ def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
     return np.where(taps >= 0, inputs[taps], -1)
 
 
+def _repeated(node: Node, port: int, inputs: np.ndarray) -> np.ndarray:
+    """What each element of an input waits for, once it is repeated: for what comes before it, too."""
+    repeat = node.repeat(port)
+    return inputs if repeat is None else np.maximum.accumulate(_taps(repeat, inputs))
+
+
 def depths(node: Node, inputs: list[np.ndarray]) -> list[int]:
-    """How many elements the FIFO before each input of an `add` or a `concat` must hold so that no FIFO that is full
-    can keep another from ever being filled."""
-    order = np.tile(np.arange(len(inputs)), node.output.size) if node.kind == "add" else node.sequence[0]
+    """How many elements the FIFO before each input of an `add`, a `multiply` or a `concat` must hold so that no FIFO
+    that is full can keep another from ever being filled. It stands behind what repeats an input."""
+    order = node.sequence[0] if node.kind == "concat" else np.tile(np.arange(len(inputs)), node.output.size)
     # When output p is due, its own element has come; by then every branch has been made to give what needs no more.
     taken = [np.cumsum(order == i) - (order == i) for i in range(len(inputs))]
     due = np.empty(len(order), np.int64)
+    inputs = [_repeated(node, i, one) for i, one in enumerate(inputs)]
     for i, one in enumerate(inputs):
         mine = order == i
         due[mine] = one[taken[i][mine]]

@@ -58,7 +58,9 @@ class Lanes:
 class Node:
     """A layer as hardware. `line_buffer` is None where it takes its input as it comes; a pool then keeps
     `accumulators`. `sequence`: for each frame in order, how many outputs follow from each finished sum (a `mac` passes
-    on a fold's outputs together). An `unrolled` layer's `datapath` takes all of a sample at once.
+    on a fold's outputs together). An `unrolled` layer's `datapath` takes all of a sample at once. `repeats`: before
+    each input that has fewer elements than the output, a `gather` that repeats them, else None; no entries where no
+    input has.
     """
 
     layer: Layer
@@ -71,6 +73,7 @@ class Node:
     datapath: Datapath | None = None
     accumulators: Accumulators | None = None
     sequence: tuple[np.ndarray, ...] = field(default=())
+    repeats: tuple[Node | None, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,7 +81,12 @@ class Node:
 
     @property
     def buffer_bits(self) -> int:
-        """Bits of the memory that keeps the input, or sums of it."""
+        """Bits of the memory that keeps the input, or sums of it, and what is repeated."""
         if self.accumulators:
             return self.accumulators.entries * self.accumulators.bits
-        return self.line_buffer.depth * self.inputs[0].format.width if self.line_buffer else 0
+        own = self.line_buffer.depth * self.inputs[0].format.width if self.line_buffer else 0
+        return own + sum(r.buffer_bits for r in self.repeats if r)
+
+    def repeat(self, port: int) -> Node | None:
+        """What repeats the elements of an input."""
+        return self.repeats[port] if self.repeats else None

@@ -16,6 +16,7 @@ from toolkit.design.layers import (
     Layer,
     LayerRange,
     MaxPool,
+    Multiply,
     Reorder,
     Upsample,
 )
@@ -46,9 +47,10 @@ def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     if maker is None:
         raise layer.fail("it has no folded hardware; give it --arch unrolled")
     made = maker(layer, inputs, output, found, lanes)
-    if made.line_buffer and made.line_buffer.depth > MAX_BUFFER:
-        raise layer.fail(f"its line buffer would hold {made.line_buffer.depth:,} elements; {MAX_BUFFER:,} is the most "
-                         "supported")
+    for one in (made, *filter(None, made.repeats)):
+        if one.line_buffer and one.line_buffer.depth > MAX_BUFFER:
+            raise layer.fail(f"its line buffer would hold {one.line_buffer.depth:,} elements; {MAX_BUFFER:,} is the "
+                             "most supported")
     return made
 
 
@@ -114,6 +116,24 @@ def _add(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     return Node(layer, "add", tuple(inputs), output, found)
 
 
+def _multiply(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+    assert isinstance(layer, Multiply)
+    repeats = [None if t.shape == output.shape else Node(layer, "gather", (t,), Tensor(t.name, output.shape, t.format),
+                                                         found, _repeated(t.shape, output.shape)) for t in inputs]
+    return Node(layer, "multiply", tuple(inputs), output, found, repeats=tuple(repeats) if any(repeats) else ())
+
+
+def _repeated(shape: tuple[int, ...], output: tuple[int, ...]) -> LineBuffer:
+    """A walk over a tensor of `shape` that repeats it along the axes that are longer in `output`. What lies outside the
+    first of those is kept for as long as it is repeated."""
+    strides = np.cumprod([1, *shape[:0:-1]])[::-1].tolist()
+    first = next(i for i, (n, m) in enumerate(zip(shape, output, strict=True)) if n != m)
+    block = int(np.prod(shape[first:]))
+    loops = [Loop(f"axis{i}", m, stride if n == m else 0, keep=stride if i < first else 0)
+             for i, (n, m, stride) in enumerate(zip(shape, output, strides, strict=True))]
+    return LineBuffer(merged(loops), int(np.prod(shape)), 2 * block)
+
+
 def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, Concat)
     blocks = [int(np.prod(t.shape[layer.axis:])) for t in inputs]
@@ -130,6 +150,7 @@ def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRan
 
 MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {
     "dense": _mac, "conv": _mac, "maxpool": _pool, "avgpool": _pool, "upsample": _upsample, "clamp": _map,
-    "leaky": _map, "slopes": _map, "lookup": _map, "argmax": _argmax, "reshape": _wires, "add": _add, "extremum": _add,
+    "leaky": _map, "slopes": _map, "extremum": _add, "lookup": _map, "argmax": _argmax,
+    "reshape": _wires, "add": _add, "multiply": _multiply,
     "concat": _concat, "reorder": _reorder,
 }

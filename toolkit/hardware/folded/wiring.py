@@ -32,7 +32,12 @@ def schedule(design: Design, nodes: list[Node]) -> Schedule:
             continue
         made, inlets = PARTS[n.kind](n, y)
         parts.append(made)
-        parts += [inlet for inlet in reversed(inlets) if isinstance(inlet, Fifo)]
+        for port, inlet in reversed([*enumerate(inlets)]):
+            repeat = n.repeat(port)
+            parts += [inlet] if isinstance(inlet, Fifo) else []
+            if repeat is not None:
+                inlets[port] = again = engine(repeat, inlet)
+                parts.append(again)
         for name, inlet in zip(n.layer.inputs, inlets, strict=True):
             readers[name].append(inlet)
     return run(parts, _together(readers[design.input.name]), sink, design.input.size)
@@ -58,6 +63,7 @@ def _alone(kind: Callable[[Node, Inlet], Alone]) -> Callable[[Node, Inlet], tupl
 
 PARTS: dict[str, Callable[[Node, Inlet], tuple[Part, list[Inlet]]]] = {
     "mac": _alone(engine), "pool": _alone(engine), "accumulate": _alone(engine), "gather": _alone(engine),
-    "map": _alone(Pipeline), "add": _join, "concat": _join, "argmax": _alone(ArgMaxUnit), "unrolled": _alone(Unrolled),
+    "map": _alone(Pipeline), "add": _join, "multiply": _join, "concat": _join,
+    "argmax": _alone(ArgMaxUnit), "unrolled": _alone(Unrolled),
 }
 """How the layers of each kind are scheduled: the part, and what takes each of its inputs."""

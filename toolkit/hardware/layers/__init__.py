@@ -5,12 +5,24 @@ from collections.abc import Callable
 from toolkit.design.layers import Conv, Layer
 from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
-from toolkit.hardware.layers import add, argmax, clamp, conv, dense, extremum, lookup, permutation, piecewise
+from toolkit.hardware.layers import (
+    add,
+    argmax,
+    clamp,
+    conv,
+    dense,
+    extremum,
+    lookup,
+    multiply,
+    permutation,
+    piecewise,
+)
 
 PLANNERS: dict[str, Callable[..., Datapath]] = {
     "dense": dense.plan,
     "conv": conv.plan,
     "add": add.plan,
+    "multiply": multiply.plan,
     "clamp": clamp.plan,
     "extremum": extremum.plan,
     "leaky": piecewise.plan,

@@ -8,7 +8,7 @@ from toolkit.design.layers import LayerRange, Leaky, Slopes
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.hardware.csd import csd_terms
 from toolkit.hardware.datapath import Builder, Constant, Datapath, Greater, Offset, Read, Select, Sum, Widen
-from toolkit.hardware.linear import requantised, signed_width
+from toolkit.hardware.linear import rounded, signed_width
 from toolkit.hardware.options import Options
 
 
@@ -40,7 +40,7 @@ def plan(layer: Leaky | Slopes, inputs: list[Tensor], intervals: list[Interval],
             sign = build.add(f"b{j}", 1, Greater(True), (read, zero))
             chosen = [build.add(f"c{j}", width, Select(), (sign, *chosen), cost=1)]
         total = build.add(f"a{j}", width, Offset(half, 0, False), chosen, cost=1) if half else chosen[0]
-        outputs.append(requantised(build, j, total, ends, shift, layer.requantise))
+        outputs.append(rounded(build, j, total, *ends, shift, layer.requantise))
     return build.finish(outputs, options.adders_per_stage)
 
 

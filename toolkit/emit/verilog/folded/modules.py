@@ -13,6 +13,7 @@ from toolkit.emit.templates import render
 from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
 from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
 from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
+from toolkit.emit.verilog.folded.multiply import multiply
 from toolkit.emit.verilog.folded.output_stage import Wire, output_stage
 from toolkit.emit.verilog.folded.pools import accumulating, arithmetic
 from toolkit.emit.verilog.folded.weights import term
@@ -30,6 +31,10 @@ def module(node: Node, name: str, design: str) -> str:
 
 def port_names(node: Node) -> list[str]:
     return ["x"] if len(node.inputs) == 1 else [f"x{i}" for i in range(len(node.inputs))]
+
+
+def _multiply(node: Node, name: str, design: str) -> str:
+    return multiply(node, _head(node, name, design, "element by element"))
 
 
 def _head(node: Node, name: str, design: str, about: str) -> dict[str, Any]:
@@ -258,5 +263,6 @@ def _unrolled(node: Node, name: str, design: str) -> str:
 
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
     "mac": _mac, "pool": _pool, "accumulate": _accumulate, "gather": _gather, "map": _map, "add": _map,
+    "multiply": _multiply,
     "concat": _concat, "argmax": _argmax, "unrolled": _unrolled,
 }

@@ -19,8 +19,9 @@ from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment, identifiers
 
 
-def verilog_folded(plan: FoldedPlan) -> Verilog:
-    """All Verilog of a folded design: one file a module. `nets` are the names of streams."""
+def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Verilog:
+    """All Verilog of a folded design: one file a module. `nets` are the names of streams; `multipliers` says how many
+    it has."""
     design = plan.design
     top = identifiers([design.name], fallback=TOP)[design.name]
     tensors = [design.input.name, *(n.name for n in plan.nodes)]
@@ -28,7 +29,8 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
     real = [n for n in plan.nodes if n.kind != "wires"]
     fifos = [f"{top}_{short[q.layer]}_fifo{q.port}" for q in plan.fifos]
     sums = [f"{top}_{short[n.name]}_sums" for n in real]
-    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums])
+    repeats = [f"{top}_{short[n.name]}_repeat{port}" for n in real for port, r in enumerate(n.repeats) if r]
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums, *repeats])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
     files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
@@ -37,6 +39,10 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
             name = f"{modules[node.name]}_sums"
             layer = LayerPlan(node.layer, node.datapath, 0, (0,))
             files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
+        for port, repeat in enumerate(node.repeats):
+            if repeat is not None:
+                name = f"{modules[node.name]}_repeat{port}"
+                files[f"{name}.v"] = module(repeat, name, title)
     for fifo, name in zip(plan.fifos, fifos, strict=True):
         place_bits, held_bits = unsigned_bits(fifo.depth - 1), unsigned_bits(fifo.depth) + 1
         files[f"{name}.v"] = render(
@@ -44,13 +50,13 @@ def verilog_folded(plan: FoldedPlan) -> Verilog:
             held_bits=held_bits, depth_word=literal(fifo.depth, held_bits),
             last_place=literal(fifo.depth - 1, place_bits))
     nets = {name: f"{text}_y" for name, text in short.items()}
-    files[f"{top}.v"] = _top(plan, top, short, modules, fifos, nets)
+    files[f"{top}.v"] = _top(plan, top, short, modules, fifos, nets, multipliers)
     made = {n.name: modules.get(n.name, top) for n in plan.nodes}
     return Verilog(files, top, made, {n: nets[n] for n in tensors[1:]})
 
 
 def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, str], fifos: list[str],
-         nets: dict[str, str]) -> str:
+         nets: dict[str, str], multipliers: str) -> str:
     design = plan.design
     items: list[dict[str, Any]] = []
     sources: dict[tuple[str, int], str] = {}
@@ -88,6 +94,14 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             publish(node.name)
             continue
         for port in range(len(streams)):
+            repeat = node.repeat(port)
+            if repeat is not None:
+                again = f"{short[node.name]}_repeat{port}"
+                items.append({"comment": f"'{comment(repeat.inputs[0].name)}', repeated as {describe(repeat.output)}.",
+                              "lines": [*_declared(again, repeat.output),
+                                        *_instance(f"{modules[node.name]}_repeat{port}", f"u_{again}",
+                                                   [("x", streams[port]), ("y", again)])]})
+                streams[port] = again
             if (node.name, port) in fifo_of:
                 fifo, name = fifo_of[node.name, port]
                 held = f"{short[node.name]}_q{port}"
@@ -102,6 +116,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         del layer
     return render("verilog/folded/top.v.j2", port_lines=told_lines(design), top=top,
                   design=comment(design.name), items=items,
+                  multipliers=multipliers[0].upper() + multipliers[1:],
                   latency=plan.latency, initiation_interval=f"{plan.initiation_interval:g}",
                   input=_end(design.input, nets[design.input.name]),
                   output=_end(design.output, nets[design.output.name]))
