@@ -165,7 +165,7 @@ def test_a_value_and_its_gate_lose_their_channels_together():
 def test_the_gate_is_what_a_sigmoid_made_and_else_the_smaller():
     class Net(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            gated = torch.sigmoid(x) * x.relu()
+            gated = torch.sigmoid(x) * x[:, :1].relu()
             return gated.mean((2, 3), keepdim=True) * gated
     graph = capture(Net(), (2, 4, 4))
     products = [[n.name for n in node.args] for node in graph.graph.nodes if "mul" in node.name]
@@ -190,7 +190,7 @@ def test_training_sees_the_rounded_gate_and_passes_the_gradient_through_it():
 
 
 @pytest.mark.parametrize("function, told", [
-    (lambda x: torch.einsum("bchw,bchv->bcwv", x, x), "must sum nothing"), (lambda x: x**3, "squares are supported"),
+    (lambda x: torch.einsum("bchw,bchv->bcwv", x, x), "must sum nothing"),
 ])
 def test_what_is_no_product_of_elements_is_refused(function, told: str):
     class Net(nn.Module):
