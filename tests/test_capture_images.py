@@ -114,7 +114,7 @@ def test_a_residual_with_a_concatenation_and_reshapes_is_captured():
 
 
 @pytest.mark.parametrize("layer, said", [
-    (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "reflect"), (nn.ConvTranspose2d(2, 2, 2), "Upsample"),
+    (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "reflect"), (nn.GroupNorm(1, 2), "BatchNorm"),
     (nn.PReLU(), "LeakyReLU"), (nn.AvgPool2d(3, 2, 1, count_include_pad=False), "count_include_pad"),
     (nn.AvgPool2d(2, ceil_mode=True), "ceil_mode"), (nn.AvgPool2d(2, divisor_override=3), "divisor_override"),
     (nn.AdaptiveAvgPool2d(4), "evenly"), (nn.Upsample(scale_factor=1.5), "whole factors"),

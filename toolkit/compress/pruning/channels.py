@@ -20,7 +20,7 @@ from torch import fx, nn
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.capture.product import Product
-from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.matmul import CONVOLUTIONS, WEIGHTED
 
 Array = np.ndarray
 
@@ -191,7 +191,7 @@ class Channels:
 
 def depthwise(module: nn.Module | None) -> bool:
     """Whether each channel of a layer reads one channel of its own, which goes with it."""
-    return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == module.in_channels > 1
+    return isinstance(module, CONVOLUTIONS) and module.groups == module.in_channels > 1
 
 
 def _balance(parts: Array) -> dict[int, int] | None:
