@@ -16,10 +16,14 @@ from torch import nn
 from benchmarks.networks.qonnx_files import File, cnv, mlp
 from benchmarks.results import Figure
 from toolkit.capture.onnx import load_onnx
+from toolkit.design import AvgPool, MaxPool
+from toolkit.hardware import Options, choose
+from toolkit.hardware.folded import plan_folded
 from toolkit.importing import Imported, design_of
 from toolkit.utils.progress import bar
 
 SAMPLES = 1000
+LANES = 16
 IMAGE = (3, 32, 32)
 NETWORKS = {
     "MLP 784-64-64-64-10, w1a1": lambda: mlp((784, 64, 64, 64, 10), 1, 1),
@@ -117,14 +121,19 @@ def _residual() -> list[Figure]:
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
         model = onnx.load(str(made))
     found = _imported(model)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.SessionOptions()
+    session.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     samples = rng.uniform(-1, 1, (SAMPLES, *IMAGE)).astype(np.float32)
-    theirs = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": samples})[0]
+    theirs = onnxruntime.InferenceSession(model.SerializeToString(), session).run(None, {"x": samples})[0]
     apart = _apart(found, samples, theirs)
     notes = sum("step" in note for note in found.notes)
+    options = Options(arch="folded", max_lanes=LANES)
+    plan = plan_folded(found.design, choose(found.design, options), options)
+    pools = sum(node.buffer_bits for node in plan.nodes if isinstance(node.layer, MaxPool | AvgPool))
     return [Figure("QDQ resnet8 (int8, random weights)",
                    f"{int((apart > 0).sum())} of {apart.size:,} outputs differ, by {int(apart.max())} step at the most",
                    "onnxruntime", "at most 1 step", bool(apart.max() <= 1)),
             Figure("the same: layers whose scales are not exact", f"{notes} of {len(found.design.layers)}", "", "",
-                   None)]
+                   None),
+            Figure(f"the same, folded to {LANES} lanes: buffers and FIFOs", f"{plan.buffer_bits:,} bits, {pools:,} of "
+                   "them its global mean's", "", "", None)]

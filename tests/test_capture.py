@@ -159,7 +159,7 @@ class Mixing(nn.Module):
         return x.reshape(-1, 2)
 
 
-@pytest.mark.parametrize("kind", [Product, TwoInputs, Mixing])
+@pytest.mark.parametrize("kind", [TwoInputs, Mixing])
 def test_what_is_no_network_of_ours_is_refused(kind):
     with pytest.raises(InputError):
         capture(kind(), (4,))

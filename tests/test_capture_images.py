@@ -114,7 +114,7 @@ def test_a_residual_with_a_concatenation_and_reshapes_is_captured():
 
 
 @pytest.mark.parametrize("layer, said", [
-    (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "reflect"), (nn.ConvTranspose2d(2, 2, 2), "Upsample"),
+    (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "reflect"), (nn.GroupNorm(1, 2), "BatchNorm"),
     (nn.AdaptiveAvgPool2d(5), "different sizes"), (nn.Upsample(scale_factor=1.5), "whole factors"),
     (nn.Upsample(scale_factor=2, mode="bilinear"), "nearest"), (nn.InstanceNorm2d(2), "BatchNorm"),
     (nn.ZeroPad2d(1), "'0.0'"), (nn.LeakyReLU(-2000.0), "slope"), (nn.ConstantPad2d(1, 3.0), "zeros"),

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture
+from toolkit.capture.transposed import ConvTranspose
 from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.channels import Channels
 from toolkit.compress.pruning.structured import prune
@@ -36,6 +37,10 @@ class Net(nn.Module):
 
 def conv(i: int, o: int, k: int = 3, groups: int = 1) -> nn.Conv2d:
     return nn.Conv2d(i, o, k, padding=k // 2, groups=groups)
+
+
+def up(i: int, o: int, groups: int = 1) -> ConvTranspose:
+    return ConvTranspose(i, o, (3, 3), (2, 2), ((1, 0), (1, 0)), (1, 1), groups)
 
 
 def flat(h: torch.Tensor) -> torch.Tensor:
@@ -106,6 +111,12 @@ NETWORKS: dict[str, tuple[Callable[[], Net], dict[str, list[int]]]] = {
     "branches beside the input": (lambda: Net(lambda x, a, b: flat(torch.cat([a(x).relu(), b(x).relu(), x], 1)),
                                               a=conv(2, 4), b=conv(2, 2)), {"a": [0, 3], "b": [1]}),
     "residual of a concatenation": (squeezed, {"a": [0, 3], "b": [1], "c": [0, 3, 5]}),
+    "transposed": (lambda: Net(lambda x, a, b, c: flat(c(b(a(x).relu()).relu()).relu()), a=conv(2, 4), b=up(4, 6),
+                               c=conv(6, 4)), {"a": [0, 3], "b": [1, 2, 5], "c": [0, 1]}),
+    "transposed in groups": (lambda: Net(lambda x, a, b: flat(b(a(x).relu()).relu()), a=conv(2, 8),
+                                         b=up(8, 8, groups=2)), {"a": [0, 2, 5, 6], "b": [0, 1, 6, 7]}),
+    "transposed depthwise": (lambda: Net(lambda x, a, b: flat(b(a(x).relu()).relu()), a=conv(2, 4),
+                                         b=up(4, 8, groups=4)), {"a": [1, 2], "b": [2, 3, 4, 5]}),
     "residual": (lambda: Net(lambda x, a, b: flat((h := a(x).relu()) + b(h).relu()), a=conv(2, 4), b=conv(4, 4)),
                  {"a": [0, 3], "b": [0, 3]}),
     **{f"depthwise, {m} times": (

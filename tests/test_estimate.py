@@ -98,7 +98,7 @@ def test_whether_it_fits_is_not_known_before_every_resource_is_counted(project):
 
 
 def test_what_does_not_fit_ends_with_exit_code_1(project, monkeypatch):
-    monkeypatch.setitem(DEVICES, "tiny", DEVICES["ice40-up5k"].__class__("tiny", "ice40", 9, 4, 9, 100, "none"))
+    monkeypatch.setitem(DEVICES, "tiny", DEVICES["ice40-up5k"].__class__("tiny", "ice40", 9, 4, 9, 100, 0, "none"))
     done = CliRunner().invoke(app, ["estimate", str(project), "--device", "tiny"])
     assert done.exit_code == 1
     assert "DOES NOT FIT" in done.output

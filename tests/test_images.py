@@ -62,6 +62,14 @@ NETWORKS = {
     "a concatenation along the height": (IMAGE, lambda: Of(lambda x, a: torch.cat([a(x), x], 2), nn.Conv2d(3, 3, 1))),
     "upsampling": (IMAGE, lambda: chain(nn.Conv2d(3, 2, 3, stride=2), nn.Upsample(scale_factor=(2, 3)),
                                         nn.Conv2d(2, 2, 2))),
+    "transposed": (IMAGE, lambda: chain(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.ConvTranspose2d(4, 3, 3, 2, 1, 1),
+                                        nn.BatchNorm2d(3), nn.ReLU(), nn.ConvTranspose2d(3, 2, (2, 4), (2, 1)))),
+    "transposed in groups": (IMAGE, lambda: chain(nn.Conv2d(3, 4, 3), nn.ReLU(),
+                                                  nn.ConvTranspose2d(4, 6, (4, 3), (2, 3), (1, 2), (1, 0), groups=2,
+                                                                     dilation=(1, 2)), nn.Flatten(),
+                                                  nn.Linear(540, 3))),
+    "a transposed signal": (SIGNAL, lambda: chain(nn.ConvTranspose1d(2, 4, 4, 3, 2, 1, bias=False), nn.Tanh(),
+                                                  nn.ConvTranspose1d(4, 4, 3, groups=4), nn.Conv1d(4, 2, 3))),
     "leaky": (IMAGE, lambda: chain(nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.125), nn.Conv2d(4, 2, 3), nn.LeakyReLU(0.5))),
     "tables": (IMAGE, lambda: chain(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 2, 3), nn.GELU(), nn.Flatten(),
                                     nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 3), nn.Sigmoid())),
@@ -107,9 +115,10 @@ def test_the_network_in_float64_equals_the_reference(name):
         design.input.format.min_code, design.input.format.max_code + 1, (20, *design.input.shape)))).size > 5
 
 
+@pytest.mark.parametrize("name", ["groups", "transposed in groups"])
 @pytest.mark.parametrize("step", ["log2:3", "log2x2:5", "int:6", "log2:4,scale=tensor"])
-def test_every_weight_format_fits_convolutions(step):
-    proved(*quantised("groups", step))
+def test_every_weight_format_fits_convolutions(step, name):
+    proved(*quantised(name, step))
     proved(*quantised("residual", step, rounding="nearest"))
 
 

@@ -35,6 +35,7 @@ Inputs = list[np.ndarray | str]
 CASES: dict[str, tuple[tuple[int, ...], Inputs, dict[str, Any]]] = {
     "MatMul": (VECTOR, ["x", floats(4, 3)], {}), "Gemm": (VECTOR, ["x", floats(4, 3), floats(3)], {}),
     "Conv": (IMAGE, ["x", floats(2, 4, 3, 3)], {}),
+    "ConvTranspose": (IMAGE, ["x", floats(4, 2, 3, 3)], {"strides": [2, 2]}),
     "BatchNormalization": (IMAGE, ["x", floats(4), floats(4), floats(4), floats(4)], {}),
     **{op: (VECTOR, ["x", floats(4)], {}) for op in ("Add", "Sub", "Mul", "Div")},
     **{op: (VECTOR, ["x"], {}) for op in (

@@ -14,6 +14,7 @@ from torch import fx, nn
 from toolkit.capture.curve import Op, joined, simple
 from toolkit.capture.faults import Fault, Layer, parted
 from toolkit.capture.pick import Pick
+from toolkit.capture.transposed import ConvTranspose
 from toolkit.capture.ways_out import BY_CLASS, BY_OPERATION, KNOWN, Way
 from toolkit.design.ports import Port, Ports, consecutive
 from toolkit.utils.errors import InputError
@@ -292,6 +293,8 @@ def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
 
 def _products(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiplications, or comparisons, that one sample takes to make an output of `shape`."""
+    if isinstance(module, ConvTranspose):
+        return module.weight.numel() * prod(-(-n // s) for n, s in zip(shape[1:], module.stride, strict=True))
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         return module.weight.numel() * prod(shape[1:])
     kernel = getattr(module, "kernel_size", 1)

@@ -12,9 +12,10 @@ from torch import fx, nn
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.capture.slopes import Slopes
+from toolkit.capture.transposed import ConvTranspose
 from toolkit.utils.threads import threads
 
-Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
+Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | ConvTranspose
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -119,6 +120,8 @@ def _takes(layer: Any, scale: torch.Tensor, offset: torch.Tensor) -> bool:
     """Whether `layer` can take them: padding would have to hold what they make of zero."""
     if isinstance(layer, nn.Linear | Norm):
         return _level(scale) and _level(offset)
+    if isinstance(layer, ConvTranspose):  # few taps reach the pixels at its edges
+        return _level(scale) and not bool(offset.any())
     return isinstance(layer, nn.Conv1d | nn.Conv2d) and _level(scale) and _level(offset) and (
         not any(layer.padding) or not bool(offset.any()))
 

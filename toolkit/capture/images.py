@@ -12,6 +12,8 @@ from toolkit.capture.affine import affine
 from toolkit.capture.builder import Builder, Handler, argument, module_of
 from toolkit.capture.faults import Fault, Refused
 from toolkit.capture.means import AvgPool1d
+from toolkit.capture.transposed import ConvTranspose, turned
+from toolkit.utils.limits import MAX_VALUE
 
 CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
@@ -43,7 +45,8 @@ def _conv(b: Builder, node: fx.Node, name: str) -> None:
     if name == "convolution":
         stride, padding, dilation, transposed, _, groups = options
         if transposed:
-            raise b.refuse(node, "a transposed convolution; use a nearest nn.Upsample and a Conv instead")
+            _transpose(b, node, weight, stride, padding, options[4], groups, dilation)
+            return
     else:
         stride, padding, dilation, groups = (argument(node, i, key, default) for i, key, default in (
             (3, "stride", 1), (4, "padding", 0), (5, "dilation", 1), (6, "groups", 1)))
@@ -62,6 +65,35 @@ def _conv(b: Builder, node: fx.Node, name: str) -> None:
         layer.weight.copy_(weight)
         layer.bias.copy_(torch.zeros(()) if offset is None else offset)
     b.module(node, layer, source)
+
+
+def _conv_transpose(b: Builder, node: fx.Node, name: str) -> None:
+    weight = b.parameter(node.args[1], node)
+    assert weight is not None
+    _transpose(b, node, weight, *(argument(node, i, key, default) for i, key, default in (
+        (3, "stride", 1), (4, "padding", 0), (5, "output_padding", 0), (6, "groups", 1), (7, "dilation", 1))))
+
+
+def _transpose(b: Builder, node: fx.Node, weight: torch.Tensor, stride: Any, padding: Any, extra: Any, groups: int,
+               dilation: Any) -> None:
+    """A transposed convolution; `weight` is (in, out / groups, *kernel), `extra` the output_padding."""
+    rank = weight.ndim - 2
+    sizes = _axes(b, node, rank)
+    stride, padding, extra, dilation = (_each(option, rank) for option in (stride, padding, extra, dilation))
+    rows = turned(weight, groups)
+    full = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(sizes, stride, dilation, rows.shape[2:], strict=True)]
+    # As a convolution it has the kernels of s phases an axis, each as long as the taps lie apart.
+    longest = [s + d * (k - 1) for s, d, k in zip(stride, dilation, rows.shape[2:], strict=True)]
+    if max(len(rows) * prod(full), rows.shape[0] * rows.shape[1] * prod(longest)) > 4 * MAX_VALUE:
+        raise b.refuse(node, f"its full output of {tuple(full)} pixels, or its kernel, is larger than what is "
+                             f"supported ({4 * MAX_VALUE:,} elements); use a smaller stride, dilation or padding")
+    crop = tuple((p, p - e) for p, e in zip(padding, extra, strict=True))
+    layer = ConvTranspose(weight.shape[0], len(rows), tuple(rows.shape[2:]), stride, crop, dilation, groups)
+    offset = b.parameter(argument(node, 2, "bias"), node)
+    with torch.no_grad():
+        layer.weight.copy_(rows)
+        layer.bias.copy_(torch.zeros(()) if offset is None else offset)
+    b.module(node, layer, b.value(node.args[0], node))
 
 
 def _pad(b: Builder, node: fx.Node, name: str) -> None:
@@ -180,6 +212,7 @@ def _upsample(b: Builder, node: fx.Node, name: str) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("conv1d", "conv2d", "convolution"), _conv),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), _conv_transpose),
     **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), _max_pool),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _avg_pool),

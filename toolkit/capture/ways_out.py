@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KNOWN = ("supported are Linear, Conv1d / Conv2d, BatchNorm, max and average pools, nearest Upsample, ReLU, ReLU6, "
-         "LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard variants, Dropout, Identity, Flatten, "
-         "adding and multiplying two tensors element by element, concatenation, argmax, and a softmax at the end")
+KNOWN = ("supported are Linear, Conv1d / Conv2d, ConvTranspose1d / ConvTranspose2d, BatchNorm, max and average pools, "
+         "nearest Upsample, ReLU, ReLU6, LeakyReLU, Hardtanh / clamp, Sigmoid, Tanh, SiLU, GELU and their hard "
+         "variants, Dropout, Identity, Flatten, adding and multiplying two tensors element by element, concatenation, "
+         "argmax, and a softmax at the end")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ NORM = Way("its scale depends on the data",
            "use BatchNorm1d or BatchNorm2d, which folds into the layer before it")
 EMBEDDING = Way("it looks whole numbers up, and the inputs here are numbers of a fixed point",
                 "give one-hot vectors to a Linear without bias, whose weight is the table transposed")
-TRANSPOSED = Way("transposed convolutions are not supported", "use a nearest nn.Upsample and a Conv instead")
 VOLUME = Way("volumes are not supported; Conv1d and Conv2d are",
              "take one axis as the channels of a Conv2d")
 SMOOTH = Way("only nearest upsampling by whole factors is supported", "use nn.Upsample(mode='nearest')")
@@ -50,9 +50,8 @@ BY_CLASS: dict[str, Way] = {
     **dict.fromkeys(("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
                      "LocalResponseNorm", "CrossMapLRN2d"), NORM),
     **dict.fromkeys(("Embedding", "EmbeddingBag"), EMBEDDING),
-    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), TRANSPOSED),
-    **dict.fromkeys(("Conv3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d", "AdaptiveMaxPool3d"),
-                    VOLUME),
+    **dict.fromkeys(("Conv3d", "ConvTranspose3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d",
+                     "AdaptiveMaxPool3d"), VOLUME),
     "Bilinear": BILINEAR,
 }
 """Classes of torch.nn that have no hardware, whatever their options."""
@@ -64,8 +63,7 @@ BY_OPERATION: dict[str, Way] = {
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "native_layer_norm", "native_group_norm",
                      "rms_norm"), NORM),
     **dict.fromkeys(("embedding", "embedding_bag"), EMBEDDING),
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), TRANSPOSED),
-    **dict.fromkeys(("conv3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), VOLUME),
+    **dict.fromkeys(("conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), VOLUME),
     **dict.fromkeys(("upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d"), SMOOTH),
     "bilinear": BILINEAR,
     **dict.fromkeys(("quantize_per_tensor", "dequantize_per_tensor", "quantize_per_channel", "dequantize_per_channel"),
@@ -79,7 +77,6 @@ BY_OPERATOR: dict[str, Way] = {
     **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
                      "RMSNormalization", "LRN"),
                     Way(NORM.why, "use BatchNormalization, which folds into a layer's weights")),
-    "ConvTranspose": Way(TRANSPOSED.why, "use a nearest Resize and a Conv instead"),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger",
                      "MatMulInteger"), QUANTISED),
 }

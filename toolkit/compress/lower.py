@@ -15,6 +15,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.compress.input_units import in_one_unit
+from toolkit.compress.phases import as_convolution, phases, shuffled
 from toolkit.compress.quantisation.gates import GatedProduct
 from toolkit.compress.quantisation.insert_quantisers import POOLS, adds, each, entry
 from toolkit.compress.quantisation.layers import InputScale, Mean, Quantised, QuantisedSlopes, Requantiser, Table
@@ -55,6 +56,11 @@ def lower(graph: fx.GraphModule, name: str, *, argmax: bool = False) -> Design:
     than one axis are channels-last; vectors stay in PyTorch's order at the input and at the output.
     """
     return _Lowering(graph, name).design(argmax)
+
+
+def _bias(module: Quantised) -> np.ndarray:
+    """The biases as whole numbers, int64 (out,)."""
+    return torch.floor(module.bias.detach().double() * 2.0**module.bias_frac + 0.5).numpy().astype(np.int64)
 
 
 class _Lowering:
@@ -148,7 +154,9 @@ class _Lowering:
         inner = module_of(self.graph, source)
         before = source.args[0]
         layer: Layer
-        if isinstance(inner, Quantised):
+        if isinstance(inner, Quantised) and inner.product.crop:
+            self._transposed(node, source, inner, requantise)
+        elif isinstance(inner, Quantised):
             self._append(node, self._weighted(source, inner, requantise))
         elif isinstance(inner, Mean):
             kernel, stride, padding = inner.window
@@ -188,8 +196,7 @@ class _Lowering:
 
     def _weighted(self, node: fx.Node, module: Quantised, requantise: Requantise) -> Layer:
         before: Any = node.args[0]
-        codes, product = module.codes(), module.product
-        bias = torch.floor(module.bias.detach().double() * 2.0**module.bias_frac + 0.5).numpy().astype(np.int64)
+        codes, product, bias = module.codes(), module.product, _bias(module)
         if not product.rank:
             if before in self.orders:
                 codes = Weights(codes.format, codes.codes[:, self.orders[before]], codes.exponents)
@@ -199,6 +206,20 @@ class _Lowering:
         weights = Weights(codes.format, np.ascontiguousarray(np.moveaxis(codes.codes, 1, -1)), codes.exponents)
         return Conv(self._label(node), (self.tensors[before],), weights, bias, module.bias_frac, window,
                     product.groups, requantise)
+
+    def _transposed(self, node: fx.Node, source: fx.Node, module: Quantised, requantise: Requantise) -> None:
+        """A convolution whose channels are the phases of an output pixel, and their pixels in order."""
+        before: Any = source.args[0]
+        product = module.product
+        axes = [phases(*one) for one in zip(self._shape(before)[1:], module.weight.shape[2:], product.stride,
+                                            product.crop, product.dilation, strict=True)]
+        weights, bias, window = as_convolution(module.codes(), _bias(module), axes, product.groups)
+        self._append(node, Conv(self._label(source), (self.tensors[before],), weights, bias, module.bias_frac, window,
+                                product.groups, requantise))
+        index = shuffled(axes, product.groups, len(module.weight))
+        if not np.array_equal(index, np.arange(len(weights.codes) * prod(one.positions for one in axes))):
+            name = self._unique(f"{self._path(source)}_pixels")
+            self._append(node, Reorder(name, (self.tensors[node],), index, self._turned(self._shape(node))))
 
     def _padding(self, source: fx.Node, own: tuple[int, ...]) -> Pads:
         """A layer's own padding, with the zeros that were put around its input before."""

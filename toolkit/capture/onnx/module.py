@@ -17,6 +17,7 @@ from toolkit.capture.onnx.steps import (
     Affine,
     Clip,
     Convolve,
+    ConvolveTransposed,
     Elementwise,
     Extreme,
     Flat,
@@ -38,7 +39,10 @@ from toolkit.capture.onnx.steps import (
 from toolkit.capture.outputs import different
 from toolkit.capture.pick import Pick
 from toolkit.capture.product import Square
+from toolkit.capture.transposed import turned
 from toolkit.design.ports import Port, consecutive
+
+TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 
 FUNCTIONS: dict[str, Callable[[float], nn.Module]] = {
     "leaky": nn.LeakyReLU, "sigmoid": lambda _: nn.Sigmoid(), "tanh": lambda _: nn.Tanh(),
@@ -136,6 +140,24 @@ def _convolve(s: Convolve) -> nn.Module:
     return layer if even else nn.Sequential(_zeros(s.padding), layer)
 
 
+def _transposed(s: ConvolveTransposed) -> nn.Module:
+    rank = s.weight.ndim - 2
+    most = [max(t, d) - 1 for t, d in zip(s.stride, s.dilation, strict=True)]
+    # Of the pixels that go at the end, PyTorch lets as many stay as its output_padding may be.
+    extra = [min(max(before - after, 0), m) for (before, after), m in zip(s.crop, most, strict=True)]
+    layer: Any = TRANSPOSED[rank](
+        s.weight.shape[1] * s.groups, len(s.weight), s.weight.shape[2:], s.stride, [before for before, _ in s.crop],
+        extra, s.groups, dilation=s.dilation)
+    weight = turned(torch.from_numpy(np.ascontiguousarray(s.weight)), s.groups)
+    _set(layer.weight, weight.numpy())
+    _set(layer.bias, s.bias)
+    ends = [after - before + e for (before, after), e in zip(s.crop, extra, strict=True)]
+    if not any(ends):
+        return layer
+    places = tuple(slice(None, -n if n else None) for n in ends)
+    return nn.Sequential(layer, _Call(lambda x: x[(slice(None), slice(None), *places)]))
+
+
 def _zeros(padding: tuple[tuple[int, int], ...]) -> nn.Module:
     return PADS[len(padding)](tuple(n for pair in reversed(padding) for n in pair))
 
@@ -194,7 +216,7 @@ def _pool(s: Pool) -> nn.Module:
 
 
 MODULES: dict[type[Step], Callable[[Any], nn.Module]] = {
-    Linear: _linear, Convolve: _convolve, Affine: _affine, Clip: _clip, Pool: _pool,
+    Linear: _linear, Convolve: _convolve, ConvolveTransposed: _transposed, Affine: _affine, Clip: _clip, Pool: _pool,
     Function: lambda s: FUNCTIONS[s.function](s.alpha), Flat: lambda s: nn.Flatten(),
     Plus: lambda s: _Call(torch.add), Times: lambda s: _Call(torch.mul),
     Join: lambda s: _Call(lambda *xs: torch.cat(xs, s.axis + 1)),

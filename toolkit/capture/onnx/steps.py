@@ -49,6 +49,19 @@ class Convolve(Step):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class ConvolveTransposed(Step):
+    """weight (out, in / groups, *kernel), bias (out,), float64; of the full output go so many pixels from the ends of
+    each axis, or at its end come so many more (fewer than none)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    stride: tuple[int, ...]
+    crop: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Step):
     """`scale * x + offset`, float64, one of each for every channel (or feature), or for every element: of the shape
     (channels,) or of `shape`."""

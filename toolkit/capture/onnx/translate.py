@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolkit.capture.faults import Layer, Refused
-from toolkit.capture.onnx import constants, images, moving, pointwise, quantisers, shaping, weighted
+from toolkit.capture.onnx import constants, images, moving, pointwise, quantisers, shaping, transposed, weighted
 from toolkit.capture.onnx.file import CHANNELS_LAST, DOMAINS, QONNX_DOMAINS, QONNX_OPERATORS, File, Node, NodeError
 from toolkit.capture.onnx.refusals import Refusals, is_never_supported, layer_of, multiplies_activations
 from toolkit.capture.onnx.steps import Input, Network
@@ -17,8 +17,8 @@ from toolkit.capture.onnx.values import Value
 from toolkit.capture.ways_out import BY_OPERATOR
 from toolkit.utils.errors import InputError
 
-OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS, **shaping.HANDLERS,
-                                **moving.HANDLERS}
+OPERATORS: dict[str, Handler] = {**weighted.HANDLERS, **transposed.HANDLERS, **images.HANDLERS, **pointwise.HANDLERS,
+                                **shaping.HANDLERS, **moving.HANDLERS}
 """Of activations. `constants.FUNCTIONS` has those that are evaluated, `quantisers.HANDLERS` QONNX's own."""
 MOVING_CODES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Gather",
                 "Concat", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool")

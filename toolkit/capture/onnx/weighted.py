@@ -12,7 +12,16 @@ from toolkit.capture.onnx import elementwise
 from toolkit.capture.onnx.file import Node
 from toolkit.capture.onnx.gates import gated
 from toolkit.capture.onnx.moving import taken
-from toolkit.capture.onnx.steps import Affine, Convolve, Function, Linear, Plus, Reshaped, Times
+from toolkit.capture.onnx.steps import (
+    Affine,
+    Convolve,
+    ConvolveTransposed,
+    Function,
+    Linear,
+    Plus,
+    Reshaped,
+    Times,
+)
 from toolkit.capture.onnx.translator import Handler, Translator
 from toolkit.capture.onnx.values import Value
 from toolkit.capture.onnx.window import window
@@ -263,7 +272,7 @@ def affine(t: Translator, node: Node, x: Value, scale: np.ndarray, offset: np.nd
             return Value(before.inputs[0], x.shape, x.axes, x.order)
         t.replace(replace(before, scale=scale, offset=offset))
         return x
-    if isinstance(before, Linear | Convolve) and scale.ndim == 1:
+    if isinstance(before, Linear | Convolve | ConvolveTransposed) and scale.ndim == 1:
         lifted = scale.reshape((-1,) + (1,) * (before.weight.ndim - 1))
         t.replace(replace(before, weight=before.weight * lifted, bias=before.bias * scale + offset))
         return x

@@ -21,7 +21,7 @@ from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.capture.product import Product
 from toolkit.capture.slopes import Slopes
-from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.matmul import CONVOLUTIONS, WEIGHTED
 
 Array = np.ndarray
 PAIRS = (operator.add, torch.maximum, torch.minimum)
@@ -202,7 +202,7 @@ class Channels:
 
 def depthwise(module: nn.Module | None) -> bool:
     """Whether each channel of a layer reads one channel of its own, which goes with it."""
-    return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == module.in_channels > 1
+    return isinstance(module, CONVOLUTIONS) and module.groups == module.in_channels > 1
 
 
 def _balance(parts: Array) -> dict[int, int] | None:

@@ -15,7 +15,7 @@ from torch import fx, nn
 from toolkit.capture.builder import module_of
 from toolkit.capture.pick import Pick
 from toolkit.capture.slopes import Slopes
-from toolkit.compress.matmul import WEIGHTED
+from toolkit.compress.matmul import CONVOLUTIONS, WEIGHTED
 from toolkit.compress.pruning.channels import Channels, depthwise
 from toolkit.utils.errors import InputError
 
@@ -98,7 +98,7 @@ def fixed(graph: fx.GraphModule) -> set[nn.Module]:
 
 def whole_channels(graph: fx.GraphModule) -> int:
     """Channels that only go together: each group of a grouped convolution must lose as many as the others."""
-    return lcm(*(m.groups for m in graph.modules() if isinstance(m, nn.Conv1d | nn.Conv2d) and not depthwise(m)))
+    return lcm(*(m.groups for m in graph.modules() if isinstance(m, CONVOLUTIONS) and not depthwise(m)))
 
 
 def _worths(channels: Channels, worth: Worth | None) -> dict[int, float]:

@@ -8,11 +8,12 @@ import numpy as np
 from torch import fx, nn
 
 from toolkit.capture.slopes import Slopes
+from toolkit.compress.matmul import CONVOLUTIONS
 from toolkit.compress.quantisation.insert_quantisers import MEANS, POOLS
 from toolkit.compress.quantisation.layers import Mean, Quantised, QuantisedSlopes
 from toolkit.design.ports import Port, Ports, consecutive
 
-IMAGES = (nn.Conv1d, nn.Conv2d, *POOLS, *MEANS, Mean, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d)
+IMAGES = (*CONVOLUTIONS, *POOLS, *MEANS, Mean, nn.Upsample, nn.ZeroPad1d, nn.ZeroPad2d)
 
 
 def has_images(graph: fx.GraphModule) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from toolkit.design.formats import FixedPoint
 from toolkit.design.layers import Layer
+from toolkit.design.transposes import transpose_of
 from toolkit.emit.hls4ml.types import Step, Type
 from toolkit.utils.errors import InputError
 from toolkit.utils.identifiers import identifier
@@ -102,7 +103,19 @@ class Network:
                 made = self.add(name, "Transpose", [source], turned.shape, Type(wire.format),
                                 attributes={"perm": list(axes)})
                 return made if made.shape == wire.shape else self.reshape(name, made, wire.shape)
-        return None
+        return None if self.streams else self._under_another_shape(name, wire, source)
+
+    def _under_another_shape(self, name: str, wire: Wire, source: Wire) -> Wire | None:
+        """A transpose of the elements of `source` as they lie, as of the pixels of a transposed convolution."""
+        assert wire.index is not None
+        found = transpose_of(wire.index)
+        if found is None or len(wire.index) != prod(source.shape) or (len(found[0]) > 3 and self.backend == "quartus"):
+            return None
+        shape, axes = found
+        before = self.reshape(name, source, shape)
+        made = self.add(name, "Transpose", [before], tuple(shape[a] for a in axes), Type(wire.format),
+                        attributes={"perm": list(axes)})
+        return self.reshape(name, made, wire.shape)
 
     def reshape(self, owner: str, wire: Wire, shape: tuple[int, ...]) -> Wire:
         return self.add(owner, "Reshape", [wire], shape, Type(wire.format), suffix="_shape",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from toolkit.design.layers import (
     Upsample,
 )
 from toolkit.design.tensors import Interval, Tensor
+from toolkit.design.transposes import transpose_of
 from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
@@ -144,7 +146,17 @@ def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRang
 def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
     assert isinstance(layer, Reorder)
     size = inputs[0].size
-    line_buffer = LineBuffer((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
+    turn = transpose_of(layer.index) if len(layer.index) == size > 1 else None
+    if turn is None:
+        line_buffer = LineBuffer((Loop("element", output.size, 0),), size, 2 * size, table=layer.index)
+    else:
+        shape, axes = turn
+        steps = [prod(shape[a + 1:]) for a in axes]
+        # Where the slowest axis stays the slowest, what was read of it once is not read again.
+        stays = axes[0] == 0
+        loops = [Loop(f"axis{i}", shape[a], step, keep=step if stays and not i else 0)
+                 for i, (a, step) in enumerate(zip(axes, steps, strict=True))]
+        line_buffer = LineBuffer(merged(loops), size, 2 * (steps[0] if stays else size))
     return Node(layer, "gather", tuple(inputs), output, found, line_buffer)
 
 
