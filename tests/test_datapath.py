@@ -16,6 +16,7 @@ from toolkit.hardware.datapath import (
     Barrel,
     Constant,
     Datapath,
+    Entry,
     Greater,
     Offset,
     Place,
@@ -87,6 +88,8 @@ def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
             word = two(a * b, s.width)
         elif isinstance(op, Plus):
             word = two(signed(xs[0], widths[0]) + op.constant, s.width)
+        elif isinstance(op, Entry):
+            word = op.table[xs[0]] % (1 << s.width)
         else:
             assert isinstance(op, Constant)
             word = op.value % (1 << s.width)

@@ -30,7 +30,8 @@ def by_slang(files: dict[str, str], top: str) -> tuple[Counter[tuple[int, int]],
 
     def visit(symbol: Any) -> None:
         nonlocal bits
-        if str(symbol.kind) == "SymbolKind.Variable":
+        # Names of a function are none of the hardware's.
+        if str(symbol.kind) == "SymbolKind.Variable" and "Subroutine" not in type(symbol.parentScope).__name__:
             kind = symbol.type
             if kind.isUnpackedArray:
                 memories[kind.range.width, kind.elementType.bitWidth] += 1

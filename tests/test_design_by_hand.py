@@ -28,6 +28,7 @@ from toolkit.design import (
     Log2Format,
     Lookup,
     MaxPool,
+    Multiply,
     Overflow,
     Reorder,
     Requantise,
@@ -70,7 +71,7 @@ EACH = [
     (Concat("l", ("x", "x"), 1), (2, 3)), (Reshape("l", ("x",), (3, 2)), (2, 3)),
     (Reorder("l", ("x",), np.array([5, 0, 3]), (3, 1)), (2, 3)), (Clamp("l", ("x",), ODD), (2, 3)),
     (Leaky("l", ("x",), 3, ODD), (2, 3)), (ArgMax("l", ("x",)), (6,)),
-    (Extremum("l", ("x", "x"), True), (2, 3)),
+    (Extremum("l", ("x", "x"), True), (2, 3)), (Multiply("l", ("x", "x"), "multiplier", ODD), (2, 3)),
     (Slopes("l", ("x",), np.array([3, -1, 0]), np.array([4, 4, 9]), 2, ODD), (2, 3)),
     (Lookup("l", ("x",), np.arange(256)[::-1] // 2, FixedPoint(False, 7, 9), "backwards"), (2, 3)),
 ]

@@ -149,7 +149,8 @@ class Builder:
     def model(self, requantise: bool = False) -> Any:
         shape = self.shapes["x"]
         network = Network("x", shape, tuple(range(len(shape))), tuple(self.steps), self.last)
-        return SimpleNamespace(network=network, requantise=requantise, file=SimpleNamespace(path="net.onnx"))
+        file = SimpleNamespace(path="net.onnx", input_type="")
+        return SimpleNamespace(network=network, requantise=requantise, file=file)
 
     def imported(self, requantise: bool = False, **options: Any) -> Imported:
         return design_of(self.model(requantise), **options)
@@ -913,4 +914,4 @@ def test_every_function_is_the_one_of_its_name(name, alpha, scalar):
 
 
 def test_every_function_has_a_test_of_its_own():
-    assert len(FUNCTIONS) == 12
+    assert len(FUNCTIONS) == 14

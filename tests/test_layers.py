@@ -21,12 +21,17 @@ from toolkit.design import (
     Concat,
     Dense,
     Design,
+    Extremum,
     FixedPoint,
+    Leaky,
     Log2Format,
+    Lookup,
     Multiply,
+    Reorder,
     Requantise,
     Reshape,
     Rounding,
+    Slopes,
     Tensor,
     Weights,
 )
@@ -57,8 +62,23 @@ def exact(design: Design, codes: list[int]) -> dict[str, tuple[list[int], FixedP
             found = [int(v * Fraction(2) ** form.frac) for part in values for v in part]
         elif isinstance(layer, ArgMax):
             found = [values[0].index(max(values[0]))]
+        elif isinstance(layer, Extremum):
+            found = [int((min if layer.least else max)(vs) * Fraction(2) ** form.frac)
+                     for vs in zip(*values, strict=True)]
+        elif isinstance(layer, Lookup):
+            codes_of, source = env[layer.inputs[0]]
+            found = [int(layer.table[code - source.min_code]) for code in codes_of]
+        elif isinstance(layer, Leaky):
+            found = [requantised(v * Fraction(2) ** -layer.slope if v < 0 else v, layer.requantise) for v in values[0]]
+        elif isinstance(layer, Slopes):
+            found = []
+            for i, v in enumerate(values[0]):
+                slope = (layer.negative if v < 0 else layer.positive)[i % len(layer.negative)]
+                found.append(requantised(v * int(slope) * Fraction(2) ** -layer.frac, layer.requantise))
         else:
-            found = env[layer.inputs[0]][0]
+            assert isinstance(layer, Reorder | Reshape), layer.kind
+            order = layer.index.tolist() if isinstance(layer, Reorder) else range(len(env[layer.inputs[0]][0]))
+            found = [env[layer.inputs[0]][0][i] for i in order]
         env[layer.name] = found, form
     return env
 

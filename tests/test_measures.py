@@ -40,7 +40,7 @@ def test_layers_without_a_bias_count_none_in_the_network_and_in_its_hardware():
         first, last = found.steps[0], found.steps[-1]
         assert first.weights == last.weights == 100 and first.parameters == last.parameters == 100 + 14 * bias
         assert first.size == 4 * first.parameters and first.non_zeros == first.parameters
-        layers = memory(plan(found.design, Options())).layers
+        layers = memory(plan(found.design, Options()), {}).layers
         assert [layer.parameters for layer in layers] == [60 + 10 * bias, 40 + 4 * bias]
         assert [layer.weights for layer in layers] == [60, 40]
         assert all((layer.bias_bits > 0) == bias for layer in layers)

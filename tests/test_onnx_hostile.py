@@ -211,7 +211,6 @@ def test_dynamic_dimensions_other_than_the_batch(tmp_path: Path):
     ([node("Flatten", "x", "y", axis=0)], {}, "mixes samples"),
     ([node("Concat", "x x", "y", axis=0)], {}, "batch"),
     ([node("MatMul", "x x", "y")], {}, "computed from data"),
-    ([node("Mul", "x x", "y")], {}, "two activations"),
     ([node("Softmax", "x", "h"), node("Relu", "h", "y")], {}, "at the end"),
     ([node("Cast", "x", "y", to=TensorProto.FLOAT16)], {}, "float32"),
 ])

@@ -132,7 +132,7 @@ def place(magnitude: Operand, top: int, width: int) -> str:
     for e in range(top, -1, -1):
         tests = [part(magnitude, e, e)] if e < magnitude.width else []
         if e > 1 and e - 1 < magnitude.width:
-            tests.append(f"{part(magnitude, e - 1, e - 1)} & {part(magnitude, e - 2, e - 2)}")
+            tests.append(f"({part(magnitude, e - 1, e - 1)} & {part(magnitude, e - 2, e - 2)})")
         text += f"({' | '.join(tests)}) ? {literal((1 << (width - 1)) | e, width)} : "
     return text + literal(0, width)
 
@@ -146,7 +146,7 @@ def barrel(value: Operand, power: Operand, width: int) -> str:
 def product(operands: list[Operand], signed: tuple[bool, ...], width: int) -> str:
     """The exact product of two codes, in two's complement."""
     a, b = (f"$signed({extend(o, width, s)})" for o, s in zip(operands, signed, strict=True))
-    return f"{a} * {b}"
+    return f"$unsigned({a} * {b})"
 
 
 def read(op: Read, port: Operand, element_width: int, width: int) -> str:
