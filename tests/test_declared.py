@@ -31,7 +31,7 @@ def by_slang(files: dict[str, str], top: str) -> tuple[Counter[tuple[int, int]],
     def visit(symbol: Any) -> None:
         nonlocal bits
         # Names of a function are none of the hardware's.
-        if str(symbol.kind) == "SymbolKind.Variable" and "Subroutine" not in type(symbol.parentScope).__name__:
+        if str(symbol.kind) == "SymbolKind.Variable" and "Static" in str(symbol.lifetime):
             kind = symbol.type
             if kind.isUnpackedArray:
                 memories[kind.range.width, kind.elementType.bitWidth] += 1
