@@ -18,7 +18,8 @@ from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import Data, Settings
-from toolkit.compress.measure.measures import Drop, Measure, output_format, packed, smallest, stored_codes
+from toolkit.compress.measure.measures import Drop, Measure, output_format
+from toolkit.compress.measure.storage import packed, smallest, stored_codes
 from toolkit.compress.scheme import Scheme
 from toolkit.compress.sweep import category
 from toolkit.report import choices, differences

@@ -17,7 +17,8 @@ from toolkit.capture import capture
 from toolkit.compress import Data, Scheme, Settings, compress
 from toolkit.compress.compress import prove
 from toolkit.compress.lower import lower
-from toolkit.compress.measure.measures import Measure, smallest
+from toolkit.compress.measure.measures import Measure
+from toolkit.compress.measure.storage import smallest
 from toolkit.compress.pruning.structured import IMPORTANCES, prune
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted

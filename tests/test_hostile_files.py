@@ -16,7 +16,7 @@ import torch
 from forked import ending, endings
 
 from toolkit.capture import QuantisedModel, capture, load_onnx, load_pt2
-from toolkit.capture.program import check_treespec
+from toolkit.capture.strings import check_treespec
 from toolkit.compress.data import Data
 from toolkit.design import Design
 from toolkit.design.layers.lookup import _extremes

@@ -16,7 +16,8 @@ from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import Data
-from toolkit.compress.measure.measures import Measure, accuracy, error, output_ber, right, task_ber
+from toolkit.compress.measure.measures import Measure
+from toolkit.compress.measure.outcomes import accuracy, error, output_ber, right, task_ber
 from toolkit.design import FixedPoint
 from toolkit.report import choices
 from toolkit.search.search import Limits

@@ -17,9 +17,10 @@ from torch import nn
 from toolkit.capture import capture
 from toolkit.compress import Baselines, Data, Settings, compress
 from toolkit.compress.artifact import load
-from toolkit.compress.measure import measures
+from toolkit.compress.measure import measures, outcomes
 from toolkit.compress.measure.intervals import paired, wilson
-from toolkit.compress.measure.measures import Drop, Measure, Step, packed, smallest, stored_codes
+from toolkit.compress.measure.measures import Drop, Measure, Step
+from toolkit.compress.measure.storage import packed, smallest, stored_codes
 from toolkit.compress.quantisation.fake_quant import FakeQuantLayer
 from toolkit.compress.sweep import Row, sweep
 from toolkit.design import FixedPoint
@@ -182,9 +183,9 @@ def test_no_weight_of_a_student_stands_for_one_of_the_originals():
 
 def test_the_bits_of_float_outputs_are_counted_as_float32_holds_them():
     ours, theirs = np.array([[1.0, 0.5]]), np.array([[-1.0, 0.5]])
-    assert measures.output_ber(ours, theirs, None) == 1 / 64
+    assert outcomes.output_ber(ours, theirs, None) == 1 / 64
     form = FixedPoint(True, 4, 1)
-    assert measures.output_ber(ours, theirs, form) == (0b0010 ^ 0b1110).bit_count() / 8
+    assert outcomes.output_ber(ours, theirs, form) == (0b0010 ^ 0b1110).bit_count() / 8
 
 
 # What is judged, and what is not.

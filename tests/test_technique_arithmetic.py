@@ -13,7 +13,7 @@ from torch import nn
 
 from toolkit.capture import capture
 from toolkit.compress import Data
-from toolkit.compress.measure.measures import smallest
+from toolkit.compress.measure.storage import smallest
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.quantisation import grids
 from toolkit.compress.quantisation.calibration import fitted

@@ -6,7 +6,6 @@ and lets fx compile the names of nodes. Here names are keys, operators aten's, a
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from toolkit.capture.faults import Fault, Layer, Refused
 from toolkit.capture.indexing import SEVERAL
 from toolkit.capture.operations import ELEMENTWISE, EVALUATED
 from toolkit.capture.outputs import output_names
+from toolkit.capture.strings import check_strings
 from toolkit.capture.ways_out import foreign
 from toolkit.utils.errors import InputError
 from toolkit.utils.limits import MAX_LAYERS, Budget
@@ -33,9 +33,6 @@ BATCH = 1009
 """What stands for a dynamic batch while shapes are computed: a prime that no network holds by chance."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,19999}")
 TARGET = re.compile(r"torch\.ops\.aten\.([A-Za-z0-9_]{1,100})\.([A-Za-z0-9_]{1,100})|_operator\.([a-z_]{1,40})")
-ONE = r"Symbol\('[su]\d{1,9}'(, (positive|integer|nonnegative)=True){0,3}\)"
-SYMBOL = re.compile(rf"[su]\d{{1,9}}|-?(int_)?oo|Integer\(\d{{1,18}}\)|{ONE}|Mul\(Integer\(\d{{1,18}}\), {ONE}\)")
-"""What may stand for a size: none of it is evaluated."""
 DTYPES = {1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
           7: torch.float32, 8: torch.float64, 12: torch.bool, 13: torch.bfloat16}
 """Element types by their numbers in the file."""
@@ -70,7 +67,7 @@ def program_of(document: Any, stored: dict[str, torch.Tensor]) -> Program:
         raise InputError(f"has schema version {int(document['schema_version']['major'])}; this version reads {SCHEMA}, "
                          "which torch 2.9 and later write")
     try:
-        _check_strings(document)
+        check_strings(document)
         return _Reader(document["graph_module"], stored).program()
     except InputError:
         refused = _refused_by_name(document["graph_module"]["graph"]["nodes"])
@@ -96,52 +93,6 @@ def _refused_by_name(nodes: Any) -> Refused | None:
         elif layer_of(node)[1]:
             layers[layer_of(node)[0]] = None
     return Refused(faults, tuple(layers)) if faults else None
-
-
-def _check_strings(document: Any) -> None:
-    """Refuse expressions and tree specifications that torch would evaluate, wherever they stand."""
-    stack: list[Any] = [document]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-            expression = item.get("expr_str", "s0")
-            if not (isinstance(expression, str) and SYMBOL.fullmatch(expression)):
-                raise InputError(f"computes a shape as '{str(expression)[:60]}'; export the model with a batch "
-                                 "dimension that is dynamic and no other")
-            for key in ("in_spec", "out_spec"):
-                if key in item:
-                    check_treespec(item[key])
-
-
-def check_treespec(text: Any) -> None:
-    """Refuse a tree specification of more than tuples, lists and dicts with plain keys: torch imports the types that
-    others name."""
-    try:
-        version, spec = json.loads(text)
-        if version != 1:
-            raise ValueError(f"version {version}")
-        stack = [spec]
-        while stack:
-            node = stack.pop()
-            kind, context, children = node["type"], node["context"], node["children_spec"]
-            if not isinstance(children, list) or set(node) != {"type", "context", "children_spec"}:
-                raise ValueError("a node is damaged")
-            stack.extend(children)
-            if kind is None:
-                fits = context is None and not children
-            elif kind in ("builtins.tuple", "builtins.list"):
-                fits = context == "null"
-            else:
-                keys = json.loads(context) if kind == "builtins.dict" else None
-                fits = isinstance(keys, list) and len(keys) == len(children) and all(type(k) is str for k in keys)
-            if not fits:
-                raise ValueError(f"'{str(kind)[:60]}'")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError("has inputs or outputs of a structure that is not known here "
-                         f"({str(error)[:80]}); tuples, lists and dicts with plain keys are") from error
 
 
 class _Reader:

@@ -12,7 +12,8 @@ import numpy as np
 from torch import fx
 
 from toolkit.compress.data import Data
-from toolkit.compress.measure.measures import Step, accuracy, error, task_ber
+from toolkit.compress.measure.measures import Step
+from toolkit.compress.measure.outcomes import accuracy, error, task_ber
 from toolkit.compress.quantisation.layout import hardware_order, has_images, pytorch_ports, standing
 from toolkit.compress.serialise import described, rebuilt
 from toolkit.compress.training.loop import evaluate

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.compress.measure.outcomes import error, right
 from toolkit.compress.training.heads import Head
 
 JUDGED = ("the network has several outputs; it is judged by one metric, the mean over them of the accuracy (labels "
@@ -42,15 +43,15 @@ def figures(heads: tuple[Head, ...], outputs: np.ndarray, labels: np.ndarray | N
     found = []
     for head in heads:
         own, wanted = head.of(outputs), head.labels(labels)
-        if wanted is not None and head.task in ("classes", "bits"):
-            right = np.asarray(own.argmax(axis=1) == wanted if head.task == "classes" else (own > 0) == wanted)
-            share = float(right.mean())
-            found.append(OutputFigures(head.output, head.task, share, None, share, right))
+        hits = right(own, wanted, head.task)
+        if hits is not None:
+            share = float(hits.mean())
+            found.append(OutputFigures(head.output, head.task, share, None, share, hits))
             continue
-        target = head.of(original) if wanted is None else wanted
-        error = float(np.sqrt(((own.astype(np.float64) - target) ** 2).mean()))
-        found.append(OutputFigures(head.output, head.task if wanted is not None else "none", None, error,
-                                   1 - error / head.scale))
+        wrong = error(own.astype(np.float64), head.of(original) if wanted is None else wanted, "values")
+        assert wrong is not None
+        found.append(OutputFigures(head.output, head.task if wanted is not None else "none", None, wrong,
+                                   1 - wrong / head.scale))
     return tuple(found)
 
 

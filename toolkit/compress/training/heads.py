@@ -73,11 +73,3 @@ def heads(graph: nn.Module) -> tuple[Head, ...]:
 def squared(head: Head, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The mean squared error in units of the head's scale."""
     return nn.functional.mse_loss(outputs, targets) / head.scale**2
-
-
-def head_targets(head: Head, targets: torch.Tensor) -> torch.Tensor:
-    """As `Head.labels`, of tensors."""
-    if head.column is None:
-        return targets
-    own = targets[:, head.column:head.column + head.columns]
-    return own[:, 0].long() if head.task == "classes" else own.to(torch.uint8) if head.task == "bits" else own

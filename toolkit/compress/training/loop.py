@@ -11,7 +11,7 @@ from torch import nn
 
 from toolkit.compress.data import Data
 from toolkit.compress.matmul import WEIGHTED
-from toolkit.compress.training.heads import Head, head_targets, heads, squared
+from toolkit.compress.training.heads import Head, heads, squared
 from toolkit.compress.training.hooks import UserLoss, guarded
 from toolkit.utils.progress import bar
 from toolkit.utils.threads import threads
@@ -102,9 +102,10 @@ def own_loss(model: nn.Module) -> Loss:
 def head_loss(head: Head, outputs: torch.Tensor, targets: torch.Tensor | None, taught: torch.Tensor) -> torch.Tensor:
     """The loss of one of several outputs, of all outputs and all targets."""
     own = outputs[:, head.start:head.stop]
-    if targets is None or head.task == "none":
+    labels = None if targets is None else head.labels(targets.numpy())
+    if labels is None:
         return squared(head, own, taught[:, head.start:head.stop])
-    wanted = head_targets(head, targets)
+    wanted = torch.from_numpy(labels)
     return squared(head, own, wanted) if head.task == "values" else task_loss(own, wanted)
 
 

@@ -23,7 +23,8 @@ class Part(Protocol):
     """Something between two streams."""
 
     def start(self) -> None:
-        """Do all that needs no input, from cycle 0 on."""
+        """Do all that needs no input, from cycle 0 on: nothing in most."""
+        return
 
     @property
     def last(self) -> int:
@@ -69,7 +70,7 @@ class Fork:
             sink.take(cycle)
 
 
-class Fifo:
+class Fifo(Part):
     """A FIFO that is never full: elements in memory, and one in a register behind it. `came`, `taken`: the cycles in
     which each element went in and out."""
 
@@ -94,9 +95,6 @@ class Fifo:
         moved = self.came[first] + 1
         return (max(moved, self.taken[-1]) if first else moved) + 1
 
-    def start(self) -> None:
-        pass
-
     @property
     def last(self) -> int:
         shown = self.shown
@@ -117,7 +115,7 @@ class Fifo:
         return int(np.max(count + 1 - taken - (taken < count), initial=0))
 
 
-class Pipeline:
+class Pipeline(Part):
     """A `map`: elements through a few registers."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
@@ -129,9 +127,6 @@ class Pipeline:
     def take(self, cycle: int) -> None:
         self.output.give(cycle, self.sink)
 
-    def start(self) -> None:
-        pass
-
     @property
     def last(self) -> int:
         return self.output.last
@@ -140,7 +135,7 @@ class Pipeline:
         return self.output.state(cycle)
 
 
-class Join:
+class Join(Part):
     """An `add` or a `concat`: elements out of FIFOs, of all of them at once or of one after the other, through a few
     registers."""
 
@@ -167,9 +162,6 @@ class Join:
                 port.taken.append(cycle)
             self.output.give(cycle, self.sink)
 
-    def start(self) -> None:
-        pass
-
     @property
     def last(self) -> int:
         return self.output.last
@@ -178,7 +170,7 @@ class Join:
         return bisect_left(self.output.entered, cycle) % len(self.from_), self.output.state(cycle)
 
 
-class ArgMaxUnit:
+class ArgMaxUnit(Part):
     """An `argmax`: it takes a whole frame, then gives one index."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
@@ -194,9 +186,6 @@ class ArgMaxUnit:
             self.given.append(self.sink.ready(cycle + 1))
             self.sink.take(self.given[-1])
 
-    def start(self) -> None:
-        pass
-
     @property
     def last(self) -> int:
         return max([*self.came[-1:], *self.given[-1:]], default=-1)
@@ -206,7 +195,7 @@ class ArgMaxUnit:
         return came % self.size, bisect_left(self.given, cycle) < came // self.size
 
 
-class Unrolled:
+class Unrolled(Part):
     """An unrolled layer: it collects a frame, takes it through its stages, and gives one result after the other."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
@@ -231,9 +220,6 @@ class Unrolled:
             done = self.sink.ready(done + 1)
             self.given.append(done)
             self.sink.take(done)
-
-    def start(self) -> None:
-        pass
 
     @property
     def last(self) -> int:
