@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from icarus import circuit
 
-from benchmarks.networks import every_folded_layer, every_image_layer, every_layer, random_folded
+from benchmarks.networks import (
+    every_folded_layer,
+    every_image_layer,
+    every_layer,
+    random_elements,
+    random_folded,
+    random_gated,
+)
 from benchmarks.networks.strategies import designs, examples
 from toolkit.emit.verilog.declared import declared
 from toolkit.hardware import Options
@@ -71,4 +78,5 @@ def test_every_memory_and_register_of_random_networks_is_counted():
                    for i, design in enumerate(examples(designs(widest=14, deepest=5), 40, 5)))
     drawn = (random_folded(seed) for seed in itertools.count(7_000))
     small = (one for one in drawn if sum(tensor.size for tensor in one[0].tensors.values()) <= 60)
-    assert unrolled > 15 and all(same(*one) for one in itertools.islice(small, 20))
+    more = (draw(seed) for seed in range(5) for draw in (random_elements, random_gated))
+    assert unrolled > 15 and all(same(*one) for one in (*itertools.islice(small, 20), *more))

@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 from icarus import circuit, codes_of, play
 
-from benchmarks.networks import WIDE, every_folded_layer, every_image_layer, every_layer, random_dense, random_folded
+from benchmarks.networks import (
+    WIDE,
+    every_folded_layer,
+    every_image_layer,
+    every_layer,
+    random_dense,
+    random_elements,
+    random_folded,
+)
 from benchmarks.networks.strategies import designs, examples
 from toolkit.design import Add, Design, FixedPoint, Requantise, Tensor
 from toolkit.hardware import Options
@@ -35,12 +43,13 @@ def test_every_kind_of_layer_is_right_in_icarus_too(name: str, patient_sink: boo
     assert told.startswith("PASS"), told
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_folded_networks_are_right_in_icarus_too(seed: int, tmp_path: Path):
-    design, options = random_folded(seed)
+@pytest.mark.parametrize("draw, seed", [*((random_folded, seed) for seed in range(4)),
+                                        *((random_elements, seed) for seed in range(8))])
+def test_random_folded_networks_are_right_in_icarus_too(draw, seed: int, tmp_path: Path):
+    design, options = draw(seed)
     made = circuit(design, options)
     assert made is not None
-    told = play(made, tmp_path, codes_of(design, 8, seed), seed=seed + 1, pause=(0, 40, 150, 220)[seed])
+    told = play(made, tmp_path, codes_of(design, 8, seed), seed=seed + 1, pause=(0, 40, 150, 220)[seed % 4])
     assert told.startswith("PASS"), told
 
 

@@ -16,6 +16,7 @@ from benchmarks.networks import (
     network,
     random_conv,
     random_dense,
+    random_elements,
     random_folded,
     random_gated,
 )
@@ -42,22 +43,28 @@ def search_for(cycles: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CYCLES", cycles)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 100_000))
-def test_a_random_network_is_scheduled_as_it_runs_cycle_by_cycle(seed: int):
-    design, options = random_folded(seed)
+def as_it_runs(design: Design, options: Options) -> None:
     with pytest.MonkeyPatch.context() as patched:
         search_for(6000, patched)
         assert_as_cycle_by_cycle(plan_folded(design, choose(design, options), options))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 100_000))
+def test_a_random_network_is_scheduled_as_it_runs_cycle_by_cycle(seed: int):
+    as_it_runs(*random_folded(seed))
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 100_000))
 def test_a_random_gate_is_scheduled_as_it_runs_cycle_by_cycle(seed: int):
-    design, options = random_gated(seed)
-    with pytest.MonkeyPatch.context() as patched:
-        search_for(6000, patched)
-        assert_as_cycle_by_cycle(plan_folded(design, choose(design, options), options))
+    as_it_runs(*random_gated(seed))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 100_000))
+def test_functions_of_elements_are_scheduled_as_they_run_cycle_by_cycle(seed: int):
+    as_it_runs(*random_elements(seed))
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 64])

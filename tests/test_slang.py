@@ -10,7 +10,14 @@ from ecp5 import cell_models
 from icarus import circuit
 from slang_check import said
 
-from benchmarks.networks import every_folded_layer, every_image_layer, every_layer, random_folded, random_gated
+from benchmarks.networks import (
+    every_folded_layer,
+    every_image_layer,
+    every_layer,
+    random_elements,
+    random_folded,
+    random_gated,
+)
 from benchmarks.networks.strategies import designs, examples
 from benchmarks.slang import told
 from toolkit.design import Design
@@ -48,13 +55,14 @@ def test_slang_finds_nothing_in_random_folded_networks(tmp_path: Path):
     # Of small networks: their schedules are short.
     small = (made for seed in itertools.count(20_000) if tensors(made := random_folded(seed)) <= 50)
     gated = (made for seed in itertools.count() if tensors(made := random_gated(seed)) <= 50)
-    for i, (design, options) in enumerate((*itertools.islice(small, NETWORKS), *itertools.islice(gated, 2))):
+    drawn = (*itertools.islice(small, NETWORKS), *itertools.islice(gated, 10), *map(random_elements, range(20)))
+    for i, (design, options) in enumerate(drawn):
         made = circuit(design, options)
         assert made is not None
         assert said(made, tmp_path / str(i)) == "", design.name
         kinds |= {layer.kind for layer in design.layers}
     assert kinds >= {"dense", "conv", "maxpool", "avgpool", "upsample", "add", "concat", "reorder", "clamp", "leaky",
-                     "lookup", "multiply", "argmax"}
+                     "lookup", "multiply", "argmax", "slopes", "extremum"}
 
 
 def test_slang_finds_nothing_where_a_layer_makes_a_constant_of_what_it_reads(tmp_path: Path):

@@ -11,11 +11,18 @@ from ecp5 import cell_models
 from icarus import circuit, codes_of, play
 from slang_check import said
 
-from benchmarks.networks import random_folded, random_gated
+from benchmarks.networks import random_elements, random_folded, random_gated
 from toolkit.api import Options, generate, simulate
+from toolkit.design import Design
 
 NETWORKS = int(os.environ.get("SOAK_NETWORKS", "200"))
 PARTS = 4
+
+
+def drawn(seed: int, start: int) -> tuple[Design, Options]:
+    """Of each five networks of a part one with gates, one of functions of elements, the others of every kind."""
+    draw = {0: random_gated, 1: random_elements}.get(seed // PARTS % 5, random_folded)
+    return draw(start + seed)
 
 
 @pytest.mark.soak
@@ -23,7 +30,7 @@ PARTS = 4
 def test_random_folded_networks_have_no_wrong_bit_no_deadlock_and_no_clock_too_many(tmp_path_factory, part):
     bits = cycles = 0
     for seed in range(part, NETWORKS, PARTS):
-        design, options = random_gated(seed) if seed // PARTS % 5 == 0 else random_folded(1000 + seed)
+        design, options = drawn(seed, 1000)
         folder = tmp_path_factory.mktemp("folded") / "p"
         generate(design, folder, vectors=200, options=options, seed=seed)
         found = simulate(folder, stalls=True, axi_samples=20, seed=seed)
@@ -42,7 +49,7 @@ def test_random_networks_are_the_same_in_verilog_c_and_hls(tmp_path_factory, par
     bits = 0
     seeds = range(part, NETWORKS // 2, PARTS)
     for seed in seeds:
-        design, options = random_gated(1000 + seed) if seed // PARTS % 5 == 0 else random_folded(5000 + seed)
+        design, options = drawn(seed, 5000)
         folder = tmp_path_factory.mktemp("three") / "p"
         generate(design, folder, targets=("verilog", "hls", "c"), vectors=200, options=options, seed=seed)
         found = simulate(folder, bench="player", seed=seed)
@@ -59,7 +66,7 @@ def test_random_networks_are_the_same_in_verilog_c_and_hls(tmp_path_factory, par
 def test_random_folded_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_factory, part):
     samples, seeds = 0, range(part, NETWORKS, PARTS)
     for seed in seeds:
-        design, options = random_gated(2000 + seed) if seed // PARTS % 5 == 0 else random_folded(9000 + seed)
+        design, options = drawn(seed, 9000)
         made = circuit(design, options)
         assert made is not None
         place = tmp_path_factory.mktemp("icarus")
@@ -76,8 +83,7 @@ def test_random_folded_networks_are_right_in_icarus_and_clean_in_slang(tmp_path_
 
 
 def test_the_random_networks_hold_every_kind_of_layer():
-    kinds = {layer.kind for seed in range(60) for made in (random_folded(seed), random_gated(seed))
-             for layer in made[0].layers}
+    kinds = {layer.kind for seed in range(3 * NETWORKS // 4) for layer in drawn(seed, 1000)[0].layers}
     assert kinds == {"dense", "conv", "maxpool", "avgpool", "upsample", "add", "concat", "reshape", "reorder", "clamp",
-                     "leaky", "lookup", "argmax", "multiply"}
+                     "leaky", "lookup", "argmax", "multiply", "slopes", "extremum"}
     assert all(isinstance(random_folded(seed)[1], Options) for seed in range(3))

@@ -14,8 +14,8 @@ from benchmarks.networks.by_hand import (
 from benchmarks.networks.every import SMALL, WIDE, every_folded_layer, every_image_layer, every_layer
 from benchmarks.networks.inputs import corners
 from benchmarks.networks.measured import log2_weights, mlp, samples
-from benchmarks.networks.seeded import random_folded, random_gated
+from benchmarks.networks.seeded import random_elements, random_folded, random_gated
 
 __all__ = ["SMALL", "WIDE", "corners", "dense", "every_folded_layer", "every_image_layer", "every_layer", "integers",
-           "log2_weights", "mlp", "network", "random_codes", "random_conv", "random_dense", "random_folded",
-           "random_gated", "random_weights", "samples", "tiny"]
+           "log2_weights", "mlp", "network", "random_codes", "random_conv", "random_dense", "random_elements",
+           "random_folded", "random_gated", "random_weights", "samples", "tiny"]

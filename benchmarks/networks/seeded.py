@@ -148,6 +148,28 @@ def random_gated(seed: int) -> tuple[Design, Options]:
     return design, Options(arch="folded", lanes=_lanes(draws, design))
 
 
+def random_elements(seed: int) -> tuple[Design, Options]:
+    """A random small network of functions of elements: slopes, tables and clamps of a layer, the larger or the smaller
+    of two of them; and a random way to fold it."""
+    draws = BySeed(seed)
+    rank = draws.integer(0, 2)
+    shape = (*draws.each(rank, 1, 5), draws.integer(1, 5))
+    net = Network(Tensor("x", shape, FixedPoint(bool(draws.integer(0, 1)), draws.integer(2, 9), draws.integer(0, 6))))
+    for _ in range(draws.integer(1, 2)):
+        before = net.last
+        ways = [net.put(getattr(layers, ("slopes", "slopes", "leaky", "clamp", "lookup")[draws.integer(0, 4)])(
+            draws, net.name, before)) for _ in range(draws.integer(1, 3))]
+        if len(ways) > 1:
+            net.put(layers.extremum(draws, net.name, *ways))
+    if rank:
+        net.put(layers.flat(net.name, net.last))
+    net.put(layers.dense(draws, net.name, net.last))
+    if draws.chance(0.5):
+        net.put(layers.slopes(draws, net.name, net.last))
+    design = net.design(f"elements_{seed}")
+    return design, Options(arch="folded", lanes=_lanes(draws, design))
+
+
 def random_folded(seed: int) -> tuple[Design, Options]:
     """A random small network and a random way to fold it."""
     draws = BySeed(seed)

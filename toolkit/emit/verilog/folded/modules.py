@@ -214,7 +214,7 @@ def _slopes(node: Node, layer: Slopes, head: dict[str, Any]) -> str:
         "verilog/folded/slopes.v.j2", **head, steps=wires, code=code, total_bits=bits, digits=digits, field=field,
         move_bits=move_bits, side_bits=digits * field, rom=_words(fields.astype(np.uint64), field) if digits else [],
         count=count, count_bits=unsigned_bits(count - 1), last=literal(count - 1, unsigned_bits(count - 1)),
-        wide=extend(Operand("x1", x.width), bits, x.signed),
+        extended=extend(Operand("x1", x.width), bits, x.signed),
         half=literal(layer.requantise.half(node.found.acc_frac), bits),
         negative=(f"x1[{x.width - 1}]" if x.width > 1 else "x1") if x.signed else "1'b0")
 
