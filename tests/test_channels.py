@@ -15,6 +15,7 @@ from toolkit.compress.matmul import WEIGHTED
 from toolkit.compress.pruning.channels import Channels
 from toolkit.compress.pruning.structured import prune
 from toolkit.compress.training.distillation import student
+from toolkit.utils.errors import InputError
 
 IMAGE = (2, 4, 4)
 
@@ -221,3 +222,19 @@ def test_classes_of_a_sum_are_pairs():
     made = channels.made
     assert made["c"].tolist() == [*made["a"], *made["b"]] and len(set(made["c"])) == 6
     assert not made["head"].any() and not channels.read["a"].any()
+
+
+class Across(nn.Module):
+    """A Linear along the rows of what another one makes: each of its channels is a row of the outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.columns = nn.Linear(6, 4), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.columns(torch.relu(self.rows(x)).transpose(1, 2)).flatten(1)
+
+
+def test_channels_that_go_only_together_are_named_as_such():
+    with pytest.raises(InputError, match="reads the 4 channels of 'rows' lets them go only together, as 1 group"):
+        prune(capture(Across(), (5, 6)), 0.3, "l1")

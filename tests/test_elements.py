@@ -79,6 +79,7 @@ PRODUCTS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
             lambda x, w: torch.inner(x, w.T))),
     "norms of rows": (ROWS, lambda: nn.Sequential(nn.BatchNorm1d(5), nn.Linear(6, 4), nn.BatchNorm1d(5), nn.ReLU())),
     "an orthogonal weight": (VECTOR, lambda: parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="cayley")),
+    "an orthogonal weight, as PyTorch makes it": (VECTOR, lambda: parametrizations.orthogonal(nn.Linear(6, 6))),
     "a standardised weight": (IMAGE, lambda: Of(lambda x, w, c: F.conv2d(x, (c.weight - c.weight.mean(
         (1, 2, 3), True)) / (c.weight.std((1, 2, 3), keepdim=True) + 1e-5)), nn.Conv2d(3, 4, 3))),
     "a masked weight": (VECTOR, lambda: Of(lambda x, w: F.linear(x, torch.where(w.abs() > 0.5, w, 0).T))),
@@ -209,3 +210,10 @@ def test_an_artifact_holds_no_unknown_function():
     next(n for n in nodes if n["op"] == "curve")["options"]["ops"][0][0] = "system"
     with pytest.raises(InputError, match="'system', which is not known"):
         rebuilt({"graph": nodes, "input_shape": [6]}, arrays)
+
+
+@pytest.mark.parametrize("product", [torch.matmul, lambda a, b: torch.linalg.matrix_exp(a)])
+def test_a_product_of_constants_that_would_take_long_is_refused_before_any_work(product):
+    net = Of(lambda x, w: x @ product(torch.full((1500, 1500), 1e-4), torch.full((1500, 1500), 1e-4)))
+    with pytest.raises(InputError, match="multiplications of constants alone"):
+        capture(net, (1500,))

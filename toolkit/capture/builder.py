@@ -143,11 +143,13 @@ class Builder:
         self._named.add(self.paths[name])
         self.env[node] = self.graph.call_module(name, sources)
 
-    def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-        """Let `node` be `source` of shape `before` seen as `after`, both without the batch, in PyTorch's order."""
+    def reshape(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], after: tuple[int, ...],
+                part: str = "") -> None:
+        """Let `node` be `source` of shape `before` seen as `after`, both without the batch, in PyTorch's order; `part`
+        as of `module`."""
         made = self._made(source)
         if isinstance(made, Pick):
-            self.pick(node, source, before, torch.arange(prod(before)), after)
+            self.pick(node, source, before, torch.arange(prod(before)), after, part)
             return
         if isinstance(made, nn.Unflatten):
             source, before = source.all_input_nodes[0], (prod(before),)
@@ -155,24 +157,24 @@ class Builder:
             self.same(node, source)
             return
         if len(before) != 1:
-            self.module(node, nn.Flatten(), source)
+            self.module(node, nn.Flatten(), source, part=part)
             source = self.env[node]
             self._before[source] = before
         if len(after) != 1:
-            self.module(node, nn.Unflatten(1, after), source)
+            self.module(node, nn.Unflatten(1, after), source, part=part)
 
     def pick(self, node: fx.Node, source: fx.Node, before: tuple[int, ...], index: torch.Tensor,
-             after: tuple[int, ...]) -> None:
+             after: tuple[int, ...], part: str = "") -> None:
         """Let element j of `node`, of shape `after`, be element `index[j]` of `source` of shape `before`; shapes are
-        without the batch, elements in PyTorch's order."""
+        without the batch, elements in PyTorch's order; `part` as of `module`."""
         while isinstance(made := self._made(source), Pick | nn.Flatten | nn.Unflatten):
             index = made.index[index] if isinstance(made, Pick) else index
             before = self._before.get(source, (prod(before),))
             source = source.all_input_nodes[0]
         if torch.equal(index, torch.arange(prod(before))):
-            self.reshape(node, source, before, after)
+            self.reshape(node, source, before, after, part)
             return
-        self.module(node, Pick(index, after), source)
+        self.module(node, Pick(index, after), source, part=part)
         self._before[self.env[node]] = before
 
     def _made(self, source: fx.Node) -> nn.Module | None:

@@ -61,7 +61,7 @@ def _moved(b: Builder, node: fx.Node, source: fx.Node, before: tuple[int, ...], 
     """What stands for the elements of `source` at `places`; `source` itself where nothing moves."""
     if before == after and torch.equal(places.reshape(-1), torch.arange(prod(before))):
         return source
-    b.pick(node, source, before, places.reshape(-1), after)
+    b.pick(node, source, before, places.reshape(-1), after, part="order")
     return b.env[node]
 
 

@@ -88,7 +88,7 @@ class Curve(nn.Module):
 def simple(module: nn.Module) -> tuple[str, tuple[float, ...]] | None:
     """A module of one element as a function of UNARY and its numbers; None for any other."""
     if isinstance(module, Slopes):
-        return ("leaky_relu", (float(module.negative),)) if module.channels == 1 and module.positive is None else None
+        return ("leaky_relu", (module.negative.item(),)) if module.channels == 1 and module.positive is None else None
     name = SIMPLE.get(type(module))
     if name is None:
         return None

@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from toolkit.capture import affine, contraction, curves, images, indexing, multiplied, pairs, pointwise, reductions
 from toolkit.capture.builder import Builder, Handler, argument, operation
+from toolkit.utils.limits import MAX_PRODUCTS
 
 
 def read(b: Builder, node: fx.Node) -> None:
@@ -45,6 +46,11 @@ def _constant(b: Builder, node: fx.Node) -> None:
     for value in made if isinstance(made, list | tuple) else (made,):
         b.take(value.numel() if isinstance(value, torch.Tensor) else 0, node)
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: b.parameters[a])
+    if operation(node) in PRODUCTS and isinstance(made, torch.Tensor):
+        longest = max(max(a.meta["val"].shape, default=1) for a in node.all_input_nodes)
+        if PRODUCTS[operation(node)] * made.numel() * longest > MAX_PRODUCTS:
+            raise b.refuse(node, f"it takes more than {MAX_PRODUCTS:,} multiplications of constants alone; store what "
+                                 "it makes as the weight")
     found: Any = node.target(*args, **kwargs)  # type: ignore[operator]
     b.parameters[node] = found.float() if isinstance(found, torch.Tensor) and found.is_floating_point() else found
 
@@ -141,13 +147,16 @@ CONSTANT = frozenset((
     "pow", "exp", "exp2", "expm1", "log", "log2", "log1p", "abs", "sign", "sin", "cos", "tanh", "sigmoid", "erf",
     "softplus", "relu", "clamp", "clamp_min", "clamp_max", "hardtanh", "round", "floor", "ceil", "trunc", "softmax",
     "sum", "mean", "amax", "amin", "max", "min", "std", "var", "prod", "norm", "linalg_vector_norm",
-    "linalg_norm", "linalg_matrix_exp", "linalg_solve", "linalg_householder_product", "_weight_norm",
+    "linalg_norm", "matrix_exp", "linalg_matrix_exp", "linalg_solve", "linalg_householder_product", "_weight_norm",
     "_weight_norm_interface", "norm_except_dim", "mm", "matmul", "mv", "dot", "vdot", "outer", "ger", "kron", "einsum",
     "addmm", "minimum", "maximum", "where", "masked_fill", "index_put", "gt", "ge", "lt", "le", "eq", "ne",
     "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not", "diag", "diagonal",
     "diag_embed", "triu", "tril", "zeros", "ones", "full", "eye", "arange", "linspace", "scalar_tensor", "zeros_like",
     "ones_like", "full_like", "new_zeros", "new_ones", "new_full"))
 """Of parameters alone: weights under a mask, a weight norm, a parametrization."""
+PRODUCTS = {**dict.fromkeys(("mm", "matmul", "addmm", "einsum", "linalg_solve", "linalg_householder_product"), 1),
+            **dict.fromkeys(("matrix_exp", "linalg_matrix_exp"), 20)}
+"""Of these, those that multiply matrices: about how many times."""
 HANDLERS: dict[str, Handler] = {
     **pointwise.HANDLERS, **affine.HANDLERS, **multiplied.HANDLERS, **images.HANDLERS, **indexing.HANDLERS,
     **contraction.HANDLERS, **pairs.HANDLERS, **curves.HANDLERS, **reductions.HANDLERS,

@@ -162,6 +162,10 @@ def _why_nothing(channels: Channels, keep: Collection[str]) -> str:
     widest = max(free - set(keep), key=lambda name: len(channels.layers[name].weight))
     path = channels.graph.meta.get("paths", {}).get(widest, widest)
     count = len(channels.layers[widest].weight)
+    together = sum(widest in names for names in channels.makers().values())
+    if together < count:
+        return (f"what reads the {count} channels of '{path}' lets them go only together, as {together} "
+                f"group{'s' * (together > 1)}; prune by magnitude, or give the layer more of them")
     return f"the network has no hidden layer of enough neurons; the widest, '{path}', has {count}"
 
 
