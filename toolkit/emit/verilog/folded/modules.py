@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,14 +145,12 @@ def _map(node: Node, name: str, design: str) -> str:
     give = " && ".join(f"{p}_valid" for p in ports)
     for port in head["ports"]:
         port["ready"] = "moving" if len(ports) == 1 else f"moving && {give}"
-    table: list[str] = []
     if isinstance(layer, Lookup):
         width = layer.format.width
         # The ROM's address is the input's bits: the negative half comes last.
         values = np.roll(layer.table, -len(layer.table) // 2) if node.inputs[0].format.signed else layer.table
         table = [literal(int(v), width) for v in values]
-        return render("verilog/folded/map.v.j2", **head, table=table, give=give, total="entries[x1]",
-                      total_bits=width, steps=[], before=[], code="total2")
+        return _element(head, give, "entries[x1]", width, table=table)
     if isinstance(layer, Slopes):
         return _slopes(node, layer, head)
     if isinstance(layer, Extremum):
@@ -175,8 +173,16 @@ def _map(node: Node, name: str, design: str) -> str:
         terms.append(f"({sign} ? {plain} : {up})" if leaky else up)
     total = " + ".join([*terms, *([literal(half, bits)] if half else [])])
     wires, code = output_stage(layer.requantise, _shift(node, layer.requantise), low, high, "total2")
-    return render("verilog/folded/map.v.j2", **head, table=table, give=give, total=total, total_bits=bits,
-                  before=[], steps=wires, code=code)
+    return _element(head, give, total, bits, steps=wires, code=code)
+
+
+def _element(head: dict[str, Any], give: str, total: str, total_bits: int, *, before: Sequence[Wire] = (),
+             steps: Sequence[Wire] = (), code: str = "total2", table: Sequence[str] = ()) -> str:
+    """A module that makes `total` of an element of each input, registers x1 or x01, x11, ...; `before`: wires that it
+    reads. An input of which nothing is read has no register."""
+    texts = " ".join([total, *(wire.text for wire in before)])
+    return render("verilog/folded/map.v.j2", **head, table=table, give=give, total=total, total_bits=total_bits,
+                  before=before, steps=steps, code=code, read=[p for p in head["ports"] if f"{p['name']}1" in texts])
 
 
 def _extremum(node: Node, layer: Extremum, head: dict[str, Any], give: str) -> str:
@@ -189,8 +195,7 @@ def _extremum(node: Node, layer: Extremum, head: dict[str, Any], give: str) -> s
         steps += [Wire(f"best{number}", form.width, best), Wire(f"other{number}", form.width, code)]
         a, b = (f"$signed({n}{number})" if form.signed else f"{n}{number}" for n in ("best", "other"))
         best = f"({b} {'<' if layer.least else '>'} {a}) ? other{number} : best{number}"
-    return render("verilog/folded/map.v.j2", **head, table=[], give=give, total=best, total_bits=form.width, steps=[],
-                  before=steps, code="total2")
+    return _element(head, give, best, form.width, before=steps)
 
 
 def _slopes(node: Node, layer: Slopes, head: dict[str, Any]) -> str:

@@ -34,4 +34,7 @@ def output_stage(requantise: Requantise, shift: int, low: int, high: int, acc: s
         width = operand.width - shift
         wires.append(Wire("wide", width, join(extend(operand, width + shift, True), zeros(-shift))))
         operand = Operand("wide", width)
-    return wires, quantise(Quantise(requantise, max(shift, 0), low, high), operand, requantise.format.width)
+    code = quantise(Quantise(requantise, max(shift, 0), low, high), operand, requantise.format.width)
+    if not any(acc in text for text in (code, *(wire.text for wire in wires))):
+        wires.append(Wire("unused_total", 1, f"&{{1'b0, {acc}}}"))  # every sum that can come ends at the same bound
+    return wires, code
