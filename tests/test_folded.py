@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from benchmarks.networks import SMALL, WIDE, every_folded_layer, network, random_conv, random_dense, random_folded
 from toolkit.api import generate, simulate
 from toolkit.design import ArgMax, AvgPool, Conv, Dense, Design, MaxPool, Reshape, Tensor, Window
+from toolkit.emit.target import Job
+from toolkit.emit.verilog.emit import emit as emit_verilog
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded
@@ -226,5 +228,13 @@ def test_a_device_gets_as_many_lanes_as_fit_it_and_says_so():
 
 def test_memories_that_a_device_does_not_have_are_refused_by_name():
     design = network(WIDE, 600, random_dense("big", "x", (600, 300)))
-    with pytest.raises(InputError, match="the weights of 'big'"):
-        planned(design, Options(arch="folded", device="ice40-up5k"))
+    job = Job(design, Options(arch="folded", device="ice40-up5k"))
+    with pytest.raises(InputError, match="holds the weights of 'big'"):
+        emit_verilog(job)
+
+
+@pytest.mark.parametrize("arch", ["auto", "unrolled", "folded"])
+def test_a_device_that_is_none_is_refused_whatever_the_architecture(arch: str):
+    design = network(WIDE, 4, random_dense("small", "x", (4, 3)))
+    with pytest.raises(InputError, match="there is no device 'ecp6'"):
+        choose(design, Options(arch=arch, device="ecp6"))

@@ -45,7 +45,10 @@ class Architecture:
 
 
 def choose(design: Design, options: Options) -> Architecture:
-    """The architecture of every layer. Raises InputError for lanes that name no layer."""
+    """The architecture of every layer. Raises InputError for lanes that name no layer, and for a device that is none,
+    whether the architecture depends on it or not."""
+    if options.device:
+        device(options.device)
     works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
     able = all(unrollable(layer, design.inputs_of(layer)) for layer in design.layers)
     unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.ii in (None, 1)

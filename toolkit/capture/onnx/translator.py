@@ -147,10 +147,6 @@ class Translator:
         made = self.step(node, Flat, (x,), (x.size,))
         return Value(made.name, made.shape, (0,), x.flat_order())
 
-    def ends_here(self, node: Node) -> bool:
-        """Nothing reads what the node makes: it is the network's output."""
-        return node.outputs[0] in self.file.outputs and not self.file.users.get(node.outputs[0])
-
     def producer(self, x: Value) -> Step | None:
         """The step that made `x`, if nothing but the node at hand reads it and it was the last one."""
         if not self.steps or self.steps[-1].output != x.name:

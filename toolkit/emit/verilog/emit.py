@@ -9,7 +9,9 @@ from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog.declared import declared
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.emit.verilog.top import Verilog, verilog
-from toolkit.hardware.memory import Memory, folded_memory, memory
+from toolkit.hardware.devices import Device, device
+from toolkit.hardware.memory import Declared, Memory, folded_memory, memory
+from toolkit.utils.errors import InputError
 
 
 def emit(job: Job) -> Emitted:
@@ -33,6 +35,8 @@ def _folded(job: Job) -> Emitted:
     made = verilog_folded(plan, folded_memory(plan, {}).multipliers_told)
     schedule = plan.schedule
     counted = folded_memory(plan, declared(made.files, made.top, made.modules))
+    if job.options.device:
+        check_memory(counted.everything, device(job.options.device))
     entry = _entry(made, "folded", stream(design.input, 1), stream(design.output, 1),
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
                     "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
@@ -42,6 +46,16 @@ def _folded(job: Job) -> Emitted:
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
                      "buffer_bits": counted.declared[n.name].buffer_bits} for n in plan.nodes}
     return Emitted({f"rtl/{name}": text.encode() for name, text in made.files.items()}, entry, rows)
+
+
+def check_memory(found: Declared, chip: Device) -> None:
+    """Raise InputError where the memories that the RTL declares are more than the device has."""
+    total = sum(memory.bits for memory in found.memories)
+    if total > chip.ram_bits:
+        most = max(found.memories, key=lambda memory: memory.bits)
+        raise InputError(f"the network's memories take {total:,} bits, and {chip.name} has {chip.ram_bits:,} in block "
+                         f"RAM; the largest, of {most.bits:,}, holds the {most.holds} of '{most.layer}'; prune the "
+                         "network, or choose a larger device")
 
 
 def _entry(made: Verilog, architecture: str, source: dict[str, Any], sink: dict[str, Any], schedule: dict[str, Any],

@@ -10,14 +10,12 @@ import numpy as np
 from toolkit.design import Design
 from toolkit.design.tensors import Interval
 from toolkit.hardware.architecture import Architecture
-from toolkit.hardware.devices import Device, device
 from toolkit.hardware.folded.fifo_depths import depths, waits
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.nodes import node, unrolled
 from toolkit.hardware.folded.schedule import Schedule
 from toolkit.hardware.folded.wiring import schedule
 from toolkit.hardware.options import Options
-from toolkit.utils.errors import InputError
 from toolkit.utils.progress import bar
 
 SPARE = 2
@@ -36,7 +34,7 @@ class FifoPlan:
 
     @property
     def bits(self) -> int:
-        return (self.depth + 1) * self.width
+        return self.depth * self.width
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +67,6 @@ class FoldedPlan:
         return found
 
     @property
-    def rom_bits(self) -> int:
-        return sum(n.lanes.rom_bits for n in self.nodes if n.lanes)
-
-    @property
     def buffer_bits(self) -> int:
         return sum(n.buffer_bits for n in self.nodes) + sum(q.bits for q in self.fifos)
 
@@ -94,22 +88,7 @@ def plan_folded(design: Design, architecture: Architecture, options: Options) ->
         advance(note="FIFOs")
         # Deep enough never to lock, nor ever to be full when nothing stops the outputs: their schedule is the same.
         fifos = [replace(q, depth=max(q.depth, held) + SPARE) for q, held in zip(fifos, found.held, strict=True)]
-        if options.device:
-            _check_memory(nodes, fifos, device(options.device))
     return FoldedPlan(design, architecture, tuple(nodes), tuple(fifos), found)
-
-
-def _check_memory(nodes: list[Node], fifos: list[FifoPlan], chip: Device) -> None:
-    """Raise InputError where the network's memories are more than the device has."""
-    parts = {f"the weights of '{n.name}'": n.lanes.rom_bits for n in nodes if n.lanes}
-    parts |= {f"the buffer of '{n.name}'": n.buffer_bits for n in nodes}
-    parts |= {f"the FIFO from '{q.source}' to '{q.layer}'": q.bits for q in fifos}
-    total = sum(parts.values())
-    if total > chip.ram_bits:
-        most = max(parts, key=lambda name: parts[name])
-        raise InputError(f"the network's memories take {total:,} bits, and {chip.name} has {chip.ram_bits:,} in block "
-                         f"RAM; the most of them, {parts[most]:,}, are {most}; prune the network, or choose a larger "
-                         "device")
 
 
 def _fifos(design: Design, nodes: list[Node]) -> list[FifoPlan]:
