@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 
 from toolkit.design import Design
-from toolkit.hardware.folded.node import ACCUMULATE_STAGES, MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
+from toolkit.hardware.folded.node import OUTPUT_STAGES, Node
 from toolkit.hardware.folded.plan import FifoPlan
 from toolkit.hardware.folded.schedule import CYCLES, MAX_FRAMES, Schedule
 
-STAGES = {"mac": MAC_STAGES, "pool": POOL_STAGES, "gather": POOL_STAGES, "accumulate": ACCUMULATE_STAGES}
+STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2}
+"""Registers between a tap and the finished sum, and in a `mac` one for each two levels of its adder tree."""
+
+
+def stages(node: Node) -> int:
+    tree, terms = 0, node.lanes.simd if node.lanes else 1
+    while terms > 1:
+        terms, tree = -(-terms // 4), tree + 1
+    return STAGES[node.kind] + tree
 
 
 class Stream:
@@ -52,17 +60,18 @@ class Engine:
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         self.x, self.y = x, y
         self.mac = node.kind == "mac"
-        stages = STAGES[node.kind]
-        taps = node.line_buffer.waits if node.line_buffer else np.arange(node.inputs[0].size)
-        results = len(node.sequence[0]) if self.mac else node.output.size
+        count = stages(node)
+        bubbles = node.lanes is not None and node.lanes.simd == 1 and not node.lanes.across
+        taps = node.line_buffer.waits if node.line_buffer else np.arange(node.reads[0].count)
+        results = len(node.sequence[0]) if self.mac else node.gives.count
         each = len(taps) // results
         last = node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
-        if self.mac:  # a cycle without a tap ends each sum
+        if bubbles:  # a cycle without a tap ends each sum
             ends = np.flatnonzero(last) + 1
-            bubbles = np.insert(np.zeros(len(taps), bool), ends, True)
+            pauses = np.insert(np.zeros(len(taps), bool), ends, True)
             self.at = np.insert(taps, ends, -1).tolist()
             self.last = np.insert(last, ends, False).tolist()
-            self.bubble = bubbles.tolist()
+            self.bubble = pauses.tolist()
             limits = None
             if node.line_buffer:
                 following = np.append(node.line_buffer.limits, node.line_buffer.limits[0])
@@ -71,12 +80,12 @@ class Engine:
             self.at, self.last, self.bubble = taps.tolist(), last.tolist(), [False] * len(taps)
             limits = node.line_buffer.limits if node.line_buffer else None
         self.limit = None if limits is None else limits.tolist()
-        self.frame = node.inputs[0].size
+        self.frame = node.reads[0].count
         self.counts = node.sequence[0].tolist() if self.mac else None
         # After the frame's last tap the frame is done: a bubble that follows belongs to the next.
         self.done = max(i for i, bubble in enumerate(self.bubble) if not bubble)
         self.place = self.had = 0
-        self.pipe = deque([0] * (stages - 1))
+        self.pipe = deque([0] * (count - 1))
         self.full = False
         self.left = self.fold = 0
         self.output = Output()
@@ -170,7 +179,7 @@ class ArgMaxUnit:
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         self.x, self.y = x, y
-        self.size, self.count = node.inputs[0].size, 0
+        self.size, self.count = node.reads[0].count, 0
         self.full = False
 
     def backward(self) -> None:
@@ -191,13 +200,66 @@ class ArgMaxUnit:
         return self.count, self.full
 
 
+class Widen:
+    """A `widen`: it takes so many words, then gives them as one."""
+
+    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
+        self.x, self.y = x, y
+        self.parts = node.sequence[0].tolist()
+        self.word = self.count = 0
+        self.full = False
+
+    def backward(self) -> None:
+        self.x.ready = not self.full or self.y.ready
+
+    def forward(self) -> None:
+        self.y.valid = self.full
+
+    def clock(self) -> None:
+        if self.full and self.y.ready:
+            self.full = False
+        if self.x.valid and self.x.ready:
+            self.count += 1
+            if self.count == self.parts[self.word]:
+                self.count, self.full = 0, True
+                self.word = (self.word + 1) % len(self.parts)
+
+    def state(self) -> Any:
+        return self.word, self.count, self.full
+
+
+class Narrow:
+    """A `narrow`: it takes a word, then gives its parts."""
+
+    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
+        self.x, self.y = x, y
+        self.parts = node.sequence[0].tolist()
+        self.word = self.left = 0
+
+    def backward(self) -> None:
+        self.x.ready = self.left == 0 or (self.left == 1 and self.y.ready)
+
+    def forward(self) -> None:
+        self.y.valid = self.left > 0
+
+    def clock(self) -> None:
+        if self.left and self.y.ready:
+            self.left -= 1
+        if self.x.valid and self.x.ready:
+            self.left = self.parts[self.word]
+            self.word = (self.word + 1) % len(self.parts)
+
+    def state(self) -> Any:
+        return self.word, self.left
+
+
 class Unrolled:
     """An unrolled layer: it collects a frame, takes it through its stages, and gives one result after the other."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         assert node.datapath is not None
         self.x, self.y = x, y
-        self.size, self.results = node.inputs[0].size, node.output.size
+        self.size, self.results = node.reads[0].count, node.gives.count
         self.count, self.full = 0, False
         self.stages = [False] * node.datapath.stages
         self.left = 0
@@ -278,7 +340,7 @@ class Fork:
         return None
 
 
-Part = Engine | Pipeline | ArgMaxUnit | Unrolled | Fifo | Fork
+Part = Engine | Pipeline | ArgMaxUnit | Widen | Narrow | Unrolled | Fifo | Fork
 
 
 def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
@@ -348,7 +410,7 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
     for n in nodes:
         for name in n.layer.inputs:
             count[name] += 1
-    parts: list[Engine | Pipeline | ArgMaxUnit | Unrolled | Fifo | Fork] = []
+    parts: list[Part] = []
     outlets: dict[str, list[Stream]] = {}
 
     def publish(name: str, stream: Stream) -> None:
@@ -365,10 +427,9 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
     for n in nodes:
         xs = [outlets[name].pop(0) for name in n.layer.inputs]
         for port in range(len(xs)):
-            repeat = n.repeat(port)
-            if repeat is not None:
+            for one in n.chain(port):
                 inner = Stream()
-                parts.append(Engine(repeat, xs[port], inner))
+                parts.append(PARTS[one.kind](one, [xs[port]], inner))
                 xs[port] = inner
             if (n.name, port) in depth:
                 inner = Stream()
@@ -381,10 +442,11 @@ def schedule(design: Design, nodes: list[Node], fifos: list[FifoPlan]) -> Schedu
     return run(parts, source, outlets[nodes[-1].name][0], design.input.size, design.output.size)
 
 
-PARTS: dict[str, Callable[[Node, list[Stream], Stream], Engine | Pipeline | ArgMaxUnit | Unrolled]] = {
+PARTS: dict[str, Callable[[Node, list[Stream], Stream], Part]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
     "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
     "map": Pipeline, "add": Pipeline, "multiply": Pipeline, "concat": Pipeline,
     "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
+    "widen": lambda n, xs, y: Widen(n, xs[0], y), "narrow": lambda n, xs, y: Narrow(n, xs[0], y),
     "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
 }

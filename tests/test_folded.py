@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from toolkit.emit.verilog.emit import emit as emit_verilog
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.hardware import Options, choose
 from toolkit.hardware.folded import FoldedPlan, plan_folded
+from toolkit.hardware.workload import Parallel
 from toolkit.utils.errors import InputError
 
 seeds = st.integers(0, 100_000)
@@ -36,7 +38,7 @@ def test_a_reader_reads_what_the_window_covers(seed: int):
     for node in planned(design, options).nodes:
         if node.kind in ("mac", "pool") and node.line_buffer and isinstance(node.layer, Conv | MaxPool | AvgPool):
             x = node.inputs[0]
-            pixels = np.unique(node.line_buffer.taps // x.shape[-1])
+            pixels = np.unique(node.line_buffer.taps // node.reads[0].row)
             seen = np.unique(node.layer.window.sources(x.shape))
             assert set(pixels[pixels >= 0]) == set(seen[seen >= 0])
 
@@ -71,8 +73,11 @@ def test_the_rom_holds_the_weights(seed: int):
             found = np.where(fields >> (lanes.bits - 1), -found, found)
         else:
             found = fields - ((fields >> (lanes.bits - 1)) << lanes.bits)
+        # (groups, folds, lanes, kernel, taps of all words of a pixel), without the taps that no channel has.
+        work = choose(design, options).works[node.name]
+        found = found.reshape(*found.shape[:3], work.kernel, -1)[..., :work.own]
         groups = found.shape[0]
-        found = found.reshape(groups, -1, lanes.taps)[:, :len(weights) // groups].reshape(len(weights), -1)
+        found = found.reshape(groups, -1, work.taps)[:, :len(weights) // groups].reshape(len(weights), -1)
         assert np.array_equal(found << (lanes.moves + lanes.drop)[:, None], weights)
 
 
@@ -101,7 +106,8 @@ def test_lanes_are_as_few_as_the_interval_allows():
     for ii in (70, 140, 300, 1200):
         found = choose(design, Options(ii=ii))
         assert all(found.cycles(name) <= ii for name in found.lanes)
-        fewer = {name: found.works[name].cycles(count - 1) for name, count in found.lanes.items() if count > 1}
+        fewer = {name: found.works[name].cycles(replace(one, pe=one.pe - 1)) for name, one in found.parallel.items()
+                 if one.pe > 1}
         assert all(cycles > ii for cycles in fewer.values())
 
 
@@ -121,7 +127,7 @@ def test_auto_folds_what_is_too_much_to_unroll():
                                          (["a=-1"], "PATTERN=8"), (["a=9999"], "outside")])
 def test_lanes_that_make_no_sense_are_refused(texts: list[str], word: str):
     with pytest.raises(InputError, match=word):
-        Options(lanes=Options.parse_lanes(texts))
+        Options(lanes=Options.parse_rules(texts))
 
 
 def test_a_pattern_that_matches_no_layer_is_refused():
@@ -139,11 +145,24 @@ def test_more_lanes_than_a_layer_has_work_for_are_refused_with_what_is_possible(
         choose(design, Options(lanes=(("*", 6),)))
 
 
-def test_an_interval_that_cannot_be_met_is_refused_with_the_nearest_that_can():
+def test_lanes_take_several_taps_a_cycle_where_there_are_no_outputs_for_more_lanes():
     design = network(WIDE, 16, random_dense("wide", "x", (16, 64)), random_dense("narrow", "wide", (64, 4)))
-    with pytest.raises(InputError, match=r"layer 'narrow' takes 65 cycles .* 4 lanes .*--ii 65 can"):
-        choose(design, Options(ii=64))
-    assert choose(design, Options(ii=65)).lanes["narrow"] == 4
+    assert choose(design, Options(ii=65)).parallel["narrow"] == Parallel(4, 1, 1)
+    assert choose(design, Options(ii=64)).parallel["narrow"] == Parallel(2, 2, 1)
+    assert choose(design, Options(ii=16)).parallel["narrow"] == Parallel(4, 4, 1)
+
+
+def test_an_interval_shorter_than_the_input_is_refused():
+    design = network(WIDE, 16, random_dense("narrow", "x", (16, 4)))
+    with pytest.raises(InputError, match=r"the network's input has 16 elements, and one goes in a cycle; --ii 16 can"):
+        choose(design, Options(ii=15))
+
+
+def test_an_interval_that_a_layer_cannot_meet_is_refused_with_the_nearest_that_can():
+    design = network(WIDE, (6, 6, 1), random_conv("window", "x", (1, 4), Window.of((3, 3))))
+    with pytest.raises(InputError, match=r"layer 'window' takes 160 cycles a sample on all of the 4 lanes .*--ii 160"):
+        choose(design, Options(ii=150))
+    assert choose(design, Options(ii=160)).lanes["window"] == 4
 
 
 def test_a_rate_becomes_an_interval():

@@ -16,6 +16,7 @@ from toolkit.api import generate, simulate
 from toolkit.design import AvgPool, Concat, Design, FixedPoint, Layer, MaxPool, Requantise, Rounding, Tensor, Window
 from toolkit.hardware import Options
 from toolkit.hardware.folded.accumulators import Accumulators
+from toolkit.hardware.folded.words import Words
 
 FOLDED = Options(arch="folded")
 BYTE = FixedPoint(False, 8, 4)
@@ -44,7 +45,7 @@ def test_accumulators_take_in_what_the_windows_cover_and_end_where_they_do(drawn
     pool, x = drawn
     sources = pool.window.sources(x.shape)
     seen = sources[sources >= 0]
-    found = Accumulators.of(pool, x)
+    found = Accumulators.of(pool, x, Words(x.shape))
     assert (found is not None) == (len(np.unique(seen)) == len(seen))
     if found is None:
         return

@@ -54,13 +54,17 @@ def input_range_of(text: str) -> tuple[float, float]:
 
 
 def hardware_options(adders_per_stage: int, arch: str, ii: int | None, samples_per_second: float | None, clock: float,
-                     max_lanes: int, lanes: list[str] | None, device: str, hls4ml: str) -> Any:
+                     max_lanes: int, lanes: list[str] | None, simd: list[str] | None, stream: list[str] | None,
+                     device: str, hls4ml: str) -> Any:
     """How the hardware is built."""
     from toolkit.api import Options
 
     chosen: Any = Options.parse_hls4ml(hls4ml)
     return Options(adders_per_stage, arch=arch, ii=Options.cycles(ii, samples_per_second, clock),
-                   max_lanes=max_lanes, lanes=Options.parse_lanes(lanes or []), device=device, **chosen)
+                   max_lanes=max_lanes, lanes=Options.parse_rules(lanes or []),
+                   simd=Options.parse_rules(simd or [], "a number of taps a cycle; write PATTERN=4"),
+                   stream=Options.parse_rules(stream or [], "a number of elements a cycle; write PATTERN=4"),
+                   device=device, **chosen)
 
 
 def target_names(text: str) -> tuple[str, ...]:

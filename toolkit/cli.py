@@ -55,8 +55,10 @@ from toolkit.options import (
     SamplesPerSecond,
     Schemes,
     Seed,
+    Simd,
     Stalls,
     StallSeed,
+    StreamWidth,
     TableBits,
     Target,
     Task,
@@ -181,7 +183,7 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None, label_c
           metric: Metric = None, loss: Loss = None, trainer: Trainer = None, name: Name = "network",
           vectors: Vectors = None, adders_per_stage: Depth = 4, arch: Arch = "auto", ii: Ii = None,
           samples_per_second: SamplesPerSecond = None, clock: Clock = 100.0, max_lanes: MaxLanes = 64,
-          lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "",
+          lanes: Lanes = None, simd: Simd = None, stream: StreamWidth = None, device: Device = "", hls4ml: Hls4ml = "",
           check: Annotated[bool, check_option("--simulate/--no-simulate", help="Simulate the hardware.")] = True,
           search: Annotated[Path | None, compression_option(
               help="The folder of a search, whose --trial is built in place of --scheme.")] = None,
@@ -200,7 +202,8 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None, label_c
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
     source, samples = model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
-    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
+    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, simd, stream,
+                               device, hls4ml)
     rest: Any = {"settings": chosen, "targets": target_names(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": input_range_of(input_range)}
     with config.saved(context, out):
@@ -249,7 +252,7 @@ def search(context: typer.Context, model: Model, *, data: DataFile, label_column
 def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
              target: Target = "verilog", vectors: Vectors = None, seed: VectorSeed = 0, adders_per_stage: Depth = 4,
              arch: Arch = "auto", ii: Ii = None, samples_per_second: SamplesPerSecond = None, clock: Clock = 100.0,
-             max_lanes: MaxLanes = 64, lanes: Lanes = None, device: Device = "", hls4ml: Hls4ml = "", out: Out,
+             max_lanes: MaxLanes = 64, lanes: Lanes = None, simd: Simd = None, stream: StreamWidth = None, device: Device = "", hls4ml: Hls4ml = "", out: Out,
              as_json: Json = False, config_file: Config = None, help_all: HelpAll = False) -> None:
     """Generate the project folder of a compressed network (.swd).
 
@@ -260,7 +263,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
     from toolkit.report import Hardware, Report, text
     from toolkit.report.tables import terminal_width
 
-    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
+    options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, simd, stream,
+                               device, hls4ml)
     made = run(design, out, targets=target_names(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
     report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)

@@ -118,7 +118,11 @@ Device = Annotated[str, hardware_option(
     help="An FPGA, such as ecp5-25f: folded layers get as many lanes as fit it, and a network that does not fit is "
          "refused.")]
 Lanes = Annotated[list[str] | None, hardware_option(
-    hidden=True, help="PATTERN=N: the lanes of single layers, 0 to unroll them; may be repeated.")]
+    hidden=True, help="PATTERN=N: the lanes (PE) of single layers, 0 to unroll them; may be repeated.")]
+Simd = Annotated[list[str] | None, hardware_option(
+    hidden=True, help="PATTERN=N: the taps that each lane of a layer takes in a cycle (SIMD); may be repeated.")]
+StreamWidth = Annotated[list[str] | None, hardware_option(
+    hidden=True, help="PATTERN=N: the elements of a layer's output that go out in a cycle; may be repeated.")]
 Depth = Annotated[int, hardware_option(hidden=True, help="Adders in series between two pipeline registers.")]
 Hls4ml = Annotated[str, hardware_option(
     "--hls4ml", hidden=True,

@@ -24,7 +24,8 @@ from toolkit.design import (
     Window,
 )
 from toolkit.hardware import Options
-from toolkit.hardware.workload import work
+from toolkit.hardware.widths import Widths
+from toolkit.hardware.workload import Parallel, work
 
 LARGEST_UPSAMPLED = 100
 """Fewer elements has a tensor that is upsampled."""
@@ -110,16 +111,26 @@ def _drawn(draws: BySeed, name: str) -> Design:
     return net.design(name)
 
 
-def _lanes(draws: BySeed, design: Design) -> tuple[tuple[str, int], ...]:
-    """Lanes of each layer that multiplies, some layers left unrolled (0), one at least not."""
-    most = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]).most_lanes
-            for layer in design.layers}
-    lanes = [(layer.name, min(draws.integer(1, 6), most[layer.name])) for layer in design.layers
-             if isinstance(layer, Dense | Conv)]
-    lanes += [(layer.name, 0) for layer in design.layers if isinstance(layer, Dense) and draws.chance(0.3)]
-    if not any(dict(lanes).values()):
-        lanes.append((next(layer.name for layer in design.layers if isinstance(layer, Dense)), 1))
-    return tuple(lanes)
+def _folded(draws: BySeed, design: Design) -> Options:
+    """A random way to fold a design: lanes of each layer that multiplies, and the taps that each takes in a cycle, some
+    layers left unrolled, one at least not; the elements a cycle of some streams, else as many as keep up."""
+    works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
+    weighted = [layer for layer in design.layers if isinstance(layer, Dense | Conv)]
+    lanes = {layer.name: works[layer.name].whole(min(draws.integer(1, 6), works[layer.name].most_lanes))
+             for layer in weighted}
+    lanes |= {layer.name: 0 for layer in weighted if isinstance(layer, Dense) and draws.chance(0.3)}
+    if not any(lanes.values()):
+        lanes[next(layer.name for layer in design.layers if isinstance(layer, Dense))] = 1
+    simd = {layer.name: draws.integer(1, min(works[layer.name].most_simd, 9)) for layer in weighted
+            if draws.chance(0.5)}
+    widths, stream = Widths(design, works), {}
+    for layer in design.layers:
+        pe = lanes.get(layer.name, 1)
+        able = [n for n in range(1, design.tensors[layer.name].shape[-1] + 1)
+                if widths.allowed(layer, Parallel(pe, simd.get(layer.name, 1), n))]
+        if pe and draws.chance(0.6):
+            stream[layer.name] = able[draws.integer(0, len(able) - 1)]
+    return Options(arch="folded", lanes=tuple(lanes.items()), simd=tuple(simd.items()), stream=tuple(stream.items()))
 
 
 def random_gated(seed: int) -> tuple[Design, Options]:
@@ -145,7 +156,7 @@ def random_gated(seed: int) -> tuple[Design, Options]:
     if draws.chance(0.6):
         net.put(layers.conv(draws, net.name, net.last))
     design = net.design(f"gated_{seed}")
-    return design, Options(arch="folded", lanes=_lanes(draws, design))
+    return design, _folded(draws, design)
 
 
 def random_elements(seed: int) -> tuple[Design, Options]:
@@ -167,11 +178,11 @@ def random_elements(seed: int) -> tuple[Design, Options]:
     if draws.chance(0.5):
         net.put(layers.slopes(draws, net.name, net.last))
     design = net.design(f"elements_{seed}")
-    return design, Options(arch="folded", lanes=_lanes(draws, design))
+    return design, _folded(draws, design)
 
 
 def random_folded(seed: int) -> tuple[Design, Options]:
     """A random small network and a random way to fold it."""
     draws = BySeed(seed)
     design = _drawn(draws, f"random_{seed}")
-    return design, Options(arch="folded", lanes=_lanes(draws, design))
+    return design, _folded(draws, design)

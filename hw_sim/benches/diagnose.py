@@ -42,8 +42,8 @@ def diagnose(rtl: Rtl, verilator: Verilator, folder: Workspace, mismatch: Mismat
     write_hex(work / "beats.hex", beats, rtl.input)
     (work / "job.json").write_text(json.dumps({"latency": rtl.latency, "folded": rtl.folded,
                                                "in_beats": rtl.input.beats,
-                                               "sizes": [[layer.info.elements, layer.info.width]
-                                                         for layer in rtl.layers],
+                                               "sizes": [[layer.info.elements, layer.info.width, layer.elements,
+                                                          layer.row] for layer in rtl.layers],
                                                "nets": [layer.net for layer in rtl.layers]}))
     running = Running(built.folder, "probe", work, [], seed)
     try:

@@ -44,7 +44,7 @@ async def held(dut, job: dict, beats: list[int]) -> list[str]:
 
 
 async def flowing(dut, job: dict, beats: list[int]) -> list[str]:
-    """Folded: the elements of one sample go in; those that pass each layer's output are collected."""
+    """Folded: the elements of one sample go in; the words that pass each layer's output are collected."""
     streams = [[getattr(dut.dut, f"{net}_{part}") for part in ("data", "valid", "ready")] for net in job["nets"]]
     values, counts = [0] * len(streams), [0] * len(streams)
     sent = 0
@@ -55,11 +55,14 @@ async def flowing(dut, job: dict, beats: list[int]) -> list[str]:
         if sent < len(beats) and int(dut.s_axis_tready.value):
             sent += 1
         for i, (data, valid, ready) in enumerate(streams):
-            elements, width = job["sizes"][i]
+            elements, width, word, row = job["sizes"][i]
             if counts[i] < elements and int(valid.value) and int(ready.value):
-                values[i] |= int(data.value) << (counts[i] * width)
-                counts[i] += 1
-        done = all(count == elements for count, (elements, _) in zip(counts, job["sizes"], strict=True))
+                # The last word of a row may hold fewer elements than it has room for.
+                held = min(word, row - counts[i] % row)
+                code = int(data.value[held * width - 1:0])
+                values[i] |= code << (counts[i] * width)
+                counts[i] += held
+        done = all(count >= size[0] for count, size in zip(counts, job["sizes"], strict=True))
         await RisingEdge(dut.aclk)
         dut.s_axis_tvalid.value = int(sent < len(beats))
         dut.s_axis_tdata.value = beats[min(sent, len(beats) - 1)]

@@ -53,11 +53,13 @@ class Schedule:
 @dataclass(frozen=True)
 class LayerNet:
     """A layer's module, and the net of the top module that carries its output (with folded layers, its stream: the net
-    of that name and _data, _valid, _ready)."""
+    of that name and _data, _valid, _ready, of words of `elements` each; each `row` of so many begins a new word)."""
 
     info: LayerInfo
     module: str
     net: str
+    elements: int
+    row: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def _parse(manifest: Manifest, entry: dict[str, Any]) -> Rtl:
             raise BadFolder(f"the manifest names no hex files for the vectors '{one.name}', which the RTL needs")
         sets.append(BeatSet(one.name, one.samples, one.inputs_hex, one.expected_hex))
     infos = {layer.name: layer for layer in manifest.layers}
-    layers = tuple(LayerNet(infos[str(e["name"])], identifier(e["module"]), identifier(e["net"]))
+    layers = tuple(LayerNet(infos[str(e["name"])], identifier(e["module"]), identifier(e["net"]),
+                            count(e.get("elements", 1), "elements", MAX_BITS), count(e.get("row", 1), "row", MAX_BITS))
                    for e in entry["layers"])
     return Rtl(manifest.folder, identifier(entry["top"]), tuple(manifest.inside(f) for f in entry["rtl"]),
                _stream(entry["s_axis"], manifest.input), _stream(entry["m_axis"], manifest.output),

@@ -11,6 +11,8 @@ from toolkit.utils.errors import InputError
 MAX_VECTORS = 1 << 26
 MAX_TEXT = 1000
 MAX_RULES = 10_000
+RULES = ("lanes", "simd", "stream")
+"""Options that are lists of (pattern of layer names, count)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
         options = asdict(self.options)
-        options["lanes"] = [list(rule) for rule in self.options.lanes]
+        options |= {name: [list(rule) for rule in options[name]] for name in RULES}
         return {"targets": list(self.targets), "options": options, "vectors": self.vectors, "seed": self.seed,
                 "test": self.test}
 
@@ -54,7 +56,7 @@ def _options(data: Any) -> Options:
         raise ValueError(f"it names other options than this version has: {sorted(set(data) ^ set(known))[:3]}")
     found: dict[str, Any] = {}
     for name, value in data.items():
-        if name == "lanes":
+        if name in RULES:
             found[name] = tuple((_text(pattern), _whole(count, 1 << 20)) for pattern, count in _list(value))
         elif isinstance(known[name], str):
             found[name] = _text(value)

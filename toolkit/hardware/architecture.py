@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -9,7 +10,8 @@ from toolkit.design import Conv, Dense, Design
 from toolkit.hardware.devices import Device, device
 from toolkit.hardware.layers import unrollable
 from toolkit.hardware.options import MAX_LANES, Options
-from toolkit.hardware.workload import Workload, work
+from toolkit.hardware.widths import Widths
+from toolkit.hardware.workload import Parallel, Workload, work
 from toolkit.utils.errors import InputError
 
 UNROLLED = 0
@@ -21,12 +23,17 @@ LANE_LUTS = {4: 80, 6: 60}
 
 @dataclass(frozen=True)
 class Architecture:
-    """`lanes`: for each layer by name, how many lanes it is folded to, or UNROLLED. `bound`: what kept them from being
-    more, or fewer, in words."""
+    """`parallel`: what each layer does at once; of a layer that is unrolled nothing, its `pe` are UNROLLED. `bound`:
+    what kept the lanes from being more, or fewer, in words."""
 
-    lanes: dict[str, int]
+    parallel: dict[str, Parallel]
     works: dict[str, Workload]
     bound: str
+
+    @property
+    def lanes(self) -> dict[str, int]:
+        """The lanes of each layer, each of one tap a cycle or more."""
+        return {name: one.pe for name, one in self.parallel.items()}
 
     @property
     def unrolled(self) -> bool:
@@ -35,13 +42,13 @@ class Architecture:
 
     def cycles(self, name: str) -> int:
         """Clocks a sample that a layer is busy; 1 where it is unrolled."""
-        lanes = self.lanes[name]
-        return self.works[name].cycles(lanes) if lanes else 1
+        parallel = self.parallel[name]
+        return self.works[name].cycles(parallel) if parallel.pe else 1
 
     @property
     def busiest(self) -> str:
         """The layer that bounds the initiation interval."""
-        return max(self.lanes, key=self.cycles)
+        return max(self.parallel, key=self.cycles)
 
 
 def choose(design: Design, options: Options) -> Architecture:
@@ -51,68 +58,132 @@ def choose(design: Design, options: Options) -> Architecture:
         device(options.device)
     works = {layer.name: work(layer, design.inputs_of(layer), design.tensors[layer.name]) for layer in design.layers}
     able = all(unrollable(layer, design.inputs_of(layer)) for layer in design.layers)
+    by_hand = options.lanes or options.simd or options.stream
     unroll = options.arch == "unrolled" or (options.arch == "auto" and able and options.ii in (None, 1)
-                                            and not options.lanes and _sums(design, works) <= SMALL)
+                                            and not by_hand and _sums(design, works) <= SMALL)
     if unroll:
-        lanes, bound = dict.fromkeys(works, UNROLLED), "every layer is unrolled"
+        chosen, bound = dict.fromkeys(works, Parallel(UNROLLED)), "every layer is unrolled"
     else:
-        lanes, bound = _fitting(works, options)
-    for pattern, count in options.lanes:
+        chosen, bound = _fitting(design, works, options)
+    for name, count in _named(options.lanes, works, "lanes", lambda w: w.most_lanes).items():
+        chosen[name] = replace(chosen[name], pe=works[name].whole(count))
+    for name, count in _named(options.simd, works, "taps a cycle", lambda w: w.most_simd).items():
+        chosen[name] = replace(chosen[name], simd=count)
+    if any(one.pe for one in chosen.values()):
+        chosen = _streams(design, works, chosen, options)
+    return Architecture(chosen, works, bound)
+
+
+def _named(rules: tuple[tuple[str, int], ...], works: dict[str, Workload], what: str,
+           most: Callable[[Workload], int]) -> dict[str, int]:
+    """What each layer is given by the rules (pattern, count); of several that match, the last holds."""
+    found: dict[str, int] = {}
+    for pattern, count in rules:
         matching = [name for name in works if fnmatchcase(name, pattern)]
         if not matching:
             raise InputError(f"no layer matches '{pattern}'; the layers are {', '.join(works)}")
-        largest = max(matching, key=lambda name: works[name].most_lanes)
-        if count > works[largest].most_lanes:
-            raise InputError(f"'{pattern}' asks for {count} lanes, and layer '{largest}' has work for "
-                             f"{works[largest].most_lanes} at the most; give it as many or fewer")
-        lanes |= {name: count if count == UNROLLED else min(count, works[name].most_lanes) for name in matching}
-    if any(lanes.values()):
-        # Among folded layers a stream passes one element a cycle: what has no weights has nothing to gain.
-        lanes = {layer.name: lanes[layer.name] or int(not isinstance(layer, Dense | Conv)) for layer in design.layers}
-    return Architecture(lanes, works, bound)
+        largest = max(matching, key=lambda name: most(works[name]))
+        if count > most(works[largest]):
+            raise InputError(f"'{pattern}' asks for {count} {what}, and layer '{largest}' has work for "
+                             f"{most(works[largest])} at the most; give it as many or fewer")
+        found |= {name: min(count, most(works[name])) for name in matching}
+    return found
 
 
-def _fitting(works: dict[str, Workload], options: Options) -> tuple[dict[str, int], str]:
+def _streams(design: Design, works: dict[str, Workload], chosen: dict[str, Parallel],
+             options: Options) -> dict[str, Parallel]:
+    """The same with the elements a cycle of every stream: as few as keep up with the layers of weights."""
+    weighted = {layer.name: isinstance(layer, Dense | Conv) for layer in design.layers}
+    # Among folded layers, what has no weights is one lane.
+    found = {name: Parallel(one.pe if weighted[name] else 1, one.simd) for name, one in chosen.items()}
+    busy = [works[name].cycles(one) for name, one in found.items() if weighted[name] and one.pe]
+    pace = max(design.input.size, design.output.size, *busy, 1)
+    widths = Widths(design, works)
+    by_hand = _named(options.stream, works, "elements a cycle", lambda w: MAX_LANES)
+    for layer in design.layers:
+        one = found[layer.name]
+        if layer.name in by_hand:
+            found[layer.name] = replace(one, elements=by_hand[layer.name])
+            if not widths.allowed(layer, found[layer.name]):
+                raise layer.fail(f"it cannot give {by_hand[layer.name]} elements a cycle on {one.pe} lanes; 1 always "
+                                 "can, others where they divide its lanes and what reads them takes whole words")
+        elif one.pe:
+            cycles = pace if weighted[layer.name] else pace // works[layer.name].per_word(design.tensors[layer.name])
+            found[layer.name] = replace(one, elements=widths.least(layer, one, cycles))
+    return found
+
+
+def _fitting(design: Design, works: dict[str, Workload], options: Options) -> tuple[dict[str, Parallel], str]:
     """(lanes of each layer, what bounds them) for an initiation interval, for a device, or for the widest layer."""
     chip = device(options.device) if options.device else None
     if options.ii is not None:
-        lanes = {name: fewest(w, options.ii) for name, w in works.items()}
-        slowest = max(w.cycles(lanes[name]) for name, w in works.items())
-        if chip and _luts(lanes, chip) > chip.luts:
-            found = _fitting(works, replace(options, ii=None))[0]
-            least = max(w.cycles(found[name]) for name, w in works.items())
+        found = {name: fewest(w, options.ii) for name, w in works.items()}
+        if chip and _luts(found, chip) > chip.luts:
+            fitting = _fitting(design, works, replace(options, ii=None))[0]
+            least = max(w.cycles(fitting[name]) for name, w in works.items() if w.weighted)
             raise InputError(f"an initiation interval of {options.ii:,} cycles takes about "
-                             f"{_luts(lanes, chip):,} LUTs, and "
+                             f"{_luts(found, chip):,} LUTs, and "
                              f"{chip.name} has {chip.luts:,}; {least:,} cycles would fit")
-        if slowest > options.ii:
-            busiest = max(works, key=lambda name: works[name].cycles(lanes[name]))
-            raise InputError(f"an initiation interval of {options.ii:,} cycles cannot be met: layer '{busiest}' takes "
-                             f"{slowest:,} cycles a sample on all of the {lanes[busiest]} lanes that it has work for; "
-                             f"--ii {slowest} can")
-        return lanes, f"as few lanes as keep a sample within {options.ii:,} cycles"
+        _check(design, works, _streams(design, works, found, options), options.ii)
+        return found, f"as few lanes as keep a sample within {options.ii:,} cycles"
     most = MAX_LANES if chip else options.max_lanes
     while True:
-        cycles = max(w.cycles(min(w.most_lanes, most)) for w in works.values())
-        lanes = {name: fewest(w, cycles) for name, w in works.items()}
+        cycles = max([design.input.size, design.output.size,
+                      *(w.cycles(Parallel(min(w.most_lanes, most))) for w in works.values() if w.weighted)])
+        found = {name: fewest(w, cycles) for name, w in works.items()}
         if chip is None:
-            return lanes, f"at most {most} lanes a layer"
-        if _luts(lanes, chip) <= chip.luts:
-            return lanes, f"as many lanes as fit the {chip.luts:,} LUTs of {chip.name}, about {_luts(lanes, chip):,}"
+            return found, f"at most {most} lanes a layer"
+        if _luts(found, chip) <= chip.luts:
+            return found, f"as many lanes as fit the {chip.luts:,} LUTs of {chip.name}, about {_luts(found, chip):,}"
         if most == 1:
-            raise InputError(f"even one lane a layer takes about {_luts(lanes, chip):,} LUTs, and {chip.name} has "
+            raise InputError(f"even one lane a layer takes about {_luts(found, chip):,} LUTs, and {chip.name} has "
                              f"{chip.luts:,}; choose a larger device")
         most //= 2
 
 
-def _luts(lanes: dict[str, int], chip: Device) -> int:
+def _check(design: Design, works: dict[str, Workload], found: dict[str, Parallel], ii: int) -> None:
+    """Raise InputError where so many cycles a sample cannot be met."""
+    ends = max(design.input.size, design.output.size)
+    if ends > ii:
+        raise InputError(f"an initiation interval of {ii:,} cycles cannot be met: the network's "
+                         f"{'input' if design.input.size == ends else 'output'} has {ends:,} elements, and one goes "
+                         f"{'in' if design.input.size == ends else 'out'} a cycle; --ii {ends} can")
+    busiest = max(works, key=lambda name: works[name].cycles(found[name]))
+    slowest = works[busiest].cycles(found[busiest])
+    if slowest > ii:
+        one = found[busiest]
+        most = (f"on all of the {one.pe} lanes and {one.simd} taps a cycle" if works[busiest].weighted
+                else f"with the {one.elements} elements a cycle")
+        raise InputError(f"an initiation interval of {ii:,} cycles cannot be met: layer '{busiest}' takes "
+                         f"{slowest:,} cycles a sample {most} that it has work for; --ii {slowest} can")
+
+
+def _luts(found: dict[str, Parallel], chip: Device) -> int:
     """About how many LUTs so many lanes take."""
-    return sum(lanes.values()) * LANE_LUTS[chip.inputs]
+    return sum(one.macs for one in found.values()) * LANE_LUTS[chip.inputs]
 
 
-def fewest(work: Workload, cycles: int) -> int:
-    """The fewest lanes that finish a sample within `cycles`; all that make sense where none do."""
-    folds = max(cycles // work.cycles(work.outputs), 1)
-    return min(-(-work.outputs // folds), work.most_lanes)
+def fewest(work: Workload, cycles: int) -> Parallel:
+    """The fewest lanes that finish a sample within `cycles`, of one tap a cycle if they can; all that make sense where
+    none do."""
+    best = Parallel(work.most_lanes, work.most_simd)
+    if not work.weighted:
+        return Parallel()
+    for simd in range(1, work.most_simd + 1):
+        full = Parallel(work.most_lanes, simd)
+        if work.cycles(full) <= cycles:
+            best = full
+            break
+    return replace(best, pe=_fewest_lanes(work, best, cycles))
+
+
+def _fewest_lanes(work: Workload, most: Parallel, cycles: int) -> int:
+    """The fewest of the lanes of `most` that still finish within `cycles`, if those do."""
+    for folds in range(work.most_lanes, 0, -1):
+        pe = work.whole(-(-work.most_lanes // folds))
+        if work.cycles(replace(most, pe=pe)) <= cycles:
+            return pe
+    return most.pe
 
 
 def _sums(design: Design, works: dict[str, Workload]) -> int:

@@ -59,9 +59,10 @@ class Declared:
 class LayerMemory:
     """One layer. `parameters`: weights and biases, `weights` and `non_zeros`: weights alone; biases that are all zero
     are none. `weight_bits`, `scale_bits`, `bias_bits`, `table_bits`: what its parameters take in packed storage (a
-    `.swd` file); `adders`, `adder_bits`: what stands in the RTL, of folded layers the sums of the `lanes`; `cycles`:
-    how long a sample keeps them busy; `multipliers`, each of two operands of `multiplier_bits`: of a product of two
-    tensors whose gate is not rounded to a power of two (weights take none)."""
+    `.swd` file); `adders`, `adder_bits`: what stands in the RTL, of folded layers the sums of the `lanes`, each of
+    which takes `simd` taps a cycle; `cycles`: how long a sample keeps them busy; `elements` of its output go out in
+    one; `multipliers`, each of two operands of `multiplier_bits`: of a product of two tensors whose gate is not rounded
+    to a power of two (weights take none)."""
 
     name: str
     kind: str
@@ -78,6 +79,8 @@ class LayerMemory:
     weights: int = 0
     multipliers: int = 0
     multiplier_bits: tuple[int, ...] = ()
+    simd: int = 1
+    elements: int = 1
 
     @property
     def stored_bits(self) -> int:
@@ -145,9 +148,10 @@ def folded_memory(plan: FoldedPlan, declared: dict[str, Declared]) -> Memory:
     layers = []
     for node in plan.nodes:
         lanes = node.lanes
-        layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.count if lanes else 0,
-                                  lanes.count * lanes.sum_bits if lanes else 0, lanes.count if lanes else 1,
-                                  plan.architecture.cycles(node.name), _weights(node.layer), *_multiplier(node)))
+        layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer), lanes.count * lanes.simd if lanes else 0,
+                                  lanes.adder_bits if lanes else 0, lanes.count if lanes else 1,
+                                  plan.architecture.cycles(node.name), _weights(node.layer), *_multiplier(node),
+                                  lanes.simd if lanes else 1, node.gives.elements))
     return Memory(tuple(layers), declared)
 
 
@@ -158,9 +162,9 @@ def _layer(plan: LayerPlan) -> LayerMemory:
 
 
 def _multiplier(node: Node) -> tuple[int, tuple[int, ...]]:
-    """(how many, of what widths) a folded layer has: one that all elements share, or none."""
+    """(how many, of what widths) a folded layer has: one for each element of a cycle, or none."""
     if isinstance(node.layer, Multiply) and node.layer.gate == MULTIPLIER:
-        return 1, tuple(t.format.width for t in node.inputs)
+        return node.gives.elements, tuple(t.format.width for t in node.inputs)
     return 0, ()
 
 

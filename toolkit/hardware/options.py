@@ -20,8 +20,9 @@ class Options:
 
     `arch`: every layer unrolled, every layer folded, or auto: what is small is unrolled. A folded network takes as few
     lanes as keep a sample within `ii` cycles; without it, `max_lanes` lanes at the most go to a layer and the others
-    get as few as keep up with the busiest; with a `device`, as many as fit it. `lanes`: (pattern of layer names, lanes;
-    0 unrolls), which overrule that.
+    get as few as keep up with the busiest; with a `device`, as many as fit it. (pattern of layer names, count) overrule
+    that: `lanes`, of which 0 unroll a layer; `simd`, taps that each lane takes in a cycle; `stream`, elements of its
+    output a cycle.
 
     `hls4ml_backend`, `hls4ml_io`: whose project the target hls4ml is, and how tensors travel in it; `hls4ml_weights`:
     as plain fixed-point numbers, or as shifts (its exponent type).
@@ -33,6 +34,8 @@ class Options:
     ii: int | None = None
     max_lanes: int = 64
     lanes: tuple[tuple[str, int], ...] = ()
+    simd: tuple[tuple[str, int], ...] = ()
+    stream: tuple[tuple[str, int], ...] = ()
     device: str = ""
     hls4ml_backend: str = "vitis"
     hls4ml_io: str = "io_parallel"
@@ -51,6 +54,9 @@ class Options:
         for pattern, count in self.lanes:
             if not 0 <= count <= MAX_LANES:
                 raise InputError(f"{count} lanes for '{pattern[:40]}' are outside 0..{MAX_LANES}")
+        for pattern, count in (*self.simd, *self.stream):
+            if not 1 <= count <= MAX_LANES:
+                raise InputError(f"{count} taps or elements a cycle for '{pattern[:40]}' are outside 1..{MAX_LANES}")
         if not 1 <= self.adders_per_stage <= 64:
             raise InputError(f"{self.adders_per_stage} adders per stage are outside 1..64")
         if not 1 <= self.sharing_tries <= 1000:
@@ -83,12 +89,13 @@ class Options:
         return found
 
     @staticmethod
-    def parse_lanes(texts: list[str]) -> tuple[tuple[str, int], ...]:
-        """Read `conv1=8`, `head.*=0`."""
+    def parse_rules(texts: list[str], what: str = "a number of lanes; write PATTERN=8, or PATTERN=0 to unroll",
+                    ) -> tuple[tuple[str, int], ...]:
+        """Read `conv1=8`, `head.*=0`; `what` they say, in words."""
         found = []
         for text in texts:
             pattern, equals, count = text.rpartition("=")
             if not equals or not pattern or not count.isdigit() or len(count) > 6:
-                raise InputError(f"'{text[:80]}' is not a number of lanes; write PATTERN=8, or PATTERN=0 to unroll")
+                raise InputError(f"'{text[:80]}' is not {what}")
             found.append((pattern, int(count)))
         return tuple(found)

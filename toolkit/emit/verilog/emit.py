@@ -42,6 +42,7 @@ def _folded(job: Job) -> Emitted:
                     "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
                    counted) | {"bound": job.architecture.bound}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
+                     "simd": n.lanes.simd if n.lanes else 1, "elements": n.gives.elements,
                      "cycles": job.architecture.cycles(n.name),
                      "rom": f"{n.lanes.rom_words} x {n.lanes.rom_width}" if n.lanes else "-",
                      "buffer_bits": counted.declared[n.name].buffer_bits} for n in plan.nodes}

@@ -10,6 +10,7 @@ import numpy as np
 
 from toolkit.design.layers import AvgPool, MaxPool
 from toolkit.design.tensors import Tensor
+from toolkit.hardware.folded.words import Words
 from toolkit.hardware.linear import signed_width
 
 
@@ -49,18 +50,19 @@ class Axis:
 
 @dataclass(frozen=True)
 class Accumulators:
-    """A sum or a maximum of `bits` bits for each channel of each open window, over images of axes `y` and `x`.
+    """A sum or a maximum of `bits` bits for each channel of each open window, over images of axes `y` and `x` whose
+    pixels come in `row` words each.
 
     Pixels come row by row, so that a row of windows is open at once where a window spans several rows, else one window.
     """
 
     y: Axis
     x: Axis
-    channels: int
+    row: int
     bits: int
 
     @classmethod
-    def of(cls, layer: MaxPool | AvgPool, x: Tensor) -> Accumulators | None:
+    def of(cls, layer: MaxPool | AvgPool, x: Tensor, words: Words) -> Accumulators | None:
         """Those of a pool; None where its windows overlap. One-dimensional images are columns."""
         window = layer.window
         if not window.disjoint(x.shape):
@@ -68,21 +70,21 @@ class Accumulators:
         axes = [Axis(*one) for one in zip(x.shape, window.kernel, window.stride, (p[0] for p in window.padding),
                                           window.output(x.shape), strict=False)]
         bits = x.format.width if isinstance(layer, MaxPool) else sum_bits(x, window.positions)
-        return cls(axes[0], axes[1] if window.rank == 2 else Axis(1, 1, 1, 0, 1), x.shape[-1], bits)
+        return cls(axes[0], axes[1] if window.rank == 2 else Axis(1, 1, 1, 0, 1), words.row, bits)
 
     @property
     def entries(self) -> int:
-        """Accumulators in memory. A single one is the register that a result leaves by."""
+        """Words of accumulators in memory. A single one is the register that a result leaves by."""
         if self.y.kernel * self.x.kernel == 1:
             return 0
         open_windows = self.x.windows if self.y.kernel > 1 else 1
-        return open_windows * self.channels if open_windows * self.channels > 1 else 0
+        return open_windows * self.row if open_windows * self.row > 1 else 0
 
     @cached_property
     def last(self) -> np.ndarray:
-        """bool (elements of a frame,): whether an element ends the window of its channel."""
+        """bool (words of a frame,): whether a word ends the window of its channels."""
         pixels = self.y.last[:, None] & self.x.last
-        return np.repeat(pixels.reshape(-1), self.channels)
+        return np.repeat(pixels.reshape(-1), self.row)
 
 
 def sum_bits(x: Tensor, terms: int) -> int:

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.hardware.folded.node import ACCUMULATE_STAGES, MAC_STAGES, OUTPUT_STAGES, POOL_STAGES, Node
+from toolkit.hardware.folded.node import OUTPUT_STAGES, Node
 from toolkit.hardware.folded.registers import Inlet, Registers
-
-STAGES = {"mac": MAC_STAGES, "pool": POOL_STAGES, "accumulate": ACCUMULATE_STAGES, "gather": POOL_STAGES}
 
 
 class _Sums:
@@ -20,7 +18,7 @@ class _Sums:
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         self.sink = sink
-        self.stages, self.output = Registers(STAGES[node.kind]), Registers(OUTPUT_STAGES)
+        self.stages, self.output = Registers(node.stages), Registers(OUTPUT_STAGES)
         self.counts = node.sequence[0].tolist() if node.kind == "mac" else None
         self.before = [0, *np.cumsum(node.sequence[0]).tolist()] if node.kind == "mac" else [0]
         self.given = -1  # the last cycle in which an output went on
@@ -61,15 +59,14 @@ class Direct:
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         self.sums = _Sums(node, sink)
-        self.size = node.inputs[0].size
+        self.size = node.reads[0].count
         if node.accumulators:
             last = node.accumulators.last
         else:
             each = self.size // len(node.sequence[0])
             last = np.arange(self.size) % each == each - 1
         self.ends = last.tolist()
-        # A cycle without a tap ends each sum of a `mac`.
-        self.pauses = node.kind == "mac"
+        self.pauses = node.bubbles
         self.came, self.paused = array("q"), array("q")
         self.time = 0  # the next tap's, at the earliest
 
@@ -100,23 +97,23 @@ class Direct:
 
 class Reader:
     """A layer that reads its taps from a line buffer. A frame is a walk over places: taps, and behind the last tap of
-    each sum of a `mac` a place without one. It goes on, a place a cycle, until it lacks an element; sums that cannot
+    each sum of a `mac` that has such bubbles a place without one. It goes on, a place a cycle, until it lacks an element; sums that cannot
     leave hold it up."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         assert node.line_buffer is not None
         self.sums = _Sums(node, sink)
         taps, limits = node.line_buffer.waits, node.line_buffer.limits
-        self.frame = node.inputs[0].size
-        each = len(taps) // (len(node.sequence[0]) if node.kind == "mac" else node.output.size)
+        self.frame = node.reads[0].count
+        each = len(taps) // (len(node.sequence[0]) if node.kind == "mac" else node.gives.count)
         last = np.arange(len(taps)) % each == each - 1
-        if node.kind == "mac":
+        if node.bubbles:
             ends = np.flatnonzero(last) + 1
             # After the frame's last tap the frame is done: a place without a tap that follows belongs to the next.
             limits = np.insert(limits, ends, np.append(limits, limits[0] + self.frame)[ends])
             taps, last = np.insert(taps, ends, -1), np.insert(last, ends, False)
         self.at, self.length = taps, len(taps)
-        self.done = self.length - 1 - (node.kind == "mac")
+        self.done = self.length - 1 - node.bubbles
         # The place that lacks an element when so many of a frame's have come.
         self.reach = np.searchsorted(np.maximum.accumulate(taps), np.arange(self.frame + 1)).tolist()
         # Places behind which something happens: a sum is finished, or more elements may come.

@@ -8,8 +8,8 @@ from toolkit.hardware.folded.node import Node
 
 
 def waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
-    """int64 (outputs of a frame,): the last input element of the network that must have come before an output can.
-    `inputs` holds the same for each element of each of the node's inputs; both never fall."""
+    """int64 (words of an output frame,): the last input element of the network that must have come before a word can.
+    `inputs` holds the same for each word of each of the node's inputs; both never fall."""
     return np.maximum.accumulate(_waits(node, inputs))
 
 
@@ -19,18 +19,22 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         taps = _taps(node, inputs[0]).reshape(len(counts), -1).max(axis=1)
         return np.repeat(taps, counts)
     if node.kind in ("pool", "gather"):
-        return _taps(node, inputs[0]).reshape(node.output.size, -1).max(axis=1)
+        return _taps(node, inputs[0]).reshape(node.gives.count, -1).max(axis=1)
     if node.accumulators:
         return inputs[0][node.accumulators.last]
     if node.kind in ("argmax", "unrolled"):
-        return np.repeat(inputs[0][-1:], node.output.size)
+        return np.repeat(inputs[0][-1:], node.gives.count)
     if node.kind in ("add", "multiply"):
-        return np.maximum.reduce([_repeated(node, port, one) for port, one in enumerate(inputs)])
+        return np.maximum.reduce(inputs)
     if node.kind == "concat":
-        found = np.empty(node.output.size, np.int64)
+        found = np.empty(node.gives.count, np.int64)
         for i, one in enumerate(inputs):
             found[node.sequence[0] == i] = one
         return found
+    if node.kind == "narrow":
+        return np.repeat(inputs[0], node.sequence[0])
+    if node.kind == "widen":
+        return inputs[0][np.cumsum(node.sequence[0]) - 1]
     return inputs[0]
 
 
@@ -40,20 +44,13 @@ def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
     return np.where(taps >= 0, inputs[taps], -1)
 
 
-def _repeated(node: Node, port: int, inputs: np.ndarray) -> np.ndarray:
-    """What each element of an input waits for, once it is repeated: for what comes before it, too."""
-    repeat = node.repeat(port)
-    return inputs if repeat is None else np.maximum.accumulate(_taps(repeat, inputs))
-
-
 def depths(node: Node, inputs: list[np.ndarray]) -> list[int]:
     """How many elements the FIFO before each input of an `add`, a `multiply` or a `concat` must hold so that no FIFO
-    that is full can keep another from ever being filled. It stands behind what repeats an input."""
-    order = node.sequence[0] if node.kind == "concat" else np.tile(np.arange(len(inputs)), node.output.size)
+    that is full can keep another from ever being filled. It stands behind what else stands before an input."""
+    order = node.sequence[0] if node.kind == "concat" else np.tile(np.arange(len(inputs)), node.gives.count)
     # When output p is due, its own element has come; by then every branch has been made to give what needs no more.
     taken = [np.cumsum(order == i) - (order == i) for i in range(len(inputs))]
     due = np.empty(len(order), np.int64)
-    inputs = [_repeated(node, i, one) for i, one in enumerate(inputs)]
     for i, one in enumerate(inputs):
         mine = order == i
         due[mine] = one[taken[i][mine]]

@@ -10,11 +10,11 @@ from toolkit.design.tensors import Tensor
 from toolkit.design.weights import Log2Format
 from toolkit.hardware.folded.node import Lanes
 from toolkit.hardware.linear import signed_width
-from toolkit.hardware.workload import work
+from toolkit.hardware.workload import Parallel, Workload, work
 
 
-def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, count: int) -> Lanes:
-    """The constants of `layer` on `count` lanes.
+def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, parallel: Parallel) -> Lanes:
+    """The constants of `layer` on `parallel.pe` lanes of `parallel.simd` taps.
 
     Each channel sums on the grid of its own smallest weight; its sum moves to the accumulator's grid on the way out.
     """
@@ -50,14 +50,26 @@ def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, cou
     even = requantise.rounding is Rounding.HALF_EVEN and shift > 0
     drop = 0 if even else min(int(moves.min()), max(shift, 0))
     whole = (offsets >> drop) + (missing << (moves - drop))
-    folds = -(-shape.outputs // count)
     zero = (1 << (bits - 1)) - 1 if power and isinstance(layer.weights.format, Log2Format) else 0
-    padded = np.full((shape.groups, folds * count, shape.taps), zero, np.int64)
-    padded[:, :shape.outputs] = codes.reshape(shape.groups, shape.outputs, shape.taps)
-    words = padded.reshape(shape.groups, folds, count, shape.taps).swapaxes(2, 3)
+    words = _words(codes.reshape(shape.groups, shape.outputs, shape.kernel, shape.own), zero, shape, parallel)
     acc = found.accumulator
-    return Lanes(count, folds, shape.taps, bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole, moves - drop,
-                 drop, int(acc.low.min()) >> drop, int(acc.high.max()) >> drop)
+    return Lanes(parallel.pe, words.shape[1], words.shape[2], words.shape[4], shape.across(parallel.pe),
+                 x.format.width + (not x.format.signed), bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole, moves - drop, drop, int(acc.low.min()) >> drop,
+                 int(acc.high.max()) >> drop)
+
+
+def _words(codes: np.ndarray, zero: int, shape: Workload, parallel: Parallel) -> np.ndarray:
+    """The ROM's fields (groups, folds, words, lanes, taps of a lane) from codes (groups, outputs, kernel, own), `zero`
+    where a lane has nothing to do."""
+    groups, outputs, kernel, own = codes.shape
+    if shape.across(parallel.pe):  # every channel's outputs are lanes of their own, each with one tap a cycle
+        codes = codes.reshape(1, groups * outputs, kernel, 1)
+        groups, outputs = 1, groups * outputs
+    folds, row = -(-outputs // parallel.pe), -(-own // parallel.simd)
+    padded = np.full((groups, folds * parallel.pe, kernel, row * parallel.simd), zero, np.int64)
+    padded[:, :outputs, :, :own] = codes
+    fields = padded.reshape(groups, folds, parallel.pe, kernel * row, parallel.simd)
+    return fields.swapaxes(2, 3)
 
 
 def word_width(low: int, high: int) -> int:

@@ -1,5 +1,5 @@
 """How a layer reads its input again and again: a line buffer, which is circular, and its address generator, which is
-loops that walk over it."""
+loops that walk over it. What is read, kept and counted are words: of one element, or of several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from toolkit.design.tensors import Tensor
 from toolkit.design.windows import Window
 
 AXES = ("at", "y", "x", "keep")
@@ -112,15 +111,15 @@ def merged(loops: list[Loop]) -> tuple[Loop, ...]:
     return tuple(found) or (Loop("only", 1, 0),)
 
 
-def windows(window: Window, x: Tensor, inner: list[Loop]) -> LineBuffer:
-    """A line buffer of windows over an image of x's shape. `inner` loops run within a window, their `at`, `y` and `x`
-    relative to it. One-dimensional images are columns: a pixel is a row."""
-    channels = x.shape[-1]
+def windows(window: Window, shape: tuple[int, ...], inner: list[Loop]) -> LineBuffer:
+    """A line buffer of windows over an image of `shape`, words of a pixel last. `inner` loops run within a window,
+    their `at`, `y` and `x` relative to it. One-dimensional images are columns: a pixel is a row."""
+    channels = shape[-1]
     tall = window.rank == 2
-    height, width = (x.shape[0], x.shape[1]) if tall else (x.shape[0], 1)
+    height, width = (shape[0], shape[1]) if tall else (shape[0], 1)
     row = width * channels
     top, left = window.padding[0][0], window.padding[1][0] if tall else 0
-    rows, columns = (*window.output(x.shape), 1)[:2]
+    rows, columns = (*window.output(shape), 1)[:2]
     down, right = window.stride[0], window.stride[1] if tall else 1
     outer = [Loop("oy", rows, down * row, y=down, keep=down * row), Loop("ox", columns, right * channels, x=right)]
     padded = any(sum(p) for p in window.padding)
@@ -133,10 +132,10 @@ def windows(window: Window, x: Tensor, inner: list[Loop]) -> LineBuffer:
                       height if padded else None, width if padded else None)
 
 
-def kernel_loops(window: Window, x: Tensor) -> list[Loop]:
-    """The loops over the positions of a window."""
-    channels = x.shape[-1]
-    row = channels * (x.shape[1] if window.rank == 2 else 1)
+def kernel_loops(window: Window, shape: tuple[int, ...]) -> list[Loop]:
+    """The loops over the positions of a window on an image of `shape`, words of a pixel last."""
+    channels = shape[-1]
+    row = channels * (shape[1] if window.rank == 2 else 1)
     found = [Loop("ky", window.kernel[0], window.dilation[0] * row, y=window.dilation[0])]
     if window.rank == 2:
         found.append(Loop("kx", window.kernel[1], window.dilation[1] * channels, x=window.dilation[1]))

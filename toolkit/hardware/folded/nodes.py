@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from toolkit.design.layers import (
-    Add,
     AvgPool,
     Concat,
     Conv,
     Dense,
-    Extremum,
     Layer,
     LayerRange,
     MaxPool,
@@ -27,102 +26,134 @@ from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
+from toolkit.hardware.folded.words import Words
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.options import Options
+from toolkit.hardware.workload import Parallel
 
 MAX_BUFFER = 1 << 24
 """Elements of one layer's buffer."""
 
 
 def unrolled(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, intervals: list[Interval],
-         options: Options) -> Node:
+             options: Options) -> Node:
     """One layer unrolled between layers that are folded: it collects a sample, and hands its results on one by one."""
     if not isinstance(layer, Dense):
         raise layer.fail("only dense layers can be unrolled in a network of folded ones; give it 1 lane or more")
-    return Node(layer, "unrolled", tuple(inputs), output, found,
+    return Node(layer, "unrolled", tuple(inputs), output, found, _reads(inputs, 1), Words(output.shape),
                 datapath=PLANNERS[layer.kind](layer, inputs, intervals, found, options))
 
 
-def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    """The folded hardware of one layer on `lanes` lanes."""
+def node(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
+    """The folded hardware of one layer, so much of it at once."""
     maker = MAKERS.get(layer.kind)
     if maker is None:
         raise layer.fail("it has no folded hardware; give it --arch unrolled")
-    made = maker(layer, inputs, output, found, lanes)
-    for one in (made, *filter(None, made.repeats)):
-        if one.line_buffer and one.line_buffer.depth > MAX_BUFFER:
-            raise layer.fail(f"its line buffer would hold {one.line_buffer.depth:,} elements; {MAX_BUFFER:,} is the "
-                             "most supported")
+    made = maker(layer, inputs, output, found, parallel)
+    for one in (made, *(n for chain in made.before for n in chain)):
+        if one.line_buffer and one.line_buffer.depth * one.reads[0].elements > MAX_BUFFER:
+            raise layer.fail(f"its line buffer would hold {one.line_buffer.depth * one.reads[0].elements:,} elements; "
+                             f"{MAX_BUFFER:,} is the most supported")
     return made
 
 
-def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def joined(made: Node, streams: list[Words]) -> Node:
+    """A node whose inputs come in the words of `streams`, with what turns them into the words that it reads."""
+    if made.kind == "wires":
+        return replace(made, reads=tuple(streams), gives=Words(made.output.shape, streams[0].elements))
+    before = []
+    for port, words in enumerate(streams):
+        chain = [*made.chain(port)]
+        wanted = chain[0].reads[0] if chain else made.reads[port]
+        conversions: list[Node] = []
+        for after in words.conversions(wanted.elements):
+            conversions.append(_conversion(made.layer, made.inputs[port], made.found, words, after))
+            words = after
+        before.append((*conversions, *chain))
+    return replace(made, before=tuple(before) if any(before) else ())
+
+
+def _conversion(layer: Layer, x: Tensor, found: LayerRange, words: Words, after: Words) -> Node:
+    """A stream as words of another width, of which one divides the other."""
+    narrow = after.elements < words.elements
+    parts = words.parts(after) if narrow else after.parts(words)
+    return Node(layer, "narrow" if narrow else "widen", (x,), x, found, (words,), after, sequence=(parts,))
+
+
+def _reads(inputs: list[Tensor], elements: int) -> tuple[Words, ...]:
+    return tuple(Words(x.shape, elements) for x in inputs)
+
+
+def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, Dense | Conv)
     x = inputs[0]
-    made = weights_of(layer, x, found, output, lanes)
-    folds = Loop("fold", made.folds, 0)
+    made = weights_of(layer, x, found, output, parallel)
+    words = Words(x.shape, made.across or parallel.simd)
+    gives = Words(output.shape, parallel.elements)
+    channels = len(layer.weights.codes)
     if isinstance(layer, Conv):
-        own = x.shape[-1] // layer.groups
-        inner = [Loop("group", layer.groups, own), folds, *kernel_loops(layer.window, x), Loop("tap", own, 1)]
-        line_buffer: LineBuffer = windows(layer.window, x, inner)
-        outputs, groups, places = len(layer.weights.codes) // layer.groups, layer.groups, layer.window.positions
-        once = layer.window.stride == (1,) * layer.window.rank and places == 1 and line_buffer.height is None
+        groups = 1 if made.across else layer.groups
+        if made.across:
+            inner = [Loop("fold", made.folds, 1), *kernel_loops(layer.window, words.as_shape)]
+        else:
+            own = words.row // groups
+            inner = [Loop("group", groups, own), Loop("fold", made.folds, 0),
+                     *kernel_loops(layer.window, words.as_shape), Loop("tap", own, 1)]
+        line_buffer: LineBuffer = windows(layer.window, words.as_shape, inner)
+        once = (layer.window.stride == (1,) * layer.window.rank and layer.window.positions == 1
+                and line_buffer.height is None)
     else:
-        line_buffer = whole(x.size, [folds, Loop("tap", x.size, 1)])
-        outputs, groups, once = len(layer.weights.codes), 1, True
+        groups, once = 1, True
+        line_buffer = whole(words.count, [Loop("fold", made.folds, 0), Loop("tap", words.count, 1)])
+    outputs = channels // groups
     counts = np.full(made.folds, made.count)
     counts[-1] = outputs - (made.folds - 1) * made.count
-    rounds = output.size // (outputs * groups)
-    # Where every element is read just once and in its order, nothing has to be kept.
-    direct = once and made.folds == 1 and groups == 1
-    return Node(layer, "mac", (x,), output, found, None if direct else line_buffer, made,
-                sequence=(np.tile(counts, groups * rounds),))
+    # Where every word is read just once and in its order, nothing has to be kept.
+    direct = once and groups == 1 and (made.folds == 1 or made.across > 0)
+    return Node(layer, "mac", (x,), output, found, (words,), gives, None if direct else line_buffer, made,
+                sequence=(np.tile(-(-counts // parallel.elements), groups * (output.size // channels)),))
 
 
-def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, MaxPool | AvgPool)
-    x = inputs[0]
-    accumulators = Accumulators.of(layer, x)
+    x, words, gives = inputs[0], Words(inputs[0].shape, parallel.elements), Words(output.shape, parallel.elements)
+    accumulators = Accumulators.of(layer, x, words)
     if accumulators:
-        return Node(layer, "accumulate", (x,), output, found, accumulators=accumulators)
-    inner = [Loop("channel", x.shape[-1], 1), *kernel_loops(layer.window, x)]
-    return Node(layer, "pool", (x,), output, found, windows(layer.window, x, inner))
+        return Node(layer, "accumulate", (x,), output, found, (words,), gives, accumulators=accumulators)
+    inner = [Loop("channel", words.row, 1), *kernel_loops(layer.window, words.as_shape)]
+    return Node(layer, "pool", (x,), output, found, (words,), gives, windows(layer.window, words.as_shape, inner))
 
 
-def _upsample(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def _upsample(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, Upsample)
-    x = inputs[0]
-    channels = x.shape[-1]
+    x, words = inputs[0], Words(inputs[0].shape, parallel.elements)
+    channels = words.row
     height, width = (*x.shape[:-1], 1)[:2]
     down, right = (*layer.scale, 1)[:2]
     row = width * channels
     loops = [Loop("oy", height, row, keep=row), Loop("again", down, 0), Loop("ox", width, channels),
              Loop("repeat", right, 0), Loop("channel", channels, 1)]
-    return Node(layer, "gather", (x,), output, found, LineBuffer(merged(loops), x.size, min(2, 2 * height) * row))
+    return Node(layer, "gather", (x,), output, found, (words,), Words(output.shape, parallel.elements),
+                LineBuffer(merged(loops), words.count, min(2, 2 * height) * row))
 
 
-def _map(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    return Node(layer, "map", tuple(inputs), output, found)
+def _each(kind: str) -> Maker:
+    """A layer that takes its inputs element by element."""
+    def make(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
+        return Node(layer, kind, tuple(inputs), output, found, _reads(inputs, parallel.elements),
+                    Words(output.shape, parallel.elements))
+    return make
 
 
-def _argmax(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    return Node(layer, "argmax", tuple(inputs), output, found)
-
-
-def _wires(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    return Node(layer, "wires", tuple(inputs), output, found)
-
-
-def _add(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
-    assert isinstance(layer, Add | Extremum)
-    return Node(layer, "add", tuple(inputs), output, found)
-
-
-def _multiply(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def _multiply(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, Multiply)
-    repeats = [None if t.shape == output.shape else Node(layer, "gather", (t,), Tensor(t.name, output.shape, t.format),
-                                                         found, _repeated(t.shape, output.shape)) for t in inputs]
-    return Node(layer, "multiply", tuple(inputs), output, found, repeats=tuple(repeats) if any(repeats) else ())
+    reads, gives = _reads(inputs, parallel.elements), Words(output.shape, parallel.elements)
+    repeats = tuple(() if t.shape == output.shape else (Node(
+        layer, "gather", (t,), Tensor(t.name, output.shape, t.format), found, (words,), gives,
+        _repeated(words.as_shape, gives.as_shape)),) for t, words in zip(inputs, reads, strict=True))
+    return Node(layer, "multiply", tuple(inputs), output, found, tuple(gives if r else w for r, w in
+                                                                       zip(repeats, reads, strict=True)),
+                gives, before=repeats if any(repeats) else ())
 
 
 def _repeated(shape: tuple[int, ...], output: tuple[int, ...]) -> LineBuffer:
@@ -136,14 +167,15 @@ def _repeated(shape: tuple[int, ...], output: tuple[int, ...]) -> LineBuffer:
     return LineBuffer(merged(loops), int(np.prod(shape)), 2 * block)
 
 
-def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def _concat(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, Concat)
-    blocks = [int(np.prod(t.shape[layer.axis:])) for t in inputs]
-    order = np.tile(np.repeat(np.arange(len(inputs)), blocks), output.size // sum(blocks))
-    return Node(layer, "concat", tuple(inputs), output, found, sequence=(order,))
+    reads, gives = _reads(inputs, parallel.elements), Words(output.shape, parallel.elements)
+    blocks = [prod(words.as_shape[layer.axis:]) for words in reads]
+    order = np.tile(np.repeat(np.arange(len(inputs)), blocks), gives.count // sum(blocks))
+    return Node(layer, "concat", tuple(inputs), output, found, reads, gives, sequence=(order,))
 
 
-def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, lanes: int) -> Node:
+def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:
     assert isinstance(layer, Reorder)
     size = inputs[0].size
     turn = transpose_of(layer.index) if len(layer.index) == size > 1 else None
@@ -157,12 +189,13 @@ def _reorder(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRan
         loops = [Loop(f"axis{i}", shape[a], step, keep=step if stays and not i else 0)
                  for i, (a, step) in enumerate(zip(axes, steps, strict=True))]
         line_buffer = LineBuffer(merged(loops), size, 2 * (steps[0] if stays else size))
-    return Node(layer, "gather", tuple(inputs), output, found, line_buffer)
+    return Node(layer, "gather", tuple(inputs), output, found, _reads(inputs, 1), Words(output.shape), line_buffer)
 
 
-MAKERS: dict[str, Callable[[Layer, list[Tensor], Tensor, LayerRange, int], Node]] = {
-    "dense": _mac, "conv": _mac, "maxpool": _pool, "avgpool": _pool, "upsample": _upsample, "clamp": _map,
-    "leaky": _map, "slopes": _map, "extremum": _add, "lookup": _map, "argmax": _argmax,
-    "reshape": _wires, "add": _add, "multiply": _multiply,
+Maker = Callable[[Layer, list[Tensor], Tensor, LayerRange, Parallel], Node]
+MAKERS: dict[str, Maker] = {
+    "dense": _mac, "conv": _mac, "maxpool": _pool, "avgpool": _pool, "upsample": _upsample, "clamp": _each("map"),
+    "leaky": _each("map"), "slopes": _each("map"), "extremum": _each("add"), "lookup": _each("map"),
+    "argmax": _each("argmax"), "reshape": _each("wires"), "add": _each("add"), "multiply": _multiply,
     "concat": _concat, "reorder": _reorder,
 }

@@ -1,6 +1,6 @@
 """The parts of a folded network as times: of each element that comes, when it is taken and what follows from it.
 
-No cycle is gone through one by one. A part is told of its elements in their order, each with the cycle from which on it
+No cycle is gone through one by one. An element here is a word of a stream. A part is told of its elements in their order, each with the cycle from which on it
 is offered, and answers at once when it takes it: that depends on nothing but the elements before, since a FIFO stands
 wherever branches meet, and FIFOs are deep enough never to be full. What it gives it offers to its own sink at once. A
 new kind of layer is a class with `ready` and `take`; `start`, if it can go ahead of its input; `last` and `state`, from
@@ -170,19 +170,27 @@ class Join(Part):
         return bisect_left(self.output.entered, cycle) % len(self.from_), self.output.state(cycle)
 
 
-class ArgMaxUnit(Part):
-    """An `argmax`: it takes a whole frame, then gives one index."""
+class Collector(Part):
+    """An `argmax` or a `widen`: it takes so many words, then gives one."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
-        self.sink, self.size = sink, node.inputs[0].size
+        self.sink, self.size = sink, node.reads[0].count
+        ends = np.cumsum(node.sequence[0]) if node.kind == "widen" else np.array([self.size])
+        # For each word of a frame, how many have been given once it has come.
+        self.done = np.searchsorted(ends, np.arange(1, self.size + 1), side="right").tolist()
         self.came, self.given = array("q"), array("q")
 
     def ready(self, cycle: int) -> int:
         return max(cycle, self.given[-1]) if self.given else cycle
 
+    def _full(self, came: int) -> int:
+        """What has been put together once so many words have come."""
+        frames, place = divmod(came, self.size)
+        return frames * self.done[-1] + (self.done[place - 1] if place else 0)
+
     def take(self, cycle: int) -> None:
         self.came.append(cycle)
-        if len(self.came) % self.size == 0:
+        if self._full(len(self.came)) > len(self.given):
             self.given.append(self.sink.ready(cycle + 1))
             self.sink.take(self.given[-1])
 
@@ -192,7 +200,35 @@ class ArgMaxUnit(Part):
 
     def state(self, cycle: int) -> Any:
         came = bisect_left(self.came, cycle)
-        return came % self.size, bisect_left(self.given, cycle) < came // self.size
+        return came % self.size, bisect_left(self.given, cycle) < self._full(came)
+
+
+class Narrow(Part):
+    """A `narrow`: it takes a word and gives its parts, one after the other."""
+
+    def __init__(self, node: Node, sink: Inlet) -> None:
+        self.sink, self.parts = sink, node.sequence[0].tolist()
+        self.before = [0, *np.cumsum(node.sequence[0]).tolist()]
+        self.came, self.given = array("q"), array("q")
+
+    def ready(self, cycle: int) -> int:
+        return max(cycle, self.given[-1]) if self.given else cycle
+
+    def take(self, cycle: int) -> None:
+        parts = self.parts[len(self.came) % len(self.parts)]
+        self.came.append(cycle)
+        for _ in range(parts):
+            cycle = self.sink.ready(cycle + 1)
+            self.given.append(cycle)
+            self.sink.take(cycle)
+
+    @property
+    def last(self) -> int:
+        return max([*self.came[-1:], *self.given[-1:]], default=-1)
+
+    def state(self, cycle: int) -> Any:
+        frames, place = divmod(bisect_left(self.came, cycle), len(self.parts))
+        return place, frames * self.before[-1] + self.before[place] - bisect_left(self.given, cycle)
 
 
 class Unrolled(Part):
@@ -200,7 +236,7 @@ class Unrolled(Part):
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         assert node.datapath is not None
-        self.sink, self.size, self.results = sink, node.inputs[0].size, node.output.size
+        self.sink, self.size, self.results = sink, node.reads[0].count, node.gives.count
         self.stages = Registers(node.datapath.stages)
         self.came, self.given = array("q"), array("q")
 

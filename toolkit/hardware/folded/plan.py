@@ -12,19 +12,20 @@ from toolkit.design.tensors import Interval
 from toolkit.hardware.architecture import Architecture
 from toolkit.hardware.folded.fifo_depths import depths, waits
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.nodes import node, unrolled
+from toolkit.hardware.folded.nodes import joined, node, unrolled
 from toolkit.hardware.folded.schedule import Schedule
 from toolkit.hardware.folded.wiring import schedule
+from toolkit.hardware.folded.words import Words
 from toolkit.hardware.options import Options
 from toolkit.utils.progress import bar
 
 SPARE = 2
-"""Elements that a FIFO holds beyond what the order of the branches demands."""
+"""Words that a FIFO holds beyond what the order of the branches demands."""
 
 
 @dataclass(frozen=True)
 class FifoPlan:
-    """A FIFO of `depth` elements of `width` bits before input `port` of `layer`."""
+    """A FIFO of `depth` words of `width` bits before input `port` of `layer`."""
 
     layer: str
     port: int
@@ -73,14 +74,17 @@ class FoldedPlan:
 
 def plan_folded(design: Design, architecture: Architecture, options: Options) -> FoldedPlan:
     """Work out the folded hardware of `design`. Deterministic."""
+    words = {design.input.name: Words(design.input.shape)}
     intervals = {design.input.name: Interval.full(design.input.shape, design.input.format)}
     with bar("scheduling", len(design.layers) + 1) as advance:
         nodes = []
         for layer in design.layers:
-            proved, lanes = design.ranges[layer.name], architecture.lanes[layer.name]
+            proved, parallel = design.ranges[layer.name], architecture.parallel[layer.name]
             known = layer, design.inputs_of(layer), design.tensors[layer.name], proved
-            nodes.append(node(*known, lanes) if lanes else
-                         unrolled(*known, [intervals[name] for name in layer.inputs], options))
+            made = node(*known, parallel) if parallel.pe else unrolled(
+                *known, [intervals[name] for name in layer.inputs], options)
+            nodes.append(joined(made, [words[name] for name in layer.inputs]))
+            words[layer.name] = nodes[-1].gives
             intervals[layer.name] = proved.output
             advance(note=layer.name[:30])
         fifos = _fifos(design, nodes)
@@ -97,8 +101,11 @@ def _fifos(design: Design, nodes: list[Node]) -> list[FifoPlan]:
     found = []
     for one in nodes:
         inputs = [waiting[name] for name in one.layer.inputs]
+        for port in range(len(inputs)):
+            for other in one.chain(port):
+                inputs[port] = waits(other, [inputs[port]])
         if len(inputs) > 1:
-            found += [FifoPlan(one.name, port, name, depth, tensor.format.width) for port, (name, tensor, depth)
-                      in enumerate(zip(one.layer.inputs, one.inputs, depths(one, inputs), strict=True))]
+            found += [FifoPlan(one.name, port, name, depth, one.word_bits(port)) for port, (name, depth)
+                      in enumerate(zip(one.layer.inputs, depths(one, inputs), strict=True))]
         waiting[one.name] = waits(one, inputs)
     return found

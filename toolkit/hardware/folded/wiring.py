@@ -8,7 +8,7 @@ from typing import Protocol
 from toolkit.design import Design
 from toolkit.hardware.folded.engine import engine
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.parts import ArgMaxUnit, Fifo, Fork, Join, Part, Pipeline, Sink, Unrolled
+from toolkit.hardware.folded.parts import Collector, Fifo, Fork, Join, Narrow, Part, Pipeline, Sink, Unrolled
 from toolkit.hardware.folded.registers import Inlet
 from toolkit.hardware.folded.schedule import Schedule, run
 
@@ -33,11 +33,11 @@ def schedule(design: Design, nodes: list[Node]) -> Schedule:
         made, inlets = PARTS[n.kind](n, y)
         parts.append(made)
         for port, inlet in reversed([*enumerate(inlets)]):
-            repeat = n.repeat(port)
             parts += [inlet] if isinstance(inlet, Fifo) else []
-            if repeat is not None:
-                inlets[port] = again = engine(repeat, inlet)
-                parts.append(again)
+            for other in reversed(n.chain(port)):
+                part, (inlet,) = PARTS[other.kind](other, inlet)
+                parts.append(part)
+            inlets[port] = inlet
         for name, inlet in zip(n.layer.inputs, inlets, strict=True):
             readers[name].append(inlet)
     return run(parts, _together(readers[design.input.name]), sink, design.input.size)
@@ -64,6 +64,6 @@ def _alone(kind: Callable[[Node, Inlet], Alone]) -> Callable[[Node, Inlet], tupl
 PARTS: dict[str, Callable[[Node, Inlet], tuple[Part, list[Inlet]]]] = {
     "mac": _alone(engine), "pool": _alone(engine), "accumulate": _alone(engine), "gather": _alone(engine),
     "map": _alone(Pipeline), "add": _join, "multiply": _join, "concat": _join,
-    "argmax": _alone(ArgMaxUnit), "unrolled": _alone(Unrolled),
+    "argmax": _alone(Collector), "widen": _alone(Collector), "narrow": _alone(Narrow), "unrolled": _alone(Unrolled),
 }
 """How the layers of each kind are scheduled: the part, and what takes each of its inputs."""

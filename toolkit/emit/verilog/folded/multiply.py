@@ -31,13 +31,13 @@ def multiply(node: Node, head: dict[str, Any]) -> str:
         text = barrel(Operand("turned", gate.turned_bits), Operand("power1", gate.place_bits + 1), gate.product_bits)
     steps, code = output_stage(layer.requantise, node.found.acc_frac - layer.requantise.format.frac, low, high,
                                "total2")
-    incoming = Operand("x1_data", factor.width)
+    incoming = Operand("x1_data" if node.gives.elements == 1 else "x1", factor.width)
     sign = sign_of(g) if factor.signed else ""
     return render(
         "verilog/folded/multiply.v.j2", **head, multiplies=layer.gate == MULTIPLIER, gate=gate,
         keeps_gate=layer.gate == MULTIPLIER or factor.signed,
         value_width=value.width, gate_width=factor.width, total_bits=bits, steps=steps, code=code, product=text,
-        magnitude=turned(incoming, True, sign_of(incoming), factor.width) if factor.signed else "x1_data",
+        magnitude=turned(incoming, True, sign_of(incoming), factor.width) if factor.signed else incoming.name,
         place=place(Operand("magnitude", factor.width), gate.top, gate.place_bits + 1),
         turned=turned(a, value.signed, sign, gate.turned_bits) if sign else extend(a, gate.turned_bits, value.signed),
         total=f"{extend(Operand('product', gate.product_bits), bits, True)}"

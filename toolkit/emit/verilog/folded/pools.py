@@ -103,8 +103,8 @@ def accumulating(node: Node) -> dict[str, Any]:
     accumulators = node.accumulators
     assert accumulators is not None
     rows, columns = Along("row", accumulators.y), Along("column", accumulators.x)
-    channels, entries = accumulators.channels, accumulators.entries
-    sizes = {"channel": channels, "column": accumulators.x.size, "row": accumulators.y.size}
+    row, entries = accumulators.row, accumulators.entries
+    sizes = {"channel": row, "column": accumulators.x.size, "row": accumulators.y.size}
     moving = [name for name, size in sizes.items() if size > 1]
     place_bits = unsigned_bits(max(entries - 1, 1))
 
@@ -126,6 +126,6 @@ def accumulating(node: Node) -> dict[str, Any]:
     covered = both("covered")
     last = both("last")
     return {"counters": counters, "phases": phases, "covered": covered, "first": both("first"),
-            "last": last if covered == "1'b1" else f"covered && {last}", "entries": entries, "channels": channels,
-            "open_windows": entries // channels, "place_bits": place_bits,
+            "last": last if covered == "1'b1" else f"covered && {last}", "entries": entries, "row": row,
+            "open_windows": entries // row, "place_bits": place_bits,
             "last_place": literal(max(entries - 1, 0), place_bits), "column_last": columns.last or "1'b1"}

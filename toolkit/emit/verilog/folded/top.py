@@ -15,8 +15,14 @@ from toolkit.emit.verilog.layer import describe
 from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
+from toolkit.hardware.folded.node import Node
+from toolkit.hardware.folded.words import Words
 from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment, identifiers
+
+
+STANDS = {"gather": "repeat", "narrow": "narrow", "widen": "widen"}
+"""What stands before an input, by its kind: a part of its module's name."""
 
 
 def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Verilog:
@@ -29,8 +35,9 @@ def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Veri
     real = [n for n in plan.nodes if n.kind != "wires"]
     fifos = [f"{top}_{short[q.layer]}_fifo{q.port}" for q in plan.fifos]
     sums = [f"{top}_{short[n.name]}_sums" for n in real]
-    repeats = [f"{top}_{short[n.name]}_repeat{port}" for n in real for port, r in enumerate(n.repeats) if r]
-    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums, *repeats])
+    before = [f"{top}_{short[n.name]}_{STANDS[one.kind]}{port}" for n in real for port in range(len(n.inputs))
+              for one in n.chain(port)]
+    names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums, *before])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
     files = {f"{modules[n.name]}.v": module(n, modules[n.name], title) for n in real}
@@ -39,10 +46,10 @@ def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Veri
             name = f"{modules[node.name]}_sums"
             layer = LayerPlan(node.layer, node.datapath, 0, (0,))
             files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
-        for port, repeat in enumerate(node.repeats):
-            if repeat is not None:
-                name = f"{modules[node.name]}_repeat{port}"
-                files[f"{name}.v"] = module(repeat, name, title)
+        for port in range(len(node.inputs)):
+            for one in node.chain(port):
+                name = f"{modules[node.name]}_{STANDS[one.kind]}{port}"
+                files[f"{name}.v"] = module(one, name, title)
     for fifo, name in zip(plan.fifos, fifos, strict=True):
         place_bits, held_bits = unsigned_bits(fifo.depth - 1), unsigned_bits(fifo.depth) + 1
         files[f"{name}.v"] = render(
@@ -67,7 +74,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
         if len(readers) < 2:
             sources.update(dict.fromkeys(readers, net))
             return
-        width = design.tensors[name].format.width
+        width = design.tensors[name].format.width * words[name].elements
         branches = [f"{net}_to{i}" for i in range(len(readers))]
         lines = [f"wire {branch}_ready;" for branch in branches]
         for i, branch in enumerate(branches):
@@ -76,17 +83,22 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
                       f"wire {branch}_valid = {net}_valid && {others};"]
             sources[readers[i]] = branch
         lines.append(f"assign {net}_ready = {' && '.join(f'{b}_ready' for b in branches)};")
-        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take an element in the same "
+        items.append({"comment": f"'{comment(name)}' goes to {len(readers)} layers; all take {what(name)} in the same "
                                  "cycle.", "lines": lines})
+
+    words = {design.input.name: Words(design.input.shape)} | {n.name: n.gives for n in plan.nodes}
+
+    def what(name: str) -> str:
+        return "an element" if words[name].elements == 1 else "a word"
 
     publish(design.input.name)
     fifo_of = {(q.layer, q.port): (q, name) for q, name in zip(plan.fifos, fifos, strict=True)}
     for node in plan.nodes:
-        layer, net, tensor = node.layer, nets[node.name], node.output
+        net, tensor = nets[node.name], node.output
         streams = [sources[node.name, port] for port in range(len(node.inputs))]
-        declared = _declared(net, tensor)
+        declared = _declared(net, tensor, node.gives)
         if node.kind == "wires":
-            lines = [f"wire [{tensor.format.width - 1}:0] {net}_data = {streams[0]}_data;",
+            lines = [f"wire [{tensor.format.width * node.gives.elements - 1}:0] {net}_data = {streams[0]}_data;",
                      f"wire {net}_valid = {streams[0]}_valid;", f"wire {net}_ready;",
                      f"assign {streams[0]}_ready = {net}_ready;"]
             items.append({"comment": f"'{comment(node.name)}': the same elements, seen as {describe(tensor)}.",
@@ -94,26 +106,25 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             publish(node.name)
             continue
         for port in range(len(streams)):
-            repeat = node.repeat(port)
-            if repeat is not None:
-                again = f"{short[node.name]}_repeat{port}"
-                items.append({"comment": f"'{comment(repeat.inputs[0].name)}', repeated as {describe(repeat.output)}.",
-                              "lines": [*_declared(again, repeat.output),
-                                        *_instance(f"{modules[node.name]}_repeat{port}", f"u_{again}",
-                                                   [("x", streams[port]), ("y", again)])]})
-                streams[port] = again
+            for one in node.chain(port):
+                stands = f"{STANDS[one.kind]}{port}"
+                net_before = f"{short[node.name]}_{stands}"
+                items.append({"comment": f"'{comment(one.inputs[0].name)}', {_stands(one)}.",
+                              "lines": [*_declared(net_before, one.output, one.gives),
+                                        *_instance(f"{modules[node.name]}_{stands}", f"u_{net_before}",
+                                                   [("x", streams[port]), ("y", net_before)])]})
+                streams[port] = net_before
             if (node.name, port) in fifo_of:
                 fifo, name = fifo_of[node.name, port]
                 held = f"{short[node.name]}_q{port}"
                 items.append({"comment": f"'{comment(fifo.source)}' waits here for the branch it meets.",
-                              "lines": [*_declared(held, node.inputs[port]),
+                              "lines": [*_declared(held, node.inputs[port], node.reads[port]),
                                         *_instance(name, f"u_{held}", [("x", streams[port]), ("y", held)])]})
                 streams[port] = held
         ports = [*zip(port_names(node), streams, strict=True), ("y", net)]
         items.append({"comment": f"'{comment(node.name)}': {describe(tensor)}.",
                       "lines": [*declared, *_instance(modules[node.name], f"u_{short[node.name]}", ports)]})
         publish(node.name)
-        del layer
     return render("verilog/folded/top.v.j2", port_lines=told_lines(design), top=top,
                   design=comment(design.name), items=items,
                   multipliers=multipliers[0].upper() + multipliers[1:],
@@ -122,8 +133,14 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
                   output=_end(design.output, nets[design.output.name]))
 
 
-def _declared(net: str, tensor: Tensor) -> list[str]:
-    return [f"wire [{tensor.format.width - 1}:0] {net}_data;", f"wire {net}_valid, {net}_ready;"]
+def _stands(one: Node) -> str:
+    if one.kind == "gather":
+        return f"repeated as {describe(one.output)}"
+    return f"{one.gives.elements} element{'s' * (one.gives.elements > 1)} a cycle instead of {one.reads[0].elements}"
+
+
+def _declared(net: str, tensor: Tensor, words: Words) -> list[str]:
+    return [f"wire [{tensor.format.width * words.elements - 1}:0] {net}_data;", f"wire {net}_valid, {net}_ready;"]
 
 
 def _instance(module: str, name: str, streams: list[tuple[str, str]]) -> list[str]:
