@@ -221,7 +221,8 @@ def test_without_what_it_is_made_from_it_is_refused(project: Path, name: str):
 
 
 def test_a_recipe_survives_the_manifest():
-    options = Options(2, 3, "folded", 77, 8, (("a*", 3), ("b", 0)), "ecp5-25f", "vivado", "io_stream", "exponent")
+    options = Options(2, 3, "folded", 77, 8, (("a*", 3), ("b", 0)), (("a*", 2),), (("b", 4),), "ecp5-25f",
+                      "vivado", "io_stream", "exponent")
     one = Provenance(("c", "hls"), options, 123, 2**100, True)
     assert Provenance.from_json(json.loads(json.dumps(one.to_json()))) == one
 

@@ -46,6 +46,13 @@ class Architecture:
         return self.works[name].cycles(parallel) if parallel.pe else 1
 
     @property
+    def one_by_one(self) -> Architecture:
+        """The same lanes with one tap and one element a cycle, none of them across the channels of a depthwise layer:
+        what the HLS C++ is written for."""
+        return replace(self, parallel={name: Parallel(min(one.pe, self.works[name].outputs))
+                                       for name, one in self.parallel.items()})
+
+    @property
     def busiest(self) -> str:
         """The layer that bounds the initiation interval."""
         return max(self.parallel, key=self.cycles)

@@ -16,23 +16,25 @@ def verilog(name: str, entry: dict[str, Any], width: int) -> list[str]:
     memory = entry["memory"]
     folded = entry["architecture"] != "unrolled"
     head = ["layer", "kind", "weights", "non zeros", "packed [B]"]
-    head += ["lanes", "cycles", "ROM [bit]", "buffer [bit]"] if folded else ["registers [bit]", "adders", "adder bits"]
+    head += ["PE", "SIMD", "elements a cycle", "cycles", "ROM [bit]", "buffer [bit]"] if folded else [
+        "registers [bit]", "adders", "adder bits"]
     rows = [head]
     for layer in memory["layers"]:
         stored = layer["weight_bits"] + layer["scale_bits"] + layer["bias_bits"] + layer["table_bits"]
         row = [shortened(layer["name"], NAME), layer["kind"], f"{layer['weights']:,}", f"{layer['non_zeros']:,}",
                f"{-(-stored // 8):,}"]
-        row += [f"{layer['lanes']:,}", f"{layer['cycles']:,}", f"{layer['rom_bits']:,}",
-                f"{layer['buffer_bits']:,}"] if folded else [
+        row += [f"{layer['lanes']:,}", f"{layer['simd']:,}", f"{layer['elements']:,}", f"{layer['cycles']:,}",
+                f"{layer['rom_bits']:,}", f"{layer['buffer_bits']:,}"] if folded else [
             f"{layer['register_bits']:,}", f"{layer['adders']:,}", f"{layer['adder_bits']:,}"]
         rows.append(row)
     if folded:
         busiest = max(memory["layers"], key=lambda layer: layer["cycles"])
-        rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,}",
-                     f"{sum(layer['lanes'] for layer in memory['layers']):,}", "", f"{memory['rom_bits']:,}",
+        rows.append(["all, with FIFOs", "", "", "", f"{memory['stored_bytes']:,}", "", "", "", "",
+                     f"{memory['rom_bits']:,}",
                      f"{memory['buffer_bits']:,}"])
         note = (f"'{busiest['name']}' is the busiest: {busiest['cycles']:,} of the {entry['initiation_interval']:,.7g} "
-                f"cycles between two samples; {entry['bound']}; {memory['register_bits']:,} register bits")
+                f"cycles between two samples; {entry['bound']}; {memory['adders']:,} weights a cycle; "
+                f"{memory['register_bits']:,} register bits")
     else:
         rows.append(["all, with stream control", "", "", "", f"{memory['stored_bytes']:,}",
                      f"{memory['register_bits']:,}", f"{memory['adders']:,}", f"{memory['adder_bits']:,}"])

@@ -28,10 +28,11 @@ def emit(job: Job) -> Emitted:
     """Write the sources, the scripts of Vitis and Vivado, and a few samples."""
     design, net = job.design, network(job)
     top, unrolled = net.top, job.architecture.unrolled
+    lanes = job.architecture.one_by_one.lanes
     written: dict[str, Written] = {}
     for layer in net.layers:
         sources = tuple(net.names[net.roots[n]] for n in layer.inputs)
-        site = Site(design, layer, net.names[layer.name], sources, job.architecture.lanes[layer.name], not unrolled)
+        site = Site(design, layer, net.names[layer.name], sources, lanes[layer.name], not unrolled)
         if layer.kind not in WRITERS:
             raise layer.fail("there is no HLS C++ for it; the layers that have some are " + ", ".join(WRITERS))
         written[layer.name] = WRITERS[layer.kind](site)
@@ -100,8 +101,8 @@ def _stream(stream: Stream) -> dict[str, Any]:
 
 
 def _row(job: Job, net: Network, name: str, written: Written) -> dict[str, Any]:
-    lanes = job.architecture.lanes[name]
+    lanes = job.architecture.one_by_one.lanes[name]
     return {"name": name, "function": net.names[name], "lanes": lanes, "terms": written.terms,
             "rom_bits": sum(t.bits for t in written.tables if t.rom),
             "table_bits": sum(t.bits for t in written.tables if not t.rom),
-            "cycles": job.architecture.cycles(name)}
+            "cycles": job.architecture.one_by_one.cycles(name)}

@@ -75,7 +75,7 @@ class Network:
 
 def network(job: Job) -> Network:
     """The arrays and calls of a job's design. Layers that the output does not depend on are left out."""
-    design, architecture = job.design, job.architecture
+    design, architecture = job.design, job.architecture.one_by_one
     live = _live(design)
     names = _names([design.input.name, *(layer.name for layer in live)])
     roots = {design.input.name: design.input.name}

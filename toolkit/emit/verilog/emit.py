@@ -41,6 +41,9 @@ def _folded(job: Job) -> Emitted:
                    {"ends": list(schedule.ends), "period": schedule.period, "span": schedule.span,
                     "proved": schedule.proved, "warm_up_cycles": schedule.warm_up_cycles},
                    counted) | {"bound": job.architecture.bound}
+    for layer in entry["layers"]:
+        words = next(n.gives for n in plan.nodes if n.name == layer["name"])
+        layer |= {"elements": words.elements, "row": words.shape[-1]}
     rows = {n.name: {"module": made.modules[n.name], "lanes": n.lanes.count if n.lanes else 1,
                      "simd": n.lanes.simd if n.lanes else 1, "elements": n.gives.elements,
                      "cycles": job.architecture.cycles(n.name),

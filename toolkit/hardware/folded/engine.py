@@ -97,8 +97,8 @@ class Direct:
 
 class Reader:
     """A layer that reads its taps from a line buffer. A frame is a walk over places: taps, and behind the last tap of
-    each sum of a `mac` that has such bubbles a place without one. It goes on, a place a cycle, until it lacks an element; sums that cannot
-    leave hold it up."""
+    each sum of a `mac` that has such bubbles a place without one. It goes on, a place a cycle, until it lacks an
+    element; sums that cannot leave hold it up."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         assert node.line_buffer is not None

@@ -54,8 +54,8 @@ def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, par
     words = _words(codes.reshape(shape.groups, shape.outputs, shape.kernel, shape.own), zero, shape, parallel)
     acc = found.accumulator
     return Lanes(parallel.pe, words.shape[1], words.shape[2], words.shape[4], shape.across(parallel.pe),
-                 x.format.width + (not x.format.signed), bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole, moves - drop, drop, int(acc.low.min()) >> drop,
-                 int(acc.high.max()) >> drop)
+                 x.format.width + (not x.format.signed), bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole,
+                 moves - drop, drop, int(acc.low.min()) >> drop, int(acc.high.max()) >> drop)
 
 
 def _words(codes: np.ndarray, zero: int, shape: Workload, parallel: Parallel) -> np.ndarray:

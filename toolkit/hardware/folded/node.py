@@ -27,10 +27,10 @@ class Lanes:
     channel each; in a cycle each takes `simd` taps of the word that is read. In a depthwise layer the lanes stand side
     by side over `across` channels of a word, and each takes its own (0: all lanes read the same).
 
-    `codes`: uint64 (groups, folds, words, lanes, simd), a tap's field of the ROM word: a sign above a shift, all ones of
-    the shift for zero (`shifts`), or a two's complement integer. `offsets`: int64 (channels,), bias and rounding, on the
-    accumulator's grid less `drop` bits. `moves`: how far left each channel's sum moves to that grid. `x_bits`: of an
-    input in two's complement.
+    `codes`: uint64 (groups, folds, words, lanes, simd), a tap's field of the ROM word: a sign above a shift, all ones
+    of the shift for zero (`shifts`), or a two's complement integer. `offsets`: int64 (channels,), bias and rounding, on
+    the accumulator's grid less `drop` bits. `moves`: how far left each channel's sum moves to that grid. `x_bits`: of
+    an input in two's complement.
     """
 
     count: int

@@ -23,7 +23,6 @@ from toolkit.hardware.folded.node import STAGES, Lanes, Node
 from toolkit.hardware.linear import signed_width
 from toolkit.utils.identifiers import comment
 
-
 MAC_FLAGS = STAGES["mac"] - 1
 """Registers from a tap to its term."""
 
@@ -204,8 +203,8 @@ def _gather(node: Node, name: str, design: str) -> str:
     width = node.inputs[0].format.width
     head = _head(node, name, design, "as a walk over a buffer")
     return render("verilog/folded/pool.v.j2", **head, taps=1, sum_bits=1, last_sum="1'd0", acc_bits=width,
-                  fill=literal(0, width), combine="x2", x_extended="x1", word1=_of_word1(node), total="acc1", total_bits=width, steps=[],
-                  code="total2")
+                  fill=literal(0, width), combine="x2", x_extended="x1", word1=_of_word1(node), total="acc1",
+                  total_bits=width, steps=[], code="total2")
 
 
 def _map(node: Node, name: str, design: str) -> str:
@@ -363,8 +362,8 @@ def _widen(node: Node, name: str, design: str) -> str:
     row, parts = node.reads[0].row, int(node.sequence[0].max())
     place_bits, n_bits = unsigned_bits(parts - 1), unsigned_bits(row - 1)
     return render("verilog/folded/widen.v.j2", **_head(node, name, design, "its input in wider words"), parts=parts,
-                  place_bits=place_bits, last_place=literal(parts - 1, place_bits), n_bits=n_bits,
-                  uneven=row % parts > 0, last_n=literal(row - 1, n_bits))
+                  places=[literal(i, place_bits) for i in range(parts)], place_bits=place_bits,
+                  last_place=literal(parts - 1, place_bits), n_bits=n_bits, uneven=row % parts > 0, last_n=literal(row - 1, n_bits))
 
 
 MODULES: dict[str, Callable[[Node, str, str], str]] = {

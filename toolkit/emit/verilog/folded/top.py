@@ -20,7 +20,6 @@ from toolkit.hardware.folded.words import Words
 from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment, identifiers
 
-
 STANDS = {"gather": "repeat", "narrow": "narrow", "widen": "widen"}
 """What stands before an input, by its kind: a part of its module's name."""
 

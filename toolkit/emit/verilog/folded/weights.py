@@ -31,8 +31,8 @@ class Term:
 
 
 def term(lanes: Lanes, x: Operand) -> Term:
-    """What the wire `code` makes of the two's complement `x`; `Last` is left to the accumulator's adder where that takes
-    the term as it is."""
+    """What the wire `code` makes of the two's complement `x`; `Last` is left to the accumulator's adder where that
+    takes the term as it is."""
     return _shifted(lanes, x) if lanes.shifts else _multiplied(lanes, x)
 
 
