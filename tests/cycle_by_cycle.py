@@ -17,7 +17,7 @@ from toolkit.hardware.folded.node import OUTPUT_STAGES, Node
 from toolkit.hardware.folded.plan import FifoPlan
 from toolkit.hardware.folded.schedule import CYCLES, MAX_FRAMES, Schedule
 
-STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2}
+STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2, "window": 2}
 """Registers between a tap and the finished sum, and in a `mac` one for each two levels of its adder tree."""
 
 
@@ -62,10 +62,11 @@ class Engine:
         self.mac = node.kind == "mac"
         count = stages(node)
         bubbles = node.lanes is not None and node.lanes.simd == 1 and not node.lanes.across
-        taps = node.line_buffer.waits if node.line_buffer else np.arange(node.reads[0].count)
+        reads = node.rows or node.line_buffer
+        taps = reads.waits if reads else np.arange(node.reads[0].count)
         results = len(node.sequence[0]) if self.mac else node.gives.count
         each = len(taps) // results
-        last = node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
+        last = node.rows.last if node.rows else node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
         if bubbles:  # a cycle without a tap ends each sum
             ends = np.flatnonzero(last) + 1
             pauses = np.insert(np.zeros(len(taps), bool), ends, True)
@@ -78,7 +79,7 @@ class Engine:
                 limits = np.insert(node.line_buffer.limits, ends, following[ends])
         else:
             self.at, self.last, self.bubble = taps.tolist(), last.tolist(), [False] * len(taps)
-            limits = node.line_buffer.limits if node.line_buffer else None
+            limits = reads.limits if reads else None
         self.limit = None if limits is None else limits.tolist()
         self.frame = node.reads[0].count
         self.counts = node.sequence[0].tolist() if self.mac else None
@@ -88,7 +89,7 @@ class Engine:
         self.pipe = deque([0] * (count - 1))
         self.full = False
         self.left = self.fold = 0
-        self.output = Output()
+        self.output = Output(1 if node.rows else OUTPUT_STAGES)
 
     def backward(self) -> None:
         """Decide what this cycle does, once the sink's `ready` is known."""
@@ -146,7 +147,7 @@ class Pipeline:
         self.xs, self.y = xs, y
         self.order = node.sequence[0].tolist() if node.kind == "concat" else None
         self.place = 0
-        self.output = Output()
+        self.output = Output(node.datapath.stages if node.datapath else OUTPUT_STAGES)
 
     def backward(self) -> None:
         self.moving = self.output.moves(self.y)
@@ -447,6 +448,7 @@ PARTS: dict[str, Callable[[Node, list[Stream], Stream], Part]] = {
     "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
     "map": Pipeline, "add": Pipeline, "multiply": Pipeline, "concat": Pipeline,
     "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
+    "window": lambda n, xs, y: Engine(n, xs[0], y), "pixel": Pipeline,
     "widen": lambda n, xs, y: Widen(n, xs[0], y), "narrow": lambda n, xs, y: Narrow(n, xs[0], y),
     "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),
 }

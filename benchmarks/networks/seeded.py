@@ -118,10 +118,12 @@ def _folded(draws: BySeed, design: Design) -> Options:
     weighted = [layer for layer in design.layers if isinstance(layer, Dense | Conv)]
     lanes = {layer.name: works[layer.name].whole(min(draws.integer(1, 6), works[layer.name].most_lanes))
              for layer in weighted}
-    lanes |= {layer.name: 0 for layer in weighted if isinstance(layer, Dense) and draws.chance(0.3)}
-    if not any(lanes.values()):
-        lanes[next(layer.name for layer in design.layers if isinstance(layer, Dense))] = 1
-    simd = {layer.name: draws.integer(1, min(works[layer.name].most_simd, 9)) for layer in weighted
+    lanes |= {layer.name: 0 for layer in weighted if draws.chance(0.3 if isinstance(layer, Dense) else 0.2)
+              and (isinstance(layer, Dense) or Widths(design, works).allowed(
+                  layer, Parallel(0, 1, len(layer.weights.codes))))}
+    if weighted and not any(lanes.values()):
+        lanes[next((layer for layer in weighted if isinstance(layer, Dense)), weighted[0]).name] = 1
+    simd = {layer.name: draws.integer(1, min(works[layer.name].most_simd, draws.integer(4, 30))) for layer in weighted
             if draws.chance(0.5)}
     widths, stream = Widths(design, works), {}
     for layer in design.layers:

@@ -69,6 +69,10 @@ class Window:
         return tuple((size + sum(pads) - span) // stride + 1 for size, span, pads, stride
                      in zip(shape, self.span, self.padding, self.stride, strict=False))
 
+    def same_pixels(self, shape: tuple[int, ...]) -> bool:
+        """Whether each window over an image of `shape` is one pixel, every one once and in their order."""
+        return self.positions == 1 and self.output(shape) == shape[:-1] and not any(map(any, self.padding))
+
     def disjoint(self, shape: tuple[int, ...]) -> bool:
         """Whether no pixel of an image of `shape` lies under two windows, or between the positions of one."""
         axes = zip(self.output(shape), self.kernel, self.stride, self.dilation, strict=False)

@@ -43,7 +43,7 @@ class Architecture:
     def cycles(self, name: str) -> int:
         """Clocks a sample that a layer is busy; 1 where it is unrolled."""
         parallel = self.parallel[name]
-        return self.works[name].cycles(parallel) if parallel.pe else 1
+        return self.works[name].cycles(parallel) if parallel.pe or self.works[name].places else 1
 
     @property
     def one_by_one(self) -> Architecture:
@@ -103,7 +103,7 @@ def _streams(design: Design, works: dict[str, Workload], chosen: dict[str, Paral
     weighted = {layer.name: isinstance(layer, Dense | Conv) for layer in design.layers}
     # Among folded layers, what has no weights is one lane.
     found = {name: Parallel(one.pe if weighted[name] else 1, one.simd) for name, one in chosen.items()}
-    busy = [works[name].cycles(one) for name, one in found.items() if weighted[name] and one.pe]
+    busy = [works[name].cycles(one) for name, one in found.items() if weighted[name]]
     pace = max(design.input.size, design.output.size, *busy, 1)
     widths = Widths(design, works)
     by_hand = _named(options.stream, works, "elements a cycle", lambda w: MAX_LANES)
@@ -114,6 +114,11 @@ def _streams(design: Design, works: dict[str, Workload], chosen: dict[str, Paral
             if not widths.allowed(layer, found[layer.name]):
                 raise layer.fail(f"it cannot give {by_hand[layer.name]} elements a cycle on {one.pe} lanes; 1 always "
                                  "can, others where they divide its lanes and what reads them takes whole words")
+        elif isinstance(layer, Conv) and not one.pe:
+            found[layer.name] = replace(one, elements=design.tensors[layer.name].shape[-1])
+            if not widths.allowed(layer, found[layer.name]):
+                raise layer.fail("it cannot be unrolled: it would give a pixel a cycle, and what reads it takes one "
+                                 "element; give it 1 lane or more")
         elif one.pe:
             cycles = pace if weighted[layer.name] else pace // works[layer.name].per_word(design.tensors[layer.name])
             found[layer.name] = replace(one, elements=widths.least(layer, one, cycles))

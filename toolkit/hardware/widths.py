@@ -42,7 +42,9 @@ class Widths:
         elements, work = parallel.elements, self.works[layer.name]
         if elements == 1:
             return True
-        if layer.kind in ONE_BY_ONE or not parallel.pe or elements > self.design.tensors[layer.name].shape[-1]:
+        if not parallel.pe:
+            return isinstance(layer, Conv) and elements == self.design.tensors[layer.name].shape[-1]
+        if layer.kind in ONE_BY_ONE or elements > self.design.tensors[layer.name].shape[-1]:
             return False
         if isinstance(layer, Dense | Conv):
             # Every group of lanes that works at once ends with a whole word.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toolkit.design.layers import AvgPool, Conv, Dense, Layer, MaxPool
 from toolkit.design.tensors import Tensor
+from toolkit.hardware.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Parallel:
 class Workload:
     """For each of `positions` windows and each of `groups` groups of channels, `outputs` sums over `kernel` pixels of
     `own` channels. A layer without weights has no sums, one group and one output, and its `own` channels are its
-    tensor's."""
+    tensor's. `places`: cycles in which a convolution's windows stand one after the other, whole."""
 
     positions: int
     groups: int
@@ -36,6 +37,7 @@ class Workload:
     kernel: int
     own: int
     weighted: bool = True
+    places: int = 0
 
     @property
     def taps(self) -> int:
@@ -54,8 +56,12 @@ class Workload:
 
     @property
     def most_simd(self) -> int:
-        """More taps a cycle than this there are none."""
-        return self.own if self.weighted else 1
+        """More taps a cycle than this there are none: beyond the channels of a pixel, those of a window."""
+        return self.taps if self.places and self.groups == 1 else self.own if self.weighted else 1
+
+    def windowed(self, simd: int) -> bool:
+        """Whether so many taps a cycle are taken from whole windows."""
+        return self.weighted and simd > self.own
 
     def across(self, pe: int) -> int:
         """Channels whose outputs so many lanes of a depthwise layer work on at once; 0 where they are all of one group.
@@ -76,6 +82,11 @@ class Workload:
         """Clocks a sample. A lane of one tap a cycle needs one cycle more for each sum, to hand it on."""
         if not self.weighted:
             return self.positions * self.kernel * -(-self.own // parallel.elements)
+        if not parallel.pe:
+            return self.places
+        if self.windowed(parallel.simd):
+            folds = -(-self.outputs // parallel.pe)
+            return max(self.places, self.positions * folds * -(-self.taps // parallel.simd))
         across = self.across(parallel.pe)
         if across:
             return self.positions * -(-self.groups // across) * self.kernel
@@ -90,8 +101,9 @@ def work(layer: Layer, inputs: list[Tensor], output: Tensor) -> Workload:
         return Workload(1, 1, len(layer.weights.codes), 1, inputs[0].size)
     if isinstance(layer, Conv):
         codes, window = layer.weights.codes, layer.window
+        rows = Rows.of(window, inputs[0].shape)
         return Workload(output.size // len(codes), layer.groups, len(codes) // layer.groups, window.positions,
-                        inputs[0].shape[-1] // layer.groups)
+                        inputs[0].shape[-1] // layer.groups, places=max(rows.length, rows.frame))
     if isinstance(layer, MaxPool | AvgPool) and not layer.window.disjoint(inputs[0].shape):
         return Workload(output.size // output.shape[-1], 1, 1, layer.window.positions, output.shape[-1], False)
     largest = max((output, *inputs), key=lambda tensor: tensor.size)

@@ -12,9 +12,9 @@ from dataclasses import replace
 from toolkit.hardware.memory import Declared, Storage
 
 HOLDS = {"rom": "weights", "offsets": "biases", "entries": "table", "order": "order", "buffer": "line buffer",
-         "memory": "FIFO", "partial": "accumulators"}
+         "memory": "FIFO", "partial": "accumulators", "line": "line buffer"}
 """What a memory holds, by its name in the templates."""
-WRITTEN = ("buffer", "memory", "partial")
+WRITTEN = ("buffer", "memory", "partial", "line")
 """Those that the hardware writes itself; all others are ROMs."""
 REGISTERS = re.compile(r"^ *(\(\*[^\n]*?\*\) *)?(?:output +)?reg(?: +signed)? +(?:\[(\d+):0\] +)?([^;\n]*?)[;,]? *$",
                        re.MULTILINE)

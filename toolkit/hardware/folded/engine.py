@@ -1,4 +1,4 @@
-"""The schedule of a layer that reads taps: a `mac`, a `pool`, an `accumulate`, a `gather`."""
+"""The schedule of a layer that reads taps: a `mac`, a `pool`, an `accumulate`, a `gather`, a `window`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.hardware.folded.node import OUTPUT_STAGES, Node
+from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.registers import Inlet, Registers
 
 
@@ -18,7 +18,7 @@ class _Sums:
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         self.sink = sink
-        self.stages, self.output = Registers(node.stages), Registers(OUTPUT_STAGES)
+        self.stages, self.output = Registers(node.stages), Registers(node.output_stages)
         self.counts = node.sequence[0].tolist() if node.kind == "mac" else None
         self.before = [0, *np.cumsum(node.sequence[0]).tolist()] if node.kind == "mac" else [0]
         self.given = -1  # the last cycle in which an output went on
@@ -101,12 +101,13 @@ class Reader:
     element; sums that cannot leave hold it up."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
-        assert node.line_buffer is not None
+        reads = node.rows or node.line_buffer
+        assert reads is not None
         self.sums = _Sums(node, sink)
-        taps, limits = node.line_buffer.waits, node.line_buffer.limits
+        taps, limits = reads.waits, reads.limits
         self.frame = node.reads[0].count
         each = len(taps) // (len(node.sequence[0]) if node.kind == "mac" else node.gives.count)
-        last = np.arange(len(taps)) % each == each - 1
+        last = node.rows.last if node.rows else np.arange(len(taps)) % each == each - 1
         if node.bubbles:
             ends = np.flatnonzero(last) + 1
             # After the frame's last tap the frame is done: a place without a tap that follows belongs to the next.
@@ -210,5 +211,5 @@ class Reader:
 
 
 def engine(node: Node, sink: Inlet) -> Direct | Reader:
-    """The schedule of a `mac`, a `pool`, an `accumulate` or a `gather`."""
-    return Reader(node, sink) if node.line_buffer else Direct(node, sink)
+    """The schedule of a `mac`, a `pool`, an `accumulate`, a `gather` or a `window`."""
+    return Reader(node, sink) if node.line_buffer or node.rows else Direct(node, sink)

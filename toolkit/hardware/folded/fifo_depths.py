@@ -18,6 +18,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         counts = node.sequence[0]
         taps = _taps(node, inputs[0]).reshape(len(counts), -1).max(axis=1)
         return np.repeat(taps, counts)
+    if node.rows:
+        return np.maximum.accumulate(_taps(node, inputs[0]))[node.rows.stands]
     if node.kind in ("pool", "gather"):
         return _taps(node, inputs[0]).reshape(node.gives.count, -1).max(axis=1)
     if node.accumulators:
@@ -40,7 +42,8 @@ def _waits(node: Node, inputs: list[np.ndarray]) -> np.ndarray:
 
 def _taps(node: Node, inputs: np.ndarray) -> np.ndarray:
     """What each tap of a frame waits for; padding waits for nothing."""
-    taps = node.line_buffer.waits if node.line_buffer else np.arange(len(inputs))
+    reads = node.rows or node.line_buffer
+    taps = reads.waits if reads else np.arange(len(inputs))
     return np.where(taps >= 0, inputs[taps], -1)
 
 

@@ -51,7 +51,8 @@ def lanes(layer: Dense | Conv, x: Tensor, found: LayerRange, output: Tensor, par
     drop = 0 if even else min(int(moves.min()), max(shift, 0))
     whole = (offsets >> drop) + (missing << (moves - drop))
     zero = (1 << (bits - 1)) - 1 if power and isinstance(layer.weights.format, Log2Format) else 0
-    words = _words(codes.reshape(shape.groups, shape.outputs, shape.kernel, shape.own), zero, shape, parallel)
+    kernel, own = (1, shape.taps) if shape.windowed(parallel.simd) else (shape.kernel, shape.own)
+    words = _words(codes.reshape(shape.groups, shape.outputs, kernel, own), zero, shape, parallel)
     acc = found.accumulator
     return Lanes(parallel.pe, words.shape[1], words.shape[2], words.shape[4], shape.across(parallel.pe),
                  x.format.width + (not x.format.signed), bits, zero > 0, span, words.astype(np.uint64), sum_bits, whole,

@@ -11,12 +11,13 @@ from toolkit.design.tensors import Tensor
 from toolkit.hardware.datapath import Datapath
 from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.line_buffer import LineBuffer
+from toolkit.hardware.rows import Rows
 from toolkit.hardware.folded.words import Words
 
-STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2}
+STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2, "window": 2}
 """Registers between a tap and the finished sum."""
 OUTPUT_STAGES = 3
-"""Registers from a result to the output stream."""
+"""Registers from a result to the output stream; behind a window there is one."""
 TREE_LEVELS = 2
 """Levels of a lane's adder tree between two registers."""
 
@@ -90,8 +91,9 @@ class Node:
     `accumulators`. `reads` and `gives`: the words in which its inputs come and its output goes. `sequence`: for each
     frame in order, how many words follow from each finished sum (a `mac` passes on a fold's outputs together), or from
     each word of a `narrow`; how many words a `widen` puts together; the input that each word of a `concat` is of. An
-    `unrolled` layer's `datapath` takes all of a sample at once. `before`: what stands before each input, in order:
-    `narrow` and `widen` where it comes in other words, a `gather` where it has fewer elements than the output.
+    `unrolled` layer's `datapath` takes all of a sample at once, that of a `pixel` a word. `before`: what stands before
+    each input, in order: `narrow` and `widen` where it comes in other words, a `gather` where it has fewer elements
+    than the output, a `window` (which `rows` describe) where a convolution takes its windows as words.
     """
 
     layer: Layer
@@ -105,6 +107,7 @@ class Node:
     lanes: Lanes | None = None
     datapath: Datapath | None = None
     accumulators: Accumulators | None = None
+    rows: Rows | None = None
     sequence: tuple[np.ndarray, ...] = field(default=())
     before: tuple[tuple[Node, ...], ...] = ()
 
@@ -123,9 +126,15 @@ class Node:
         return STAGES[self.kind] + (self.lanes.tree_stages if self.lanes else 0)
 
     @property
+    def output_stages(self) -> int:
+        return 1 if self.kind == "window" else OUTPUT_STAGES
+
+    @property
     def buffer_bits(self) -> int:
         """Bits of the memory that keeps the input, or sums of it, and of what stands before it."""
-        if self.accumulators:
+        if self.rows:
+            own = self.rows.banks * self.rows.x.size * self.word_bits(0)
+        elif self.accumulators:
             own = self.accumulators.entries * self.accumulators.bits * self.gives.elements
         else:
             own = self.line_buffer.depth * self.word_bits(0) if self.line_buffer else 0

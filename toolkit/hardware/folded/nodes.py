@@ -22,14 +22,17 @@ from toolkit.design.layers import (
 )
 from toolkit.design.tensors import Interval, Tensor
 from toolkit.design.transposes import transpose_of
+from toolkit.design.windows import Window
 from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.words import Words
 from toolkit.hardware.layers import PLANNERS
+from toolkit.hardware.layers.conv import of_window
 from toolkit.hardware.options import Options
-from toolkit.hardware.workload import Parallel
+from toolkit.hardware.rows import Rows
+from toolkit.hardware.workload import Parallel, work
 
 MAX_BUFFER = 1 << 24
 """Elements of one layer's buffer."""
@@ -37,9 +40,20 @@ MAX_BUFFER = 1 << 24
 
 def unrolled(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, intervals: list[Interval],
              options: Options) -> Node:
-    """One layer unrolled between layers that are folded: it collects a sample, and hands its results on one by one."""
+    """One layer unrolled between layers that are folded. A dense layer collects a sample, and hands its results on one
+    by one; a convolution takes a window a cycle, and gives a pixel."""
+    if isinstance(layer, Conv):
+        x, channels = inputs[0], inputs[0].shape[-1]
+        made = of_window(layer, x, intervals[0], found, options)
+        if not made.stages:
+            raise layer.fail("its outputs are the same whatever comes in; give it 1 lane or more")
+        window = _window(layer, x, found)
+        reads = window.gives if window else Words(x.shape, channels)
+        return Node(layer, "pixel", (x,), output, found, (reads,), Words(output.shape, output.shape[-1]),
+                    datapath=made, before=((window,),) if window else ())
     if not isinstance(layer, Dense):
-        raise layer.fail("only dense layers can be unrolled in a network of folded ones; give it 1 lane or more")
+        raise layer.fail("only dense layers and convolutions can be unrolled in a network of folded ones; give it 1 "
+                         "lane or more")
     return Node(layer, "unrolled", tuple(inputs), output, found, _reads(inputs, 1), Words(output.shape),
                 datapath=PLANNERS[layer.kind](layer, inputs, intervals, found, options))
 
@@ -63,21 +77,33 @@ def joined(made: Node, streams: list[Words]) -> Node:
         return replace(made, reads=tuple(streams), gives=Words(made.output.shape, streams[0].elements))
     before = []
     for port, words in enumerate(streams):
-        chain = [*made.chain(port)]
+        chain = made.chain(port)
         wanted = chain[0].reads[0] if chain else made.reads[port]
-        conversions: list[Node] = []
-        for after in words.conversions(wanted.elements):
-            conversions.append(_conversion(made.layer, made.inputs[port], made.found, words, after))
-            words = after
-        before.append((*conversions, *chain))
+        before.append((*_conversions(made, port, words, wanted.elements), *chain))
     return replace(made, before=tuple(before) if any(before) else ())
 
 
-def _conversion(layer: Layer, x: Tensor, found: LayerRange, words: Words, after: Words) -> Node:
-    """A stream as words of another width, of which one divides the other."""
-    narrow = after.elements < words.elements
-    parts = words.parts(after) if narrow else after.parts(words)
-    return Node(layer, "narrow" if narrow else "widen", (x,), x, found, (words,), after, sequence=(parts,))
+def _conversions(of: Node, port: int, words: Words, elements: int) -> list[Node]:
+    """What turns a stream of `words` on its way to an input of a node into words of so many elements."""
+    found = []
+    x = Tensor(of.inputs[port].name, words.shape, of.inputs[port].format)
+    for after in words.conversions(elements):
+        narrow = after.elements < words.elements
+        parts = words.parts(after) if narrow else after.parts(words)
+        found.append(Node(of.layer, "narrow" if narrow else "widen", (x,), x, of.found, (words,), after,
+                          sequence=(parts,)))
+        words = after
+    return found
+
+
+def _window(layer: Conv, x: Tensor, found: LayerRange) -> Node | None:
+    """What makes a word of each window; None where a window is a pixel."""
+    if layer.window.same_pixels(x.shape):
+        return None
+    size = layer.window.positions * x.shape[-1]
+    words = Words((*layer.window.output(x.shape), size), size)
+    return Node(layer, "window", (x,), Tensor(x.name, words.shape, x.format), found, (Words(x.shape, x.shape[-1]),),
+                words, rows=Rows.of(layer.window, x.shape))
 
 
 def _reads(inputs: list[Tensor], elements: int) -> tuple[Words, ...]:
@@ -91,7 +117,16 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     words = Words(x.shape, made.across or parallel.simd)
     gives = Words(output.shape, parallel.elements)
     channels = len(layer.weights.codes)
-    if isinstance(layer, Conv):
+    before: tuple[Node, ...] = ()
+    if isinstance(layer, Conv) and work(layer, inputs, output).windowed(parallel.simd):
+        window = _window(layer, x, found)
+        assert window is not None  # of a single pixel no more taps can be taken than it has channels
+        conversions = _conversions(window, 0, window.gives, parallel.simd)
+        before, words = (window, *conversions), window.gives.to(parallel.simd)
+        groups, once = 1, True
+        line_buffer = windows(Window.of((1,) * layer.window.rank), words.as_shape,
+                              [Loop("fold", made.folds, 0), Loop("tap", words.row, 1)])
+    elif isinstance(layer, Conv):
         groups = 1 if made.across else layer.groups
         if made.across:
             inner = [Loop("fold", made.folds, 1), *kernel_loops(layer.window, words.as_shape)]
@@ -99,9 +134,8 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
             own = words.row // groups
             inner = [Loop("group", groups, own), Loop("fold", made.folds, 0),
                      *kernel_loops(layer.window, words.as_shape), Loop("tap", own, 1)]
-        line_buffer: LineBuffer = windows(layer.window, words.as_shape, inner)
-        once = (layer.window.stride == (1,) * layer.window.rank and layer.window.positions == 1
-                and line_buffer.height is None)
+        line_buffer = windows(layer.window, words.as_shape, inner)
+        once = layer.window.same_pixels(x.shape)
     else:
         groups, once = 1, True
         line_buffer = whole(words.count, [Loop("fold", made.folds, 0), Loop("tap", words.count, 1)])
@@ -111,7 +145,8 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     # Where every word is read just once and in its order, nothing has to be kept.
     direct = once and groups == 1 and (made.folds == 1 or made.across > 0)
     return Node(layer, "mac", (x,), output, found, (words,), gives, None if direct else line_buffer, made,
-                sequence=(np.tile(-(-counts // parallel.elements), groups * (output.size // channels)),))
+                sequence=(np.tile(-(-counts // parallel.elements), groups * (output.size // channels)),),
+                before=(before,) if before else ())
 
 
 def _pool(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, parallel: Parallel) -> Node:

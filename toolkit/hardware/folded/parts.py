@@ -116,10 +116,10 @@ class Fifo(Part):
 
 
 class Pipeline(Part):
-    """A `map`: elements through a few registers."""
+    """A `map` or a `pixel`: elements through a few registers."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
-        self.sink, self.output = sink, Registers(OUTPUT_STAGES)
+        self.sink, self.output = sink, Registers(node.datapath.stages if node.datapath else OUTPUT_STAGES)
 
     def ready(self, cycle: int) -> int:
         return self.output.free(cycle)

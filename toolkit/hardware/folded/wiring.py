@@ -63,6 +63,7 @@ def _alone(kind: Callable[[Node, Inlet], Alone]) -> Callable[[Node, Inlet], tupl
 
 PARTS: dict[str, Callable[[Node, Inlet], tuple[Part, list[Inlet]]]] = {
     "mac": _alone(engine), "pool": _alone(engine), "accumulate": _alone(engine), "gather": _alone(engine),
+    "window": _alone(engine), "pixel": _alone(Pipeline),
     "map": _alone(Pipeline), "add": _join, "multiply": _join, "concat": _join,
     "argmax": _alone(Collector), "widen": _alone(Collector), "narrow": _alone(Narrow), "unrolled": _alone(Unrolled),
 }

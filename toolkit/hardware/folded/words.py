@@ -41,12 +41,14 @@ class Words:
         return Words(self.shape, elements)
 
     def conversions(self, elements: int) -> list[Words]:
-        """The words that this stream becomes, one after the other, on its way to `elements` a cycle: narrower, to a
-        common divisor, then wider."""
-        common = gcd(self.elements, elements)
-        found = [self.to(common)] if common != self.elements else []
-        return found + ([self.to(elements)] if common != elements else [])
+        """The words that this stream becomes, one after the other, on its way to `elements` a cycle: at once where one
+        divides the other or holds a whole row, else narrower, to a common divisor, then wider."""
+        if elements == self.elements:
+            return []
+        after, common = self.to(elements), gcd(self.elements, elements)
+        wide = after if elements > self.elements else self
+        return [after] if wide.row == 1 or common in (elements, self.elements) else [self.to(common), after]
 
     def parts(self, narrow: Words) -> np.ndarray:
-        """int64 (count,): how many words of `narrow`, whose elements divide this one's, each word of a sample holds."""
+        """int64 (count,): how many words of `narrow` each word of a sample holds."""
         return np.tile(-(-self.filled // narrow.elements), self.count // self.row)

@@ -17,6 +17,7 @@ from toolkit.emit.verilog.folded.multiply import multiply
 from toolkit.emit.verilog.folded.output_stage import Wire, output_stage
 from toolkit.emit.verilog.folded.pools import accumulating, arithmetic
 from toolkit.emit.verilog.folded.weights import adder_tree, term
+from toolkit.emit.verilog.folded.window import window
 from toolkit.emit.verilog.layer import describe
 from toolkit.hardware.csd import csd_table
 from toolkit.hardware.folded.node import STAGES, Lanes, Node
@@ -58,7 +59,7 @@ def _pace(reads: int, gives: int) -> str:
     return f"both {said[0]} a cycle" if reads == gives else f"{said[0]} in and {said[1]} out a cycle"
 
 
-WAY_OUT = ("mac", "pool", "accumulate", "gather", "map", "add", "multiply", "concat", "unrolled")
+WAY_OUT = ("mac", "pool", "accumulate", "gather", "map", "add", "multiply", "concat", "unrolled", "window", "pixel")
 """Kinds that end in the registers of templates/verilog/folded/output_stage.v.j2, or in such a `moving` of their own."""
 
 
@@ -366,8 +367,21 @@ def _widen(node: Node, name: str, design: str) -> str:
                   last_place=literal(parts - 1, place_bits), n_bits=n_bits, uneven=row % parts > 0, last_n=literal(row - 1, n_bits))
 
 
+def _window(node: Node, name: str, design: str) -> str:
+    return window(node, _head(node, name, design, "its windows as words"))
+
+
+def _pixel(node: Node, name: str, design: str) -> str:
+    assert node.datapath is not None
+    stages = node.datapath.stages
+    return render("verilog/folded/pixel.v.j2", **_head(node, name, design, "unrolled, a pixel at a time"),
+                  inner=f"{name}_sums", stages=stages,
+                  next_valid="x_valid" if stages == 1 else f"{{valid[{stages - 2}:0], x_valid}}")
+
+
 MODULES: dict[str, Callable[[Node, str, str], str]] = {
     "mac": _mac, "pool": _pool, "accumulate": _accumulate, "gather": _gather, "map": _map, "add": _map,
     "multiply": _multiply,
     "concat": _concat, "argmax": _argmax, "unrolled": _unrolled, "narrow": _narrow, "widen": _widen,
+    "window": _window, "pixel": _pixel,
 }

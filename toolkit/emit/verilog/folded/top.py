@@ -20,8 +20,15 @@ from toolkit.hardware.folded.words import Words
 from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment, identifiers
 
-STANDS = {"gather": "repeat", "narrow": "narrow", "widen": "widen"}
-"""What stands before an input, by its kind: a part of its module's name."""
+def _before(node: Node) -> list[tuple[int, Node, str]]:
+    """(port, node, what its module is called behind the layer's name) of all that stands before a node's inputs."""
+    found: list[tuple[int, Node, str]] = []
+    for port in range(len(node.inputs)):
+        for one in node.chain(port):
+            name = f"{'repeat' if one.kind == 'gather' else one.kind}{port}"
+            again = sum(other.rstrip("b") == name for _, _, other in found)
+            found.append((port, one, name + "b" * again))
+    return found
 
 
 def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Verilog:
@@ -34,8 +41,7 @@ def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Veri
     real = [n for n in plan.nodes if n.kind != "wires"]
     fifos = [f"{top}_{short[q.layer]}_fifo{q.port}" for q in plan.fifos]
     sums = [f"{top}_{short[n.name]}_sums" for n in real]
-    before = [f"{top}_{short[n.name]}_{STANDS[one.kind]}{port}" for n in real for port in range(len(n.inputs))
-              for one in n.chain(port)]
+    before = [f"{top}_{short[n.name]}_{stands}" for n in real for _, _, stands in _before(n)]
     names = identifiers([f"{top}_{short[n.name]}" for n in real], taken=[top, *fifos, *sums, *before])
     modules = {n.name: names[f"{top}_{short[n.name]}"] for n in real}
     title = comment(design.name)
@@ -44,11 +50,13 @@ def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Veri
         if node.datapath is not None:
             name = f"{modules[node.name]}_sums"
             layer = LayerPlan(node.layer, node.datapath, 0, (0,))
-            files[f"{name}.v"] = unrolled_module(layer, name, list(node.inputs), node.output, title)
-        for port in range(len(node.inputs)):
-            for one in node.chain(port):
-                name = f"{modules[node.name]}_{STANDS[one.kind]}{port}"
-                files[f"{name}.v"] = module(one, name, title)
+            ends = [(t.name, w.elements, t.format) if node.kind == "pixel" else (t.name, t.size, t.format)
+                    for t, w in ((node.inputs[0], node.reads[0]), (node.output, node.gives))]
+            x, made = (Tensor(tensor, (size,), form) for tensor, size, form in ends)
+            files[f"{name}.v"] = unrolled_module(layer, name, [x], made, title)
+        for _, one, stands in _before(node):
+            name = f"{modules[node.name]}_{stands}"
+            files[f"{name}.v"] = module(one, name, title)
     for fifo, name in zip(plan.fifos, fifos, strict=True):
         place_bits, held_bits = unsigned_bits(fifo.depth - 1), unsigned_bits(fifo.depth) + 1
         files[f"{name}.v"] = render(
@@ -105,8 +113,7 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
             publish(node.name)
             continue
         for port in range(len(streams)):
-            for one in node.chain(port):
-                stands = f"{STANDS[one.kind]}{port}"
+            for _, one, stands in (one for one in _before(node) if one[0] == port):
                 net_before = f"{short[node.name]}_{stands}"
                 items.append({"comment": f"'{comment(one.inputs[0].name)}', {_stands(one)}.",
                               "lines": [*_declared(net_before, one.output, one.gives),
@@ -135,6 +142,8 @@ def _top(plan: FoldedPlan, top: str, short: dict[str, str], modules: dict[str, s
 def _stands(one: Node) -> str:
     if one.kind == "gather":
         return f"repeated as {describe(one.output)}"
+    if one.kind == "window":
+        return f"its windows as words: {describe(one.output)}"
     return f"{one.gives.elements} element{'s' * (one.gives.elements > 1)} a cycle instead of {one.reads[0].elements}"
 
 
