@@ -16,7 +16,7 @@ from toolkit.api import generate, simulate
 from toolkit.design import AvgPool, Concat, Design, FixedPoint, Layer, MaxPool, Requantise, Rounding, Tensor, Window
 from toolkit.hardware import Options
 from toolkit.hardware.folded.accumulators import Accumulators
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 
 FOLDED = Options(arch="folded")
 BYTE = FixedPoint(False, 8, 4)

@@ -28,7 +28,7 @@ from toolkit.design import (
     Window,
 )
 from toolkit.hardware import Options, choose
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 from toolkit.hardware.workload import Parallel
 from toolkit.utils.errors import InputError
 

@@ -20,6 +20,9 @@ SMALL = 16_384
 LANE_LUTS = {4: 80, 6: 60}
 """LUTs of a lane and its share of control, by the inputs of a LUT; an estimate (measured in benchmarks/folded.py)."""
 
+WEIGHT_LUTS = 14
+"""LUTs of a weight that is not zero in an unrolled convolution, of four inputs; an estimate."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -120,8 +123,7 @@ def _streams(design: Design, works: dict[str, Workload], chosen: dict[str, Paral
                 raise layer.fail("it cannot be unrolled: it would give a pixel a cycle, and what reads it takes one "
                                  "element; give it 1 lane or more")
         elif one.pe:
-            cycles = pace if weighted[layer.name] else pace // works[layer.name].per_word(design.tensors[layer.name])
-            found[layer.name] = replace(one, elements=widths.least(layer, one, cycles))
+            found[layer.name] = replace(one, elements=widths.least(layer, found, pace))
     return found
 
 
@@ -130,6 +132,7 @@ def _fitting(design: Design, works: dict[str, Workload], options: Options) -> tu
     chip = device(options.device) if options.device else None
     if options.ii is not None:
         found = {name: fewest(w, options.ii) for name, w in works.items()}
+        found |= _cheaper_unrolled(design, works, found, options.ii)
         if chip and _luts(found, chip) > chip.luts:
             fitting = _fitting(design, works, replace(options, ii=None))[0]
             least = max(w.cycles(fitting[name]) for name, w in works.items() if w.weighted)
@@ -151,6 +154,20 @@ def _fitting(design: Design, works: dict[str, Workload], options: Options) -> tu
             raise InputError(f"even one lane a layer takes about {_luts(found, chip):,} LUTs, and {chip.name} has "
                              f"{chip.luts:,}; choose a larger device")
         most //= 2
+
+
+def _cheaper_unrolled(design: Design, works: dict[str, Workload], found: dict[str, Parallel],
+                      cycles: int) -> dict[str, Parallel]:
+    """The convolutions that take fewer LUTs unrolled, by estimate, and are fast enough."""
+    widths = Widths(design, works)
+    made = {}
+    for layer in design.layers:
+        if isinstance(layer, Conv) and works[layer.name].places <= cycles:
+            one = Parallel(UNROLLED, 1, len(layer.weights.codes))
+            luts = int((layer.weights.integers()[0] != 0).sum()) * WEIGHT_LUTS
+            if luts < found[layer.name].macs * LANE_LUTS[4] and widths.allowed(layer, one):
+                made[layer.name] = one
+    return made
 
 
 def _check(design: Design, works: dict[str, Workload], found: dict[str, Parallel], ii: int) -> None:

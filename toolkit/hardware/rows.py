@@ -41,23 +41,30 @@ class Rows:
     read in every place, and shifted into the window. A window stands when its last column is in. Where that lies in the
     padding, the columns of the next pass shift it on, and behind the last pass places that read nothing; or, if an
     image is so narrow that windows of two passes would stand at once (not `merged`), such places end every pass.
+
+    With room `ahead`, the rows that a frame's first windows want come while the last ones of the frame before are read:
+    for layers that need longer for a window than a pixel takes to come.
     """
 
     y: Along
     x: Along
+    ahead: bool = False
 
     @classmethod
-    def of(cls, window: Window, shape: tuple[int, ...]) -> Rows:
+    def of(cls, window: Window, shape: tuple[int, ...], ahead: bool = False) -> Rows:
         """Those of a window over an image of `shape`, channels last. One-dimensional images are one row."""
         counts = window.output(shape)
         axes = [Along(*one) for one in zip(shape, window.kernel, window.stride, window.dilation,
                                            (p[0] for p in window.padding), counts, strict=False)]
-        return cls(*axes) if window.rank == 2 else cls(Along(1, 1, 1, 1, 0, 1), axes[0])
+        return cls(*axes, ahead) if window.rank == 2 else cls(Along(1, 1, 1, 1, 0, 1), axes[0], ahead)
 
     @property
     def banks(self) -> int:
         """Rows that are kept: a pixel may be overwritten as soon as it was read for the last time."""
-        return self.y.span
+        if not self.ahead:
+            return self.y.span
+        last = (self.y.windows - 1) * self.y.stride - self.y.before
+        return max(self.y.span, self.y.size - last + self.y.span - 1 - self.y.before)
 
     @property
     def first(self) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from toolkit.design import Conv, Dense, Design
 from toolkit.design.layers import Concat, Layer, Multiply, Reshape
+from toolkit.hardware.words import Words
 from toolkit.hardware.workload import Parallel, Workload
 
 ONE_BY_ONE = ("argmax", "reorder", "reshape")
@@ -24,18 +27,56 @@ class Widths:
         """Whether the layer can give `parallel.elements` a cycle, on its `pe` lanes."""
         return self._made(layer, parallel) and self._read(layer.name, parallel.elements)
 
-    def least(self, layer: Layer, parallel: Parallel, words: int) -> int:
-        """The fewest elements a cycle that bring the layer's output within `words` cycles; the most it can give where
-        none do."""
+    def least(self, layer: Layer, chosen: dict[str, Parallel], pace: int) -> int:
+        """The fewest elements a cycle that bring what the layer does, its output, and what turns words of other widths
+        into its own and its own into its readers', within `pace` cycles; the most it can give where none do. `chosen`
+        holds the layers before it, and the lanes of all."""
+        one = chosen[layer.name]
+        channels = self.design.tensors[layer.name].shape[-1]
+        able = [n for n in range(1, channels + 1) if self.allowed(layer, replace(one, elements=n))]
+        for elements in able:
+            wide = replace(one, elements=elements)
+            if max(self._cycles(layer, wide), self._conversions(layer, wide, chosen)) <= pace:
+                return elements
+        return min(able, key=lambda n: (max(self._cycles(layer, replace(one, elements=n)),
+                                            self._conversions(layer, replace(one, elements=n), chosen)), n))
+
+    def _cycles(self, layer: Layer, one: Parallel) -> int:
+        """Cycles of the layer and of its output's words."""
         tensor = self.design.tensors[layer.name]
-        rows, channels = tensor.size // tensor.shape[-1], tensor.shape[-1]
-        most = 1
-        for elements in range(1, channels + 1):
-            if self.allowed(layer, Parallel(parallel.pe, parallel.simd, elements)):
-                most = elements
-                if rows * -(-channels // elements) <= words:
-                    break
+        return max(0 if self.works[layer.name].weighted else self.works[layer.name].cycles(one),
+                   Words(tensor.shape, one.elements).count)
+
+    def _conversions(self, layer: Layer, one: Parallel, chosen: dict[str, Parallel]) -> int:
+        """Words of the longest of all streams between the layer and its neighbours."""
+        most = 0
+        for name in layer.inputs:
+            if not self.works[layer.name].weighted and name in chosen:
+                words = Words(self.design.tensors[name].shape, chosen[name].elements)
+                most = max([most, *(step.count for step in words.conversions(one.elements))])
+        for reader in self._weighted_readers(layer.name):
+            x = self.design.tensors[reader.inputs[0]]
+            words = Words(x.shape, one.elements)
+            wanted = self._reads(reader, chosen[reader.name], x.shape[-1])
+            most = max([most, *(step.count for step in words.conversions(wanted))])
         return most
+
+    def _weighted_readers(self, name: str) -> list[Layer]:
+        """The layers of weights that read a tensor, as it is or in another shape."""
+        found = []
+        for reader in self.readers[name]:
+            if isinstance(reader, Dense | Conv):
+                found.append(reader)
+            elif isinstance(reader, Reshape):
+                found += self._weighted_readers(reader.name)
+        return found
+
+    def _reads(self, layer: Layer, one: Parallel, channels: int) -> int:
+        """How many elements a cycle a layer of weights takes."""
+        work = self.works[layer.name]
+        if work.windowed(one.simd) or (not one.pe and isinstance(layer, Conv)):
+            return channels
+        return work.across(one.pe) or one.simd
 
     def _made(self, layer: Layer, parallel: Parallel) -> bool:
         """Whether the layer's own hardware can."""

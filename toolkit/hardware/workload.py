@@ -73,11 +73,6 @@ class Workload:
         across = self.depthwise and pe > self.outputs
         return -(-pe // self.outputs) * self.outputs if across else pe
 
-    def per_word(self, output: Tensor) -> int:
-        """Cycles for each word of the output, in a layer without weights: one, unless it reads more than it gives, or
-        a word several times."""
-        return max(self.positions * self.kernel * output.shape[-1] // output.size, 1)
-
     def cycles(self, parallel: Parallel) -> int:
         """Clocks a sample. A lane of one tap a cycle needs one cycle more for each sum, to hand it on."""
         if not self.weighted:

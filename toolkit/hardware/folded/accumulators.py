@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.design.layers import AvgPool, MaxPool
 from toolkit.design.tensors import Tensor
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 from toolkit.hardware.linear import signed_width
 
 

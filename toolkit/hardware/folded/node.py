@@ -12,7 +12,7 @@ from toolkit.hardware.datapath import Datapath
 from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.line_buffer import LineBuffer
 from toolkit.hardware.rows import Rows
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 
 STAGES = {"mac": 4, "pool": 3, "gather": 3, "accumulate": 2, "window": 2}
 """Registers between a tap and the finished sum."""

@@ -27,7 +27,7 @@ from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.layers.conv import of_window
 from toolkit.hardware.options import Options
@@ -96,14 +96,14 @@ def _conversions(of: Node, port: int, words: Words, elements: int) -> list[Node]
     return found
 
 
-def _window(layer: Conv, x: Tensor, found: LayerRange) -> Node | None:
+def _window(layer: Conv, x: Tensor, found: LayerRange, ahead: bool = False) -> Node | None:
     """What makes a word of each window; None where a window is a pixel."""
     if layer.window.same_pixels(x.shape):
         return None
     size = layer.window.positions * x.shape[-1]
     words = Words((*layer.window.output(x.shape), size), size)
     return Node(layer, "window", (x,), Tensor(x.name, words.shape, x.format), found, (Words(x.shape, x.shape[-1]),),
-                words, rows=Rows.of(layer.window, x.shape))
+                words, rows=Rows.of(layer.window, x.shape, ahead))
 
 
 def _reads(inputs: list[Tensor], elements: int) -> tuple[Words, ...]:
@@ -119,7 +119,7 @@ def _mac(layer: Layer, inputs: list[Tensor], output: Tensor, found: LayerRange, 
     channels = len(layer.weights.codes)
     before: tuple[Node, ...] = ()
     if isinstance(layer, Conv) and work(layer, inputs, output).windowed(parallel.simd):
-        window = _window(layer, x, found)
+        window = _window(layer, x, found, ahead=True)
         assert window is not None  # of a single pixel no more taps can be taken than it has channels
         conversions = _conversions(window, 0, window.gives, parallel.simd)
         before, words = (window, *conversions), window.gives.to(parallel.simd)

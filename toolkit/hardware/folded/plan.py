@@ -15,7 +15,7 @@ from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.nodes import joined, node, unrolled
 from toolkit.hardware.folded.schedule import Schedule
 from toolkit.hardware.folded.wiring import schedule
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 from toolkit.hardware.options import Options
 from toolkit.utils.progress import bar
 

@@ -16,7 +16,7 @@ from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.folded.words import Words
+from toolkit.hardware.words import Words
 from toolkit.hardware.plan import LayerPlan
 from toolkit.utils.identifiers import comment, identifiers
 
