@@ -66,7 +66,8 @@ class Engine:
         taps = reads.waits if reads else np.arange(node.reads[0].count)
         results = len(node.sequence[0]) if self.mac else node.gives.count
         each = len(taps) // results
-        last = node.rows.last if node.rows else node.accumulators.last if node.accumulators else np.arange(len(taps)) % each == each - 1
+        known = node.rows or node.accumulators
+        last = known.last if known else np.arange(len(taps)) % each == each - 1
         if bubbles:  # a cycle without a tap ends each sum
             ends = np.flatnonzero(last) + 1
             pauses = np.insert(np.zeros(len(taps), bool), ends, True)

@@ -253,7 +253,8 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
              target: Target = "verilog", vectors: Vectors = None, seed: VectorSeed = 0, adders_per_stage: Depth = 4,
              arch: Arch = "auto", ii: Ii = None, samples_per_second: SamplesPerSecond = None, clock: Clock = 100.0,
              max_lanes: MaxLanes = 64, lanes: Lanes = None, simd: Simd = None, stream: StreamWidth = None,
-             device: Device = "", hls4ml: Hls4ml = "", out: Out, as_json: Json = False, config_file: Config = None, help_all: HelpAll = False) -> None:
+             device: Device = "", hls4ml: Hls4ml = "", out: Out, as_json: Json = False,
+             config_file: Config = None, help_all: HelpAll = False) -> None:
     """Generate the project folder of a compressed network (.swd).
 
     The options are kept in its manifest.json (made_from). It gets no config.toml, because verify compares every file

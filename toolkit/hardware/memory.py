@@ -149,7 +149,8 @@ def folded_memory(plan: FoldedPlan, declared: dict[str, Declared]) -> Memory:
     for node in plan.nodes:
         lanes = node.lanes
         layers.append(LayerMemory(node.name, node.layer.kind, *_stored(node.layer),
-                                  lanes.count * lanes.simd if lanes else 0, lanes.adder_bits if lanes else 0, lanes.count if lanes else 1,
+                                  lanes.count * lanes.simd if lanes else 0, lanes.adder_bits if lanes else 0,
+                                  lanes.count if lanes else 1,
                                   plan.architecture.cycles(node.name), _weights(node.layer), *_multiplier(node),
                                   lanes.simd if lanes else 1, node.gives.elements))
     return Memory(tuple(layers), declared)

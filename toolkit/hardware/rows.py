@@ -56,7 +56,7 @@ class Rows:
         counts = window.output(shape)
         axes = [Along(*one) for one in zip(shape, window.kernel, window.stride, window.dilation,
                                            (p[0] for p in window.padding), counts, strict=False)]
-        return cls(*axes, ahead) if window.rank == 2 else cls(Along(1, 1, 1, 1, 0, 1), axes[0], ahead)
+        return cls(axes[0], axes[1], ahead) if window.rank == 2 else cls(Along(1, 1, 1, 1, 0, 1), axes[0], ahead)
 
     @property
     def banks(self) -> int:

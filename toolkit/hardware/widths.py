@@ -63,7 +63,7 @@ class Widths:
 
     def _weighted_readers(self, name: str) -> list[Layer]:
         """The layers of weights that read a tensor, as it is or in another shape."""
-        found = []
+        found: list[Layer] = []
         for reader in self.readers[name]:
             if isinstance(reader, Dense | Conv):
                 found.append(reader)

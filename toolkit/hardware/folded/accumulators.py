@@ -10,8 +10,8 @@ import numpy as np
 
 from toolkit.design.layers import AvgPool, MaxPool
 from toolkit.design.tensors import Tensor
-from toolkit.hardware.words import Words
 from toolkit.hardware.linear import signed_width
+from toolkit.hardware.words import Words
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ from toolkit.hardware.folded.accumulators import Accumulators
 from toolkit.hardware.folded.lanes import lanes as weights_of
 from toolkit.hardware.folded.line_buffer import LineBuffer, Loop, kernel_loops, merged, whole, windows
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.words import Words
 from toolkit.hardware.layers import PLANNERS
 from toolkit.hardware.layers.conv import of_window
 from toolkit.hardware.options import Options
 from toolkit.hardware.rows import Rows
+from toolkit.hardware.words import Words
 from toolkit.hardware.workload import Parallel, work
 
 MAX_BUFFER = 1 << 24

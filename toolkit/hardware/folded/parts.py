@@ -1,8 +1,9 @@
 """The parts of a folded network as times: of each element that comes, when it is taken and what follows from it.
 
 No cycle is gone through one by one. An element here is a word of a stream. A part is told of its elements in their
-order, each with the cycle from which on it is offered, and answers at once when it takes it: that depends on nothing but the elements before, since a FIFO stands
-wherever branches meet, and FIFOs are deep enough never to be full. What it gives it offers to its own sink at once. A
+order, each with the cycle from which on it is offered, and answers at once when it takes it: that depends on nothing
+but the elements before, since a FIFO stands wherever branches meet, and FIFOs are deep enough never to be full. What
+it gives it offers to its own sink at once. A
 new kind of layer is a class with `ready` and `take`; `start`, if it can go ahead of its input; `last` and `state`, from
 which the search for a period tells whether two moments are the same.
 """

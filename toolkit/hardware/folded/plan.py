@@ -15,8 +15,8 @@ from toolkit.hardware.folded.node import Node
 from toolkit.hardware.folded.nodes import joined, node, unrolled
 from toolkit.hardware.folded.schedule import Schedule
 from toolkit.hardware.folded.wiring import schedule
-from toolkit.hardware.words import Words
 from toolkit.hardware.options import Options
+from toolkit.hardware.words import Words
 from toolkit.utils.progress import bar
 
 SPARE = 2

@@ -364,7 +364,8 @@ def _widen(node: Node, name: str, design: str) -> str:
     place_bits, n_bits = unsigned_bits(parts - 1), unsigned_bits(row - 1)
     return render("verilog/folded/widen.v.j2", **_head(node, name, design, "its input in wider words"), parts=parts,
                   places=[literal(i, place_bits) for i in range(parts)], place_bits=place_bits,
-                  last_place=literal(parts - 1, place_bits), n_bits=n_bits, uneven=row % parts > 0, last_n=literal(row - 1, n_bits))
+                  last_place=literal(parts - 1, place_bits), n_bits=n_bits, uneven=row % parts > 0,
+                  last_n=literal(row - 1, n_bits))
 
 
 def _window(node: Node, name: str, design: str) -> str:

@@ -16,9 +16,10 @@ from toolkit.emit.verilog.layer import module as unrolled_module
 from toolkit.emit.verilog.top import PORTS, Verilog
 from toolkit.hardware.folded import FoldedPlan
 from toolkit.hardware.folded.node import Node
-from toolkit.hardware.words import Words
 from toolkit.hardware.plan import LayerPlan
+from toolkit.hardware.words import Words
 from toolkit.utils.identifiers import comment, identifiers
+
 
 def _before(node: Node) -> list[tuple[int, Node, str]]:
     """(port, node, what its module is called behind the layer's name) of all that stands before a node's inputs."""
@@ -52,8 +53,8 @@ def verilog_folded(plan: FoldedPlan, multipliers: str = "no multiplier") -> Veri
             layer = LayerPlan(node.layer, node.datapath, 0, (0,))
             ends = [(t.name, w.elements, t.format) if node.kind == "pixel" else (t.name, t.size, t.format)
                     for t, w in ((node.inputs[0], node.reads[0]), (node.output, node.gives))]
-            x, made = (Tensor(tensor, (size,), form) for tensor, size, form in ends)
-            files[f"{name}.v"] = unrolled_module(layer, name, [x], made, title)
+            source, sink = (Tensor(tensor, (size,), form) for tensor, size, form in ends)
+            files[f"{name}.v"] = unrolled_module(layer, name, [source], sink, title)
         for _, one, stands in _before(node):
             name = f"{modules[node.name]}_{stands}"
             files[f"{name}.v"] = module(one, name, title)

@@ -20,6 +20,7 @@ def window(node: Node, head: dict[str, Any]) -> str:
     y, x = rows.y, rows.x
     had_bits = unsigned_bits((y.size + rows.banks + 1) * x.size + rows.frame) + 1
     n_bits, column_bits = unsigned_bits(rows.final), unsigned_bits(x.size - 1)
+    pass_bits = unsigned_bits(y.windows - 1)
     bank_bits = unsigned_bits(rows.banks - 1)
     top_bits = max(signed_width(min(rows.top, y.size - y.span - 1), y.windows * y.stride), 2)
     reading = "1'b1" if rows.final < x.size else f"n < {literal(x.size, n_bits)}"
@@ -36,7 +37,7 @@ def window(node: Node, head: dict[str, Any]) -> str:
         had_bits=had_bits, frame=literal(rows.frame, had_bits), reading=reading, place=place,
         n={"bits": n_bits, "last": literal(rows.places - 1, n_bits),
            "last_flush": literal(rows.places + rows.flush - 1, n_bits)},
-        **{"pass": {"bits": unsigned_bits(y.windows - 1), "last": literal(y.windows - 1, unsigned_bits(y.windows - 1))}},
+        pass_count={"bits": pass_bits, "last": literal(y.windows - 1, pass_bits)},
         top={"bits": top_bits, "start": signed(rows.top, top_bits), "step": signed(y.stride, top_bits),
              "lowest": signed(y.size - y.span - 1, top_bits),
              "step_pixels": literal(y.stride * x.size, had_bits)},
