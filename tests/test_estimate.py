@@ -18,7 +18,8 @@ from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.estimate import estimate
 from toolkit.hardware import Options
-from toolkit.hardware.devices import DEVICES, device
+from toolkit.hardware.boards import device
+from toolkit.hardware.devices import DEVICES
 from toolkit.utils.errors import CheckFailed, InputError, ToolMissing
 
 STAT = """

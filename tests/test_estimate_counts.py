@@ -24,7 +24,8 @@ from toolkit.estimate.synthesis import Cells
 from toolkit.hardware import Options, choose, plan
 from toolkit.hardware.devices import DEVICES
 from toolkit.hardware.folded import plan_folded
-from toolkit.hardware.memory import Storage, folded_memory, memory
+from toolkit.hardware.memory import folded_memory, memory
+from toolkit.hardware.storage import Storage
 from toolkit.utils.errors import CheckFailed, InputError
 
 BYTE = FixedPoint(True, 8, 0)

@@ -10,8 +10,8 @@ from typing import Any
 from toolkit.estimate.place import Placed, place
 from toolkit.estimate.project import load
 from toolkit.estimate.synthesis import Cells, cells
+from toolkit.hardware.boards import device as find_device
 from toolkit.hardware.devices import Device
-from toolkit.hardware.devices import device as find_device
 from toolkit.utils.errors import InputError
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.hardware.memory import Storage
+from toolkit.hardware.storage import Storage
 from toolkit.utils.errors import InputError
 from toolkit.utils.untrusted import read_json
 
