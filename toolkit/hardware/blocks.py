@@ -22,7 +22,8 @@ class Kind:
     next of which is half as deep. `size`: bits of a cell, those of parity too. `written`: the narrowest shape that can
     be written; `byte`: where it is written, a memory's word is widened to whole bytes of so many bits (0: of one cell).
     `units`: how many a cell takes of those that a device's number of blocks counts; `luts`: LUTs of a cell of
-    distributed memory; `together`: cells that make one of these shapes. `cost`, of which `scaled` counts only for the
+    distributed memory; `together`: cells that make one of these shapes; `shared`: rows of one memory may lie beside
+    each other in a cell. `cost`, of which `scaled` counts only for the
     bits that are used: yosys's, in units of its own.
     """
 
@@ -37,6 +38,7 @@ class Kind:
     written: int = 1
     scaled: int = 0
     luts: int = 0
+    shared: bool = True
 
     def taken(self, words: int, width: int, written: bool) -> Taken:
         """The cells for `words` of `width` bits."""
@@ -47,7 +49,8 @@ class Kind:
             depth = self.words >> index
             rows = -(-words // depth)
             step = min(self.byte or unit, unit) if written else 1
-            cells = -(-rows * -(-width // step) * step // unit)
+            beside = rows * -(-width // step) * step
+            cells = -(-beside // unit) if self.shared else rows * -(-width // unit)
             cost = (self.cost - self.scaled) * cells + self.scaled * rows * width / unit
             # What selects between rows: multiplexers to read, an enable of each to write.
             cost += 0.5 * (rows - 1) * width + 0.5 * rows * (written and rows > 1)
@@ -96,7 +99,7 @@ _RAMB = (Kind("RAMB18", 16 * KBIT, _NARROW, 18 * KBIT, 129, byte=9),
          Kind("RAMB36", 32 * KBIT, _WIDE, 36 * KBIT, 257, units=2, byte=9),
          Kind("RAMB18", 16 * KBIT, _WIDE, 18 * KBIT, 129, byte=9),
          Kind("RAMB36", 32 * KBIT, (*_WIDE, 72), 36 * KBIT, 257, units=2, byte=9))
-_CASCADE = Kind("RAMB36", 64 * KBIT, (1, 2, 4, 9), 36 * KBIT, 513, units=2, together=2, byte=9)
+_CASCADE = Kind("RAMB36", 64 * KBIT, (1,), 36 * KBIT, 513, units=2, together=2, byte=9)
 FAMILIES = {
     "ecp5": Family("EBR of 18 Kbit", (
         Kind("DP16KD", 16 * KBIT, _NARROW, 18 * KBIT, 128, byte=9),
@@ -112,10 +115,10 @@ FAMILIES = {
                                      Kind("RAM64M8", 64, (7,), 448, 16, scaled=16, luts=8))),
     "gowin": Family("BSRAM of 18 Kbit", (Kind("BSRAM", 16 * KBIT, _WIDE, 18 * KBIT, 128, byte=9),),
                     (Kind("RAM16SDP4", 16, (4,), 64, 4, scaled=4, luts=4),)),
-    "m9k": Family("M9K", (Kind("M9K", 8 * KBIT, _WIDE, 9 * KBIT, 128),), compared=False),
-    "m10k": Family("M10K", (Kind("M10K", 8 * KBIT, (1, 2, 5, 10, 20, 40), 10 * KBIT, 128),),
+    "m9k": Family("M9K", (Kind("M9K", 8 * KBIT, _WIDE, 9 * KBIT, 128, shared=False),), compared=False),
+    "m10k": Family("M10K", (Kind("M10K", 8 * KBIT, (1, 2, 5, 10, 20, 40), 10 * KBIT, 128, shared=False),),
                    (Kind("MLAB", 32, (20,), 640, 10, luts=10),), compared=False),
-    "m20k": Family("M20K", (Kind("M20K", 16 * KBIT, (1, 2, 5, 10, 20, 40), 20 * KBIT, 128),),
+    "m20k": Family("M20K", (Kind("M20K", 16 * KBIT, (1, 2, 5, 10, 20, 40), 20 * KBIT, 128, shared=False),),
                    (Kind("MLAB", 32, (20,), 640, 10, luts=10),), compared=False),
 }
 
