@@ -16,7 +16,7 @@ from toolkit.estimate import every as room
 from toolkit.estimate.estimate import estimate, uses_of
 from toolkit.estimate.project import load
 from toolkit.hardware.blocks import FAMILIES, needed, use
-from toolkit.hardware.boards import device
+from toolkit.hardware.boards import BOARDS, device
 from toolkit.hardware.devices import DEVICES
 from toolkit.hardware.storage import Declared, Storage
 from toolkit.utils.errors import InputError
@@ -69,6 +69,15 @@ def test_memories_that_take_too_many_blocks_do_not_fit_though_their_bits_would(t
     found = estimate(manifest(tmp_path, memory=many), device="ecp5-25f")
     assert found.fits is False
     assert {u.name: (u.used, u.available) for u in found.uses}["memory blocks (EBR of 18 Kbit)"] == (57, 56)
+
+
+def test_the_blocks_of_an_unrolled_networks_tables_are_not_known_before_synthesis(tmp_path: Path):
+    table = {"memories": [], "register_bits": 1, "layers": [{"kind": "lookup"}]}
+    found = estimate(manifest(tmp_path, memory=table), device="ecp5-25f")
+    assert {u.name: u.used for u in found.uses}["memory blocks (EBR of 18 Kbit)"] is None
+    assert room.rows(room.every(tmp_path))[1][3] == "not known of 16 EBR of 4 Kbit"
+    folded = estimate(manifest(tmp_path, memory=table, architecture="folded"), device="ecp5-25f")
+    assert {u.name: u.used for u in folded.uses}["memory blocks (EBR of 18 Kbit)"] == 0
 
 
 def test_a_memory_of_no_known_style_is_of_an_older_version(tmp_path: Path):
@@ -138,3 +147,8 @@ def test_build_tells_whether_the_hardware_fits_its_device_with_the_share_of_each
     assert done.exit_code == 0, done.output
     assert "network on ice40-up5k" in done.output and "LUTs: not counted (--synth does) of 5,280" in done.output
     assert "register bits declared: " in done.output and " of 5,280 (" in done.output
+
+
+def test_the_documentation_lists_every_device_and_board():
+    text = (Path(__file__).parent.parent / "docs" / "estimate.md").read_text()
+    assert [name for name in (*DEVICES, *BOARDS) if f"`{name}`" not in text] == []

@@ -95,10 +95,14 @@ def uses_of(project: Project, target: Device | None, found: Cells | None) -> tup
     """What is declared, and the cells that synthesis `found`, against what the device has."""
     # What is declared is judged only where no tool says what becomes of it.
     judged = target if found is None else None
+    by = "--synth" if target and target.family in SYNTHESIS else "the maker's tool"
     uses = [Use("memory bits declared", project.memory_bits, None)]
     if target:
         made = needed(project.memories, target.memories)
-        uses.append(Use(f"memory blocks ({target.memories.block})", made.blocks, judged.blocks if judged else None))
+        # Whether a tool makes logic or blocks of an unrolled layer's tables is its own choice.
+        blocks = None if project.unrolled_tables else made.blocks
+        if blocks is not None or found is None:
+            uses.append(Use(f"memory blocks ({target.memories.block})", blocks, judged.blocks if judged else None, by))
         if made.luts:
             uses.append(Use(f"{target.cells} as memory", made.luts, judged.luts if judged else None))
     uses.append(Use("register bits declared", project.register_bits, judged.registers if judged else None))
@@ -111,7 +115,6 @@ def uses_of(project: Project, target: Device | None, found: Cells | None) -> tup
         if found.multipliers:
             uses.append(Use("multiplier blocks", found.multipliers, target.multipliers if target else None))
     elif target:
-        by = "--synth" if target.family in SYNTHESIS else "the maker's tool"
         uses.append(Use(target.cells, None, target.luts, by))
     return tuple(uses)
 

@@ -53,15 +53,16 @@ def size(device: Device) -> tuple[int, int]:
 
 def rows(found: Every) -> list[tuple[str, ...]]:
     """The table: a row for each device."""
-    made = [HEAD]
+    made: list[tuple[str, ...]] = [HEAD]
     for one in found.found:
         device = one.device
         assert device is not None and one.memories is not None
         luts = _used(one, "LUTs", device.cells)
+        blocks = UNKNOWN if found.project.unrolled_tables else f"{one.memories.blocks:,}"
         registers = _used(one, "registers", "register bits declared")
         made.append((device.name, UNKNOWN if one.fits is None else "yes" if one.fits else "NO",
                      f"{UNKNOWN} of {device.luts:,}" if luts is None else f"{luts:,} of {device.luts:,}",
-                     f"{one.memories.blocks:,} of {device.blocks:,} {device.memories.block}",
+                     f"{blocks} of {device.blocks:,} {device.memories.block}",
                      f"{registers:,} of {device.registers:,}", UNKNOWN, UNKNOWN, _most(one)))
     return made
 

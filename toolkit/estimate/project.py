@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toolkit.hardware.blocks import BLOCK, DISTRIBUTED, LOGIC
 from toolkit.hardware.storage import Storage
@@ -22,7 +23,8 @@ MOST = 1 << 40
 @dataclass(frozen=True)
 class Project:
     """Memories, bits of registers, `multipliers` (of products of two tensors) and cycles between two samples
-    (`interval`; None where the manifest has none), as the manifest counts them."""
+    (`interval`; None where the manifest has none), as the manifest counts them. `unrolled_tables`: it has tables that
+    are no memory of the RTL but choices of a code, of which a tool makes logic or blocks."""
 
     top: str
     rtl: tuple[Path, ...]
@@ -30,6 +32,7 @@ class Project:
     register_bits: int
     multipliers: int
     interval: float | None = None
+    unrolled_tables: bool = False
 
     @property
     def memory_bits(self) -> int:
@@ -69,4 +72,13 @@ def load(folder: Path) -> Project:
     interval = entry.get("initiation_interval")
     known = type(interval) in (int, float) and 1 <= interval <= MOST
     return Project(top, tuple(folder / f for f in files), tuple(stored), registers, multipliers,
-                   float(interval) if known else None)
+                   float(interval) if known else None, _unrolled_tables(entry))
+
+
+def _unrolled_tables(entry: dict[str, Any]) -> bool:
+    """Whether an unrolled network has tables."""
+    layers = entry["memory"].get("layers", [])
+    if not isinstance(layers, list):
+        return False
+    return entry.get("architecture") == "unrolled" and any(
+        isinstance(layer, dict) and layer.get("kind") == "lookup" for layer in layers)
