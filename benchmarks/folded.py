@@ -13,7 +13,7 @@ from toolkit.commands.generate import generate
 from toolkit.estimate.place import place
 from toolkit.estimate.synthesis import BLOCK_KBIT, cells
 from toolkit.hardware import Options
-from toolkit.hardware.devices import device
+from toolkit.hardware.boards import device
 from toolkit.utils.progress import bar
 
 SIZES = (64, 256, 256, 64, 10)

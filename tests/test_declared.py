@@ -20,7 +20,7 @@ from benchmarks.networks import (
 from benchmarks.networks.strategies import designs, examples
 from toolkit.emit.verilog.declared import declared
 from toolkit.hardware import Options
-from toolkit.hardware.memory import Declared
+from toolkit.hardware.storage import Declared
 
 FOLDED = Options(arch="folded")
 

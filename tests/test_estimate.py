@@ -18,7 +18,8 @@ from toolkit.estimate import estimate as room
 from toolkit.estimate import place, synthesis
 from toolkit.estimate.estimate import estimate
 from toolkit.hardware import Options
-from toolkit.hardware.devices import DEVICES, device
+from toolkit.hardware.boards import BOARDS, device
+from toolkit.hardware.devices import DEVICES
 from toolkit.utils.errors import CheckFailed, InputError, ToolMissing
 
 STAT = """
@@ -70,35 +71,66 @@ def test_a_network_without_a_clock_is_refused():
         place.parse('{"fmax": {}, "utilization": {}}')
 
 
-def test_every_device_has_a_source_and_a_family_that_yosys_knows():
-    assert all(d.source and d.family in synthesis.SYNTHESIS for d in DEVICES.values())
+def test_every_device_has_a_source_and_memories_of_a_known_kind():
+    assert len(DEVICES) >= 40 and all(d.source and d.blocks and d.memories.block for d in DEVICES.values())
     assert device("LFE5U-25F") is DEVICES["ecp5-25f"]
 
 
-def test_an_unknown_device_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'ecp6'.*ecp5-25f"):
-        device("ecp6")
+@pytest.mark.parametrize("board, part", [
+    ("icebreaker", "ice40-up5k"), ("ulx3s-85f", "ecp5-85f"), ("orangecrab", "ecp5-25f"), ("arty-a7-35t", "xc7a35t"),
+    ("pynq-z2", "xc7z020"), ("tang-nano-9k", "gw1nr-9"), ("tang-nano-20k", "gw2ar-18"), ("de10-nano", "5cseba6"),
+    ("colorlight-i5", "ecp5-25f")])
+def test_a_board_is_its_device(board, part):
+    assert device(board) is DEVICES[part]
+
+
+def test_the_device_of_every_board_is_known_and_no_board_is_called_as_a_device():
+    assert all(part in DEVICES and board not in DEVICES for board, part in BOARDS.items())
+
+
+@pytest.mark.parametrize("name, bits", [("ecp5-12f", 589_824), ("ice40-up5k", 120 * 1024), ("xc7a35t", 1_800 * 1024),
+                                        ("xc7z020", 140 * 36 * 1024), ("5cseba6", 5_662_720)])
+def test_the_blocks_of_a_device_hold_the_bits_of_its_data_sheet(name, bits):
+    assert DEVICES[name].ram_bits == bits
+
+
+@pytest.mark.parametrize("name, near", [("ecp6", "ecp5-25f"), ("icebraker", "icebreaker"), ("xc7a35", "xc7a35t"),
+                                        ("", "ecp5-12f"), ("q" * 300, "ecp5-12f")])
+def test_an_unknown_device_is_an_error_that_lists_the_nearest_names(name, near):
+    with pytest.raises(InputError, match=f"no device or board '{name[:80]}'.*{near}"):
+        device(name)
+
+
+@pytest.mark.parametrize("command", [
+    ["estimate", "none", "--device", "icebraker"], ["estimate", "none", "--board", "icebraker"],
+    ["generate", "none.swd", "--device", "icebraker", "-o", "out"],
+    ["build", "no.module:here", "--device", "icebraker", "-o", "out"]])
+def test_every_command_refuses_an_unknown_device_before_it_reads_anything(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, InputError) and "nearest names are icebreaker" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_is_counted_without_any_tool(project):
     memory = json.loads((project / "manifest.json").read_text())["targets"]["verilog"]["memory"]
     found = estimate(project, device="ecp5-25f")
     assert found.uses[0].used == memory["rom_bits"] + memory["buffer_bits"] > 12 * 16 * 4
-    assert found.uses[1].used == memory["register_bits"] > 4 * 12
+    assert {use.name: use.used for use in found.uses}["register bits declared"] == memory["register_bits"] > 4 * 12
     assert found.cells is None
 
 
 def test_whether_it_fits_is_not_known_before_every_resource_is_counted(project):
     found = estimate(project, device="ecp5-25f")
     assert found.fits is None and found.to_json()["fits"] is None
-    assert [use.name for use in found.uses if use.fits is None] == ["LUTs"]
+    assert [use.name for use in found.uses if use.fits is None] == ["memory bits declared", "LUTs"]
     told = "\n".join(room.text(found))
     assert "LUTs: not counted (--synth does) of 24,000" in told and "whether it fits is not known" in told
     assert "DOES NOT FIT" not in told
 
 
 def test_what_does_not_fit_ends_with_exit_code_1(project, monkeypatch):
-    monkeypatch.setitem(DEVICES, "tiny", DEVICES["ice40-up5k"].__class__("tiny", "ice40", 9, 4, 9, 100, 0, "none"))
+    monkeypatch.setitem(DEVICES, "tiny", DEVICES["ice40-up5k"].__class__("tiny", "ice40", 9, 4, 9, 1, 0, "none"))
     done = CliRunner().invoke(app, ["estimate", str(project), "--device", "tiny"])
     assert done.exit_code == 1
     assert "DOES NOT FIT" in done.output
@@ -131,7 +163,7 @@ def test_a_manifest_cannot_name_files_or_commands_of_its_own(tmp_path, top, rtl)
 
 def test_yosys_counts_the_cells_of_a_project(project):
     found = room.estimate(project, device="ecp5-25f", synth=True)
-    assert found.cells is not None and found.fits is True and room.text(found)[-1] == "  fits"
+    assert found.cells is not None and found.fits is True and room.text(found)[-1] == "  FITS"
     # Four lanes: an accumulator needs a carry cell for each two of its bits, and a register for each.
     assert found.cells.carries >= 4 * 6
     assert found.cells.registers >= 2 * 4 * 12

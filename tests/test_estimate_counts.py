@@ -24,7 +24,8 @@ from toolkit.estimate.synthesis import Cells
 from toolkit.hardware import Options, choose, plan
 from toolkit.hardware.devices import DEVICES
 from toolkit.hardware.folded import plan_folded
-from toolkit.hardware.memory import Storage, folded_memory, memory
+from toolkit.hardware.memory import folded_memory, memory
+from toolkit.hardware.storage import Storage
 from toolkit.utils.errors import CheckFailed, InputError
 
 BYTE = FixedPoint(True, 8, 0)
@@ -82,7 +83,7 @@ def test_the_memory_of_a_folded_network_is_lanes_roms_buffers_and_fifos():
     weights, biases = [m for m in found.everything.memories if m.layer == "fc" and not m.written]
     lanes = made.nodes[0].lanes
     assert (weights.holds, weights.words, weights.width, weights.style) == ("weights", lanes.rom_words, lanes.rom_width,
-                                                                            "block")
+                                                                            "logic")
     assert (biases.holds, biases.words) == ("biases", 2) and told["rom_bits"] == weights.bits + biases.bits
     # A FIFO holds one element more, in the register behind its memory.
     assert told["fifo_bits"] == sum(fifo.depth * fifo.width for fifo in made.fifos)
@@ -273,7 +274,7 @@ def test_an_estimate_without_tools_tells_what_is_declared(tmp_path, tools):
     assert room.text(found) == ["net", "  memory bits declared: 1,200", "  register bits declared: 34"]
     assert found.fits is None and not tools
     assert found.to_json() == {"name": "net", "device": None, "fits": None, "source": None, "cells": None,
-                               "megahertz": None, "uses": [
+                               "megahertz": None, "memories": None, "uses": [
                                    {"name": "memory bits declared", "used": 1200, "available": None, "fits": None},
                                    {"name": "register bits declared", "used": 34, "available": None, "fits": None}]}
 
@@ -281,8 +282,9 @@ def test_an_estimate_without_tools_tells_what_is_declared(tmp_path, tools):
 def test_what_is_declared_is_too_much_for_a_device_before_any_tool_says_so(tmp_path, tools):
     found = room.estimate(manifest(tmp_path, memory={"memories": [], "register_bits": 24_001}), device="ecp5-25f")
     assert found.fits is False and room.text(found)[2:] == [
-        "  register bits declared: 24,001 of 24,000: DOES NOT FIT", "  LUTs: not counted (--synth does) of 24,000",
-        "  DOES NOT FIT"]
+        "  memory blocks (EBR of 18 Kbit): 0 of 56 (0.0 %)",
+        "  register bits declared: 24,001 of 24,000 (100.0 %): DOES NOT FIT",
+        "  LUTs: not counted (--synth does) of 24,000", "  DOES NOT FIT"]
 
 
 def test_an_estimate_with_all_tools_tells_each_resource_of_the_device(tmp_path, tools):
@@ -290,13 +292,16 @@ def test_an_estimate_with_all_tools_tells_each_resource_of_the_device(tmp_path, 
     found = room.estimate(manifest(tmp_path), device="ecp5-25f", placed=True)
     assert room.text(found) == [
         f"net on ecp5-25f ({device.source})", "  memory bits declared: 1,200",
-        "  register bits declared: 34", "  LUTs: 30,000 of 24,000: DOES NOT FIT", "  registers: 5 of 24,000",
-        "  block RAM bits: 18,432 of 1,032,192", "  cells: 30,000 LUT (30,000 LUT4, 0 CCU2C), 5 FF",
+        "  memory blocks (EBR of 18 Kbit): 1", "  register bits declared: 34",
+        "  LUTs: 30,000 of 24,000 (125.0 %): DOES NOT FIT", "  registers: 5 of 24,000 (0.0 %)",
+        "  block RAM bits: 18,432 of 1,032,192 (1.8 %)", "  memories:",
+        "    weights of fc, 100 x 12: 1 DP16KD of 1,024 x 18, 17,232 bits wasted",
+        "    bits of cells that hold nothing: 17,232", "  cells: 30,000 LUT (30,000 LUT4, 0 CCU2C), 5 FF",
         "  clock after routing: 61.2 MHz", "  DOES NOT FIT"]
     told = found.to_json()
     assert (told["fits"], told["megahertz"], told["device"]) == (False, 61.25, "ecp5-25f")
     assert told["source"] == device.source
-    assert told["cells"] == {"LUT4": 30_000, "TRELLIS_FF": 5, "DP16KD": 1} and told["uses"][2]["fits"] is False
+    assert told["cells"] == {"LUT4": 30_000, "TRELLIS_FF": 5, "DP16KD": 1} and told["uses"][3]["fits"] is False
     (files, top, family, folder), (placed_in, target) = tools
     assert (files, top, family) == ((tmp_path / "rtl" / "net.v",), "net", "ecp5")
     assert placed_in == folder and target is device and not Path(folder).exists()

@@ -256,5 +256,5 @@ def test_memories_that_a_device_does_not_have_are_refused_by_name():
 @pytest.mark.parametrize("arch", ["auto", "unrolled", "folded"])
 def test_a_device_that_is_none_is_refused_whatever_the_architecture(arch: str):
     design = network(WIDE, 4, random_dense("small", "x", (4, 3)))
-    with pytest.raises(InputError, match="there is no device 'ecp6'"):
+    with pytest.raises(InputError, match="no device or board 'ecp6'"):
         choose(design, Options(arch=arch, device="ecp6"))

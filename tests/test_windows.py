@@ -71,7 +71,7 @@ def test_lanes_take_any_number_of_taps_of_a_window():
 def test_a_convolution_that_gives_the_output_is_not_unrolled():
     design = network(WIDE, (6, 6, 2), random_conv("one", "x", (2, 4), Window.of((3, 3))),
                      random_conv("two", "one", (4, 2), Window.of((1, 1))))
-    with pytest.raises(InputError, match="layer 'two' .* cannot be unrolled: .* give it 1 lane or more"):
+    with pytest.raises(InputError, match=r"layer 'two' .* cannot be unrolled: .* give it 1 lane or more"):
         choose(design, Options(arch="folded", lanes=(("two", 0),)))
 
 

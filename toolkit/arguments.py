@@ -67,6 +67,15 @@ def hardware_options(adders_per_stage: int, arch: str, ii: int | None, samples_p
                    device=device, **chosen)
 
 
+def one_device(device: str, board: str, everything: bool, place: bool) -> None:
+    """Raise InputError where the options of `estimate` name several."""
+    from toolkit.utils.errors import InputError
+
+    if sum(map(bool, (device, board, everything))) > 1 or (everything and place):
+        raise InputError("--device, --board and --all name devices each in its own way, and --place takes one; give "
+                         "one of them")
+
+
 def target_names(text: str) -> tuple[str, ...]:
     """The names in a list that commas separate."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit.arguments import hardware_options, input_range_of, model_and_data, settings_of, target_names
+from toolkit.arguments import hardware_options, input_range_of, model_and_data, one_device, settings_of, target_names
 from toolkit.options import (
     AnyData,
     Arch,
@@ -201,15 +201,15 @@ def build(context: typer.Context, model: Model, *, data: AnyData = None, label_c
                          layer_config, metric, loss, trainer, table_bits, gate)
     if (search is None) != (trial is None):
         raise InputError("--search and --trial belong together: the folder of a search, and the number of its trial")
-    source, samples = model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
     options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, simd, stream,
                                device, hls4ml)
+    source, samples = model_and_data(model, data, task, label_column, normalise, requantise, quiet=as_json)
     rest: Any = {"settings": chosen, "targets": target_names(target), "options": options,
                  "vectors": vectors, "check": check, "name": name, "input_range": input_range_of(input_range)}
     with config.saved(context, out):
         built = run(source, samples, scheme, out, **rest) if search is None or trial is None \
             else build_trial(search, trial, source, samples, out, **rest)
-    _report(built.report, out, as_json)
+    _report(built.report, out, as_json, device if "verilog" in rest["targets"] else "")
 
 
 @command()
@@ -325,26 +325,45 @@ def verify(folder: Project,
 def estimate(folder: Project,
              device: Annotated[str, hardware_option(
                  help="An FPGA, such as ecp5-25f or xc7a35t: does the project fit it?")] = "",
+             board: Annotated[str, hardware_option(
+                 "--board", help="The FPGA of a board, such as icebreaker, ulx3s-85f or pynq-z2.")] = "",
+             everything: Annotated[bool, hardware_option(
+                 "--all", help="A table of every FPGA that is known, the smallest first.")] = False,
              synth: Annotated[bool, hardware_option("--synth", help="Count the cells with yosys.")] = False,
              place: Annotated[bool, hardware_option(
                  "--place", help="Place and route with nextpnr for the clock frequency (ECP5).")] = False,
              as_json: Json = False, help_all: HelpAll = False) -> None:
     """Estimate the FPGA resources of a project: exact memory bits, and cells and clock frequency by open tools."""
+    from toolkit.estimate import every
     from toolkit.estimate.estimate import estimate as run
     from toolkit.estimate.estimate import text
+    from toolkit.report.tables import table
 
-    found = run(project_folder(folder), device=device, synth=synth, placed=place)
+    one_device(device, board, everything, place)
+    if everything:
+        rows = every.every(project_folder(folder), synth=synth)
+        _print(rows.to_json() if as_json else "\n".join([*every.text(rows), *table(every.rows(rows), 2)]))
+        return
+    found = run(project_folder(folder), device=device or board, synth=synth, placed=place)
     _print(found.to_json() if as_json else "\n".join(text(found)))
     if found.fits is False:
         raise typer.Exit(1)
 
 
-def _report(report: Any, out: Path, as_json: bool) -> None:
+def _report(report: Any, out: Path, as_json: bool, device: str = "") -> None:
+    """Print a report and, where a device is named, what the hardware takes of it."""
+    from toolkit.estimate.estimate import estimate as run
+    from toolkit.estimate.estimate import text as device_text
     from toolkit.report import text
     from toolkit.report.tables import terminal_width
 
-    _print(report.to_json() if as_json else f"{text(report, out / 'hardware', terminal_width())}written to {out}")
-    if not report.ok:
+    found = run(out / "hardware", device=device) if device else None
+    if as_json:
+        _print(report.to_json() | ({"device": found.to_json()} if found else {}))
+    else:
+        lines = device_text(found, short=True) if found else []
+        _print("\n".join([*lines, f"{text(report, out / 'hardware', terminal_width())}written to {out}"]))
+    if not report.ok or (found and found.fits is False):
         raise typer.Exit(1)
 
 

@@ -115,8 +115,8 @@ Clock = Annotated[float, hardware_option(help="Clock frequency in MHz, for --sam
 MaxLanes = Annotated[int, hardware_option(
     hidden=True, help="Most lanes (parallel multiply-accumulate units) of one layer where --ii is not given.")]
 Device = Annotated[str, hardware_option(
-    help="An FPGA, such as ecp5-25f: folded layers get as many lanes as fit it, and a network that does not fit is "
-         "refused.")]
+    help="An FPGA or a board, such as ecp5-25f or icebreaker: folded layers get as many lanes as fit it, and a network "
+         "that does not fit is refused.")]
 Lanes = Annotated[list[str] | None, hardware_option(
     hidden=True, help="PATTERN=N: the lanes (PE) of single layers, 0 to unroll them; may be repeated.")]
 Simd = Annotated[list[str] | None, hardware_option(

@@ -17,6 +17,9 @@ SYNTHESIS = {"xc7": "synth_xilinx -family xc7 -noiopad -flatten", "ecp5": "synth
 DEFINES = {"ecp5": "-DECP5"}
 """A macro by which the RTL names cells of the family itself."""
 BLOCK_KBIT = {"DP16KD": 18, "PDPW16KD": 18, "RAMB18E1": 18, "RAMB36E1": 36, "SB_RAM40_4K": 4}
+LUTS_OF = {"CCU2C": 2, "TRELLIS_DPR16X4": 4, "SRL16E": 1, "SRLC32E": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
+           "RAM32M": 4, "RAM64M": 4, "RAM32X1S": 1, "RAM64X1S": 1}
+"""LUTs in cells that are no plain LUTs: carries, shift registers and distributed memories."""
 CARRY = {"ecp5": "CCU2C", "xc7": "CARRY4", "ice40": "SB_CARRY"}
 MULTIPLIERS = ("MULT18X18D", "DSP48E1", "SB_MAC16")
 REGISTERS = ("FD", "TRELLIS_FF", "SB_DFF")
@@ -24,8 +27,8 @@ REGISTERS = ("FD", "TRELLIS_FF", "SB_DFF")
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one synthesis. `luts`: LUT1..LUT6 on xc7, SB_LUT4 on iCE40; on ECP5 LUT4s, plus the two in each
-    carry cell, plus the four that a distributed RAM takes."""
+    """The cells of one synthesis. `luts`: LUT1..LUT6 on xc7, plus those in shift registers and distributed RAMs;
+    SB_LUT4 on iCE40; on ECP5 LUT4s, plus two for a carry cell, plus four for a distributed RAM."""
 
     family: str
     counts: dict[str, int]
@@ -38,8 +41,7 @@ class Cells:
 
     @property
     def luts(self) -> int:
-        extra = 2 * self.counts.get("CCU2C", 0) + 4 * self.counts.get("TRELLIS_DPR16X4", 0)
-        return self.plain_luts + (extra if self.family == "ecp5" else 0)
+        return self.plain_luts + sum(n * LUTS_OF[cell] for cell, n in self.counts.items() if cell in LUTS_OF)
 
     @property
     def carries(self) -> int:

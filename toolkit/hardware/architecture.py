@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from toolkit.design import Conv, Dense, Design
-from toolkit.hardware.devices import Device, device
+from toolkit.hardware.boards import device
+from toolkit.hardware.devices import Device
 from toolkit.hardware.layers import unrollable
 from toolkit.hardware.options import MAX_LANES, Options
 from toolkit.hardware.widths import Widths

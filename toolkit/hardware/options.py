@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.hardware.boards import device
 from toolkit.utils.errors import InputError
 
 ARCHITECTURES = ("auto", "unrolled", "folded")
@@ -42,6 +43,8 @@ class Options:
     hls4ml_weights: str = "fixed"
 
     def __post_init__(self) -> None:
+        if self.device:
+            device(self.device)
         if self.arch not in ARCHITECTURES:
             raise InputError(f"unknown architecture '{self.arch[:40]}'; known are {', '.join(ARCHITECTURES)}")
         for name, known in HLS4ML.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from toolkit.hardware.memory import Declared, Storage
+from toolkit.hardware.storage import Declared, Storage
 
 HOLDS = {"rom": "weights", "offsets": "biases", "entries": "table", "order": "order", "buffer": "line buffer",
          "memory": "FIFO", "partial": "accumulators", "line": "line buffer"}
@@ -19,7 +19,7 @@ WRITTEN = ("buffer", "memory", "partial", "line")
 REGISTERS = re.compile(r"^ *(\(\*[^\n]*?\*\) *)?(?:output +)?reg(?: +signed)? +(?:\[(\d+):0\] +)?([^;\n]*?)[;,]? *$",
                        re.MULTILINE)
 MEMORY = re.compile(r"(\w+) \[0:(\d+)\]")
-STYLE = re.compile(r'ram_style = "(\w+)"')
+STYLE = re.compile(r' ram_style = "(\w+)"')
 LOOP = re.compile(r"for \((\w+) = 0; \1 < (\w+); \1 = \1 \+ 1\) begin")
 BLOCK = re.compile(r"\b(?:begin|end)\b")
 INSTANCE = re.compile(r"^ *([A-Za-z]\w*) \w+ \(", re.MULTILINE)
@@ -61,8 +61,9 @@ def module(text: str, name: str) -> Declared:
                 bits += width * times
                 continue
             kind = STYLE.search(style or "")
+            asked = kind[1].replace("registers", "logic") if kind else ""
             made = Storage(name, memory[1], HOLDS.get(memory[1], memory[1]), int(memory[2]) + 1, width,
-                           kind[1] if kind else "", memory[1] in WRITTEN)
+                           asked, memory[1] in WRITTEN)
             memories += [made] * times
     return Declared(tuple(memories), bits)
 

@@ -9,8 +9,11 @@ from toolkit.emit.target import Emitted, Job
 from toolkit.emit.verilog.declared import declared
 from toolkit.emit.verilog.folded import verilog_folded
 from toolkit.emit.verilog.top import Verilog, verilog
-from toolkit.hardware.devices import Device, device
-from toolkit.hardware.memory import Declared, Memory, folded_memory, memory
+from toolkit.hardware.blocks import needed
+from toolkit.hardware.boards import device
+from toolkit.hardware.devices import Device
+from toolkit.hardware.memory import Memory, folded_memory, memory
+from toolkit.hardware.storage import Declared
 from toolkit.utils.errors import InputError
 
 
@@ -53,13 +56,14 @@ def _folded(job: Job) -> Emitted:
 
 
 def check_memory(found: Declared, chip: Device) -> None:
-    """Raise InputError where the memories that the RTL declares are more than the device has."""
-    total = sum(memory.bits for memory in found.memories)
-    if total > chip.ram_bits:
-        most = max(found.memories, key=lambda memory: memory.bits)
-        raise InputError(f"the network's memories take {total:,} bits, and {chip.name} has {chip.ram_bits:,} in block "
-                         f"RAM; the largest, of {most.bits:,}, holds the {most.holds} of '{most.layer}'; prune the "
-                         "network, or choose a larger device")
+    """Raise InputError where the memories that the RTL declares take more blocks than the device has."""
+    made = needed(found.memories, chip.memories)
+    if made.blocks > chip.blocks:
+        most = max(made.uses, key=lambda use: use.blocks)
+        whose = f" of '{most.memory.layer}'" if most.memory.layer else ""
+        raise InputError(f"the network's memories take {made.blocks:,} {chip.memories.block}, and {chip.name} has "
+                         f"{chip.blocks:,}; the largest, which takes {most.blocks:,}, holds the {most.memory.holds}"
+                         f"{whose}; prune the network, or choose a larger device")
 
 
 def _entry(made: Verilog, architecture: str, source: dict[str, Any], sink: dict[str, Any], schedule: dict[str, Any],
