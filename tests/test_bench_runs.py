@@ -184,7 +184,8 @@ def test_under_stalls_there_is_no_tail_and_no_time(play, tmp_path: Path):
 
 # Over AXI4-Stream.
 
-STREAMED = {"waited": 9, "had_to_wait": 9, "stalled": 3, "paused": 12, "could_stall": 140, "filled": 200,
+STREAMED = {"waited": 9, "had_to_wait": 9, "stalled": 3, "paused": 12, "could_pause": 140, "could_stall": 140,
+            "filled": 200,
             "wrong_frames": 0, "hung": False, "obliged": False, "latencies": [4, 4, 4], "outputs": [4, 6, 9],
             "cycles": 5, "gap_count": 2}
 
@@ -292,8 +293,8 @@ def test_what_comes_late_in_a_schedule_that_is_not_proved_is_not_judged():
     ({"stalled": 0}, "outputs stalled at random, 0 of 1 times"),
     ({"stalled": 0, "could_stall": 32}, "outputs stalled at random, 0 of 1 times"),
     ({"paused": 7}, "inputs stalled at random, 7 of 8 times"),
-    ({"paused": 7, "could_stall": 128}, "inputs stalled at random, 7 of 8 times"),
-    ({"paused": 0, "could_stall": 127}, None), ({"stalled": 0, "could_stall": 31}, None), ({}, None)])
+    ({"paused": 7, "could_pause": 128}, "inputs stalled at random, 7 of 8 times"),
+    ({"paused": 0, "could_pause": 127}, None), ({"stalled": 0, "could_stall": 31}, None), ({}, None)])
 def test_an_axi_bench_that_stalls_too_little_says_so(change, told):
     assert axi._tested({**STREAMED, "in_flight": 1, **change}) == ([IDLE + told] if told else [])
 
@@ -351,7 +352,7 @@ def test_the_first_layer_that_differs_is_blamed(tmp_path: Path, monkeypatch):
     assert work == tmp_path / "build" / "probe" / "probed"
     assert (work / "beats.hex").read_text() == "0010\n0003\n0010\n0003\n"
     assert json.loads((work / "job.json").read_text()) == {
-        "latency": 4, "folded": False, "in_beats": 2, "sizes": [[2, 4], [3, 3]], "nets": ["mid_y", "end_y"]}
+        "latency": 4, "folded": False, "in_beats": 2, "sizes": [[2, 4, 1, 1], [3, 3, 1, 1]], "nets": ["mid_y", "end_y"]}
 
 
 def test_where_every_layer_is_right_the_vectors_or_the_registers_are_at_fault(tmp_path: Path, monkeypatch):

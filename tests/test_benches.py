@@ -167,7 +167,7 @@ def test_a_player_that_does_not_stall_is_found_out(name):
 @pytest.mark.parametrize("name", ["in_flight", "waited", "filled", "stalled", "paused"])
 def test_an_axi_bench_that_does_not_stall_is_found_out(name):
     result = {"in_flight": 1, "waited": 9, "had_to_wait": 9, "filled": 200, "stalled": 3, "paused": 9,
-              "could_stall": 140}
+              "could_pause": 140, "could_stall": 140}
     assert axi._tested(result) == []
     assert "the bench did not test what it is to test" in axi._tested({**result, name: 0})[0]
 

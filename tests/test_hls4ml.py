@@ -41,6 +41,7 @@ from toolkit.design import (
     Requantise,
     Reshape,
     Rounding,
+    Slopes,
     Tensor,
     Upsample,
     Weights,
@@ -418,6 +419,7 @@ def test_random_networks_come_out_right(tmp_path_factory, design: Design, stream
         replace(layer, gate=MULTIPLIER) if isinstance(layer, Multiply) else layer for layer in design.layers))
     assume(all(t.shape == design.tensors[layer.name].shape for layer in design.layers if isinstance(layer, Multiply)
                for t in design.inputs_of(layer)))
+    assume(all((layer.positive == 1 << layer.frac).all() for layer in design.layers if isinstance(layer, Slopes)))
     folder = tmp_path_factory.mktemp("random") / "p"
     options = Options(hls4ml_io="io_stream" if stream else "io_parallel", max_lanes=2,
                       hls4ml_backend="vivado" if vivado else "vitis", arch="folded" if folded else "unrolled")

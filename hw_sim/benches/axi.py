@@ -112,7 +112,7 @@ def _tested(result: dict[str, Any]) -> list[str]:
     found += idle("cycles that an output waited while the network filled up", result["filled"], FULL)
     if result["could_stall"] >= ENOUGH:
         found += idle("outputs stalled at random", result["stalled"], 1)
-    if result["could_stall"] >= MANY:
+    if result["could_pause"] >= MANY:
         # Where one way to stall follows another the input pauses too: those are not meant.
-        found += idle("inputs stalled at random", result["paused"], 4 + result["could_stall"] // 32)
+        found += idle("inputs stalled at random", result["paused"], 4 + result["could_pause"] // 32)
     return found

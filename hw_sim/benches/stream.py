@@ -223,10 +223,10 @@ async def rest(bench: Bench, samples: list[list[int]], result: dict[str, int]) -
     ends = [len(samples) * (i + 1) // len(ways) for i in range(len(ways))]
     if len(samples) < len(ways):
         ends = [min(i + 1, len(samples)) for i in range(len(ways))]
-    result.update(waited=0, had_to_wait=0, stalled=0, paused=0, could_stall=0)
+    result.update(waited=0, had_to_wait=0, stalled=0, paused=0, could_pause=0, could_stall=0)
     begin = 0
     for way, end in zip(ways, ends, strict=True):
-        before = {name: bench.count(name) for name in ("waits", "gaps", "beats_out")}
+        before = {name: bench.count(name) for name in ("waits", "gaps", "beats_in", "beats_out")}
         way()
         waiting = way in (ways[0], ways[-1])
         await bench.run(samples[begin:end], waiting=waiting)
@@ -236,7 +236,8 @@ async def rest(bench: Bench, samples: list[list[int]], result: dict[str, int]) -
         begin = end
         made = {name: bench.count(name) - count for name, count in before.items()}
         for name, key in ((("waits", "waited"), ("beats_out", "had_to_wait")) if waiting else
-                          (("waits", "stalled"), ("gaps", "paused"), ("beats_out", "could_stall"))):
+                          (("waits", "stalled"), ("gaps", "paused"), ("beats_in", "could_pause"),
+                           ("beats_out", "could_stall"))):
             result[key] += made[name]
     bench.sink.pause = True
     running = cocotb.start_soon(bench.run(filled))

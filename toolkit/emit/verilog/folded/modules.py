@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.design.formats import FixedPoint, Requantise
 from toolkit.design.layers import Add, AvgPool, Clamp, Conv, Dense, Extremum, Leaky, Lookup, MaxPool, Slopes
 from toolkit.emit.templates import render
-from toolkit.emit.verilog.expressions import Operand, extend, join, literal, zeros
+from toolkit.emit.verilog.expressions import Operand, extend, join, literal, part, zeros
 from toolkit.emit.verilog.folded.line_buffer import context as line_buffer_context
 from toolkit.emit.verilog.folded.line_buffer import unsigned_bits
 from toolkit.emit.verilog.folded.multiply import multiply
@@ -362,10 +362,15 @@ def _narrow(node: Node, name: str, design: str) -> str:
 def _widen(node: Node, name: str, design: str) -> str:
     row, parts = node.reads[0].row, int(node.sequence[0].max())
     place_bits, n_bits = unsigned_bits(parts - 1), unsigned_bits(row - 1)
+    x = Operand("x_data", node.word_bits(0))
+    places = []
+    for i in range(parts):
+        high = min((i + 1) * x.width, node.output.format.width * node.gives.elements) - 1  # of a row's last, all it has
+        places.append({"place": literal(i, place_bits), "low": i * x.width, "high": high,
+                       "text": part(x, high - i * x.width)})
     return render("verilog/folded/widen.v.j2", **_head(node, name, design, "its input in wider words"), parts=parts,
-                  places=[literal(i, place_bits) for i in range(parts)], place_bits=place_bits,
-                  last_place=literal(parts - 1, place_bits), n_bits=n_bits, uneven=row % parts > 0,
-                  last_n=literal(row - 1, n_bits))
+                  places=places, place_bits=place_bits, last_place=literal(parts - 1, place_bits), n_bits=n_bits,
+                  uneven=row % parts > 0, last_n=literal(row - 1, n_bits))
 
 
 def _window(node: Node, name: str, design: str) -> str:
