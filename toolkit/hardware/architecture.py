@@ -24,6 +24,9 @@ LANE_LUTS = {4: 80, 6: 60}
 WEIGHT_LUTS = 14
 """LUTs of a weight that is not zero in an unrolled convolution, of four inputs; an estimate."""
 
+FILLED = 0.85
+"""Of a device's LUTs: what is fuller seldom routes."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -132,29 +135,50 @@ def _fitting(design: Design, works: dict[str, Workload], options: Options) -> tu
     """(lanes of each layer, what bounds them) for an initiation interval, for a device, or for the widest layer."""
     chip = device(options.device) if options.device else None
     if options.ii is not None:
-        found = {name: fewest(w, options.ii) for name, w in works.items()}
-        found |= _cheaper_unrolled(design, works, found, options.ii)
-        if chip and _luts(found, chip) > chip.luts:
-            fitting = _fitting(design, works, replace(options, ii=None))[0]
-            least = max(w.cycles(fitting[name]) for name, w in works.items() if w.weighted)
-            raise InputError(f"an initiation interval of {options.ii:,} cycles takes about "
-                             f"{_luts(found, chip):,} LUTs, and "
+        found = _within(design, works, options.ii)
+        luts = _luts(design, found, chip) if chip else 0
+        if chip and luts > chip.luts:
+            least, _ = _fastest(design, works, chip)
+            raise InputError(f"an initiation interval of {options.ii:,} cycles takes about {luts:,} LUTs, and "
                              f"{chip.name} has {chip.luts:,}; {least:,} cycles would fit")
         _check(design, works, _streams(design, works, found, options), options.ii)
         return found, f"as few lanes as keep a sample within {options.ii:,} cycles"
-    most = MAX_LANES if chip else options.max_lanes
-    while True:
-        cycles = max([design.input.size, design.output.size,
-                      *(w.cycles(Parallel(min(w.most_lanes, most))) for w in works.values() if w.weighted)])
-        found = {name: fewest(w, cycles) for name, w in works.items()}
-        if chip is None:
-            return found, f"at most {most} lanes a layer"
-        if _luts(found, chip) <= chip.luts:
-            return found, f"as many lanes as fit the {chip.luts:,} LUTs of {chip.name}, about {_luts(found, chip):,}"
-        if most == 1:
-            raise InputError(f"even one lane a layer takes about {_luts(found, chip):,} LUTs, and {chip.name} has "
-                             f"{chip.luts:,}; choose a larger device")
-        most //= 2
+    if chip:
+        _, found = _fastest(design, works, chip)
+        luts = _luts(design, found, chip)
+        return found, (f"the fastest for which {chip.name} has room, about {luts:,} of its {chip.luts:,} LUTs "
+                       f"({luts / chip.luts:.0%})")
+    cycles = max([design.input.size, design.output.size,
+                  *(w.cycles(Parallel(min(w.most_lanes, options.max_lanes))) for w in works.values() if w.weighted)])
+    return {name: fewest(w, cycles) for name, w in works.items()}, f"at most {options.max_lanes} lanes a layer"
+
+
+def _within(design: Design, works: dict[str, Workload], cycles: int) -> dict[str, Parallel]:
+    """What keeps every layer within so many cycles a sample, if it can be."""
+    found = {name: fewest(w, cycles) for name, w in works.items()}
+    return found | _cheaper_unrolled(design, works, found, cycles)
+
+
+def _fastest(design: Design, works: dict[str, Workload], chip: Device) -> tuple[int, dict[str, Parallel]]:
+    """(cycles, what each layer does at once): the fewest cycles a sample that fill the LUTs of a device up to FILLED of
+    them, by estimate."""
+    weighted = {name: w for name, w in works.items() if w.weighted}
+    ends = max(design.input.size, design.output.size)
+    low, high = ends, max([ends, *(w.cycles(Parallel()) for w in weighted.values())])
+    found = _within(design, works, high)
+    if _luts(design, found, chip) > chip.luts:
+        raise InputError(f"even one lane a layer takes about {_luts(design, found, chip):,} LUTs, and {chip.name} has "
+                         f"{chip.luts:,}; choose a larger device")
+    while low < high:
+        middle = (low + high) // 2
+        found = _within(design, works, middle)
+        if _luts(design, found, chip) <= FILLED * chip.luts:
+            high = middle
+        else:
+            low = middle + 1
+    # The slowest layer may be slower than that, however much of it there is: then less of the others is enough.
+    slowest = max([ends, *(w.cycles(_within(design, works, high)[name]) for name, w in weighted.items())])
+    return slowest, _within(design, works, slowest)
 
 
 def _cheaper_unrolled(design: Design, works: dict[str, Workload], found: dict[str, Parallel],
@@ -165,8 +189,7 @@ def _cheaper_unrolled(design: Design, works: dict[str, Workload], found: dict[st
     for layer in design.layers:
         if isinstance(layer, Conv) and works[layer.name].places <= cycles:
             one = Parallel(UNROLLED, 1, len(layer.weights.codes))
-            luts = int((layer.weights.integers()[0] != 0).sum()) * WEIGHT_LUTS
-            if luts < found[layer.name].macs * LANE_LUTS[4] and widths.allowed(layer, one):
+            if _weights(layer) * WEIGHT_LUTS < found[layer.name].macs * LANE_LUTS[4] and widths.allowed(layer, one):
                 made[layer.name] = one
     return made
 
@@ -188,9 +211,16 @@ def _check(design: Design, works: dict[str, Workload], found: dict[str, Parallel
                          f"{slowest:,} cycles a sample {most} that it has work for; --ii {slowest} can")
 
 
-def _luts(found: dict[str, Parallel], chip: Device) -> int:
-    """About how many LUTs so many lanes take."""
-    return sum(one.macs for one in found.values()) * LANE_LUTS[chip.inputs]
+def _luts(design: Design, found: dict[str, Parallel], chip: Device) -> int:
+    """About how many LUTs the layers take."""
+    lanes = sum(one.macs for one in found.values()) * LANE_LUTS[chip.inputs]
+    weights = sum(_weights(layer) for layer in design.layers if isinstance(layer, Conv) and not found[layer.name].pe)
+    return lanes + weights * WEIGHT_LUTS
+
+
+def _weights(layer: Conv) -> int:
+    """Weights that are not zero."""
+    return int((layer.weights.integers()[0] != 0).sum())
 
 
 def fewest(work: Workload, cycles: int) -> Parallel:
