@@ -3,6 +3,8 @@ autoencoder, and LeNet."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -25,7 +27,7 @@ def autoencoder() -> nn.Sequential:
     torch.manual_seed(0)
     sizes = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128)
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(128, 640)).eval()
 
