@@ -145,8 +145,8 @@ def test_wider_margins_change_no_decision_of_viterbi():
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2, (400, 302))
     received = noisy(through(bpsk(bits)), 8.0, 1, rng)
-    short = received[:, 150 - 32 - links.MARGIN:150 + 32 + links.MARGIN]
-    whole = viterbi(received, PROAKIS_B)[:, 119:119 + links.FRAME]
+    short = received[:, 150 - 16 - links.MARGIN:150 + 16 + links.MARGIN]
+    whole = viterbi(received, PROAKIS_B)[:, 135:135 + links.FRAME]
     assert np.array_equal(links.by_viterbi(short, 8.0), whole > 0)
 
 

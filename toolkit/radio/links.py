@@ -17,7 +17,7 @@ from toolkit.radio.modulation import BPSK_BITS, QAM16_BITS, bpsk, qam16
 from toolkit.radio.noise import deviation, noisy
 from toolkit.radio.viterbi import viterbi
 
-FRAME = 64
+FRAME = 32
 """Bits that a frame is decided for."""
 MARGIN = 24
 """Values received on each side of them; beyond 5 times the channel's memory, more changes no decision of the Viterbi
