@@ -110,13 +110,15 @@ def doctor(as_json: Json = False, help_all: HelpAll = False) -> None:
 
 @command()
 def demo(context: typer.Context,
-         name: Annotated[str, typer.Argument(help="The data set: digits.")] = "digits", *,
+         name: Annotated[str, typer.Argument(help="digits (images), or radio (receivers).")] = "digits", *,
          arch: Annotated[str, hardware_option(
-             help="unrolled: hardware of the small network; folded: of the one with 98,944 weights.")] = "unrolled",
+             help="unrolled: hardware of the small network; folded: of the one with 98,944 weights. Of radio, the "
+                  "demapper's.")] = "unrolled",
          target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
          out: Out = Path("demo-out"), as_json: Json = False, config_file: Config = None,
          help_all: HelpAll = False) -> None:
-    """Train two networks on included data, compress them, generate hardware, simulate it and write a report."""
+    """Train two networks on included or simulated data, compress them, generate hardware, simulate it and write a
+    report."""
     from toolkit.commands.demo import demo as run
 
     with config.saved(context, out):
@@ -263,7 +265,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
     options = hardware_options(adders_per_stage, arch, ii, samples_per_second, clock, max_lanes, lanes, device, hls4ml)
     made = run(design, out, targets=target_names(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
-    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
+    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None, "."),), 0.0)
     if as_json:
         _print({"folder": str(out), "targets": made.entries})
     else:
@@ -338,7 +340,7 @@ def _report(report: Any, out: Path, as_json: bool) -> None:
     from toolkit.report import text
     from toolkit.report.tables import terminal_width
 
-    _print(report.to_json() if as_json else f"{text(report, out / 'hardware', terminal_width())}written to {out}")
+    _print(report.to_json() if as_json else f"{text(report, out, terminal_width())}written to {out}")
     if not report.ok:
         raise typer.Exit(1)
 
