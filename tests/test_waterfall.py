@@ -115,7 +115,7 @@ def test_errors_are_counted_in_equal_parts_of_what_was_sent():
 
 @pytest.mark.parametrize("name", BENCHES)
 def test_a_receiver_takes_what_its_link_receives_and_gives_a_number_for_each_bit(name: str):
-    data = getattr(receivers, f"{name}_data")(receivers.Training(8, (6.0, 12.0), 1, 1, 1e-3), 0)
+    data = getattr(receivers, f"{name}_data")(receivers.Training(8, (6.0, 12.0), 1, 1, 1e-3, 1e-3), 0)
     model = getattr(receivers, name)()
     import torch
 
@@ -124,18 +124,18 @@ def test_a_receiver_takes_what_its_link_receives_and_gives_a_number_for_each_bit
 
 @pytest.mark.parametrize("name", BENCHES)
 def test_training_validation_and_test_signals_are_three_things(name: str):
-    data = getattr(receivers, f"{name}_data")(receivers.Training(40, (6.0, 12.0), 1, 1, 1e-3), 0)
+    data = getattr(receivers, f"{name}_data")(receivers.Training(40, (6.0, 12.0), 1, 1, 1e-3, 1e-3), 0)
     rows = [{row.tobytes() for row in part} for part in (data.x_train, data.x_val, data.x_test)]
     assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
 
 
 @pytest.mark.parametrize("name", BENCHES)
 def test_the_rtl_decides_every_bit_as_the_reference_does(name: str, tmp_path: Path):
-    _, _, made = compressed(name, 0, 0.02)
+    _, real, made = compressed(name, 0, 0.02)
     bench = replace(BENCHES[name], grid=(6.0, 8.0))
     options = Options(arch="unrolled" if name == "demapper" else "folded", max_lanes=LANES)
-    found, _, simulation = waterfall(bench, made, tmp_path / "p", targets=("verilog",), options=options, vectors=20,
-                                     seed=0, scale=0.01)
+    found, _, simulation = waterfall(bench, real, made, tmp_path / "p", targets=("verilog",), options=options,
+                                     vectors=20, seed=0, scale=0.01)
     by_name = {one.name: one for one in (*found.curves, found.rtl)}
     assert simulation.ok and found.different == 0
     assert np.array_equal(by_name[RTL].errors, by_name[REFERENCE].errors) and by_name[RTL].errors.sum() > 100

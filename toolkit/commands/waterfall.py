@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from toolkit.commands.generate import Generated, generate
 from toolkit.commands.simulate import simulate
@@ -25,9 +26,10 @@ PARTS = 50
 """Equal parts that each point's symbols are counted in."""
 PILOT_BITS = 200_000
 """Bits a point that say how many symbols it wants: drawn for that alone, so that no error decides when to stop."""
-LEAST_BITS = 200_000
-WANTED, LEAST_ERRORS = 400, 100
-"""Bit errors of the compressed network that a point is planned for, and that it must have."""
+WIDE_BITS = 200_000
+"""Of each point of a receiver that is counted by itself."""
+LEAST_ERRORS = 100
+"""Bit errors of the compressed network that a point must have."""
 MOST_BITS = 1 << 26
 FLOAT, REFERENCE, RTL = "float network", "compressed, reference", "compressed, RTL"
 TEST, PLANNED = 10, 11
@@ -38,7 +40,8 @@ TEST, PLANNED = 10, 11
 class Bench:
     """A link and what is compared on it. `as_input`: what is received, as the network takes it; `classical`: receivers
     by name, of which the first is what losses are told against; `theory`: the name and the closed form of a bound,
-    over Eb/N0 in dB; `wide`: receivers that are counted by themselves on a grid of their own, as (receiver, grid)."""
+    over Eb/N0 in dB; `bits`, `wanted`: decided bits that a point has at least, and bit errors of the compressed network
+    that it is planned for; `wide`: receivers that are counted by themselves on a grid of their own."""
 
     title: str
     link: Link
@@ -46,6 +49,8 @@ class Bench:
     classical: Mapping[str, Decider]
     theory: tuple[str, Callable[[np.ndarray], np.ndarray]]
     grid: tuple[float, ...]
+    bits: int
+    wanted: int
     wide: Mapping[str, tuple[Decider, tuple[float, ...]]] = field(default_factory=dict)
 
 
@@ -59,10 +64,12 @@ class Sent:
     codes: np.ndarray
 
 
-def waterfall(bench: Bench, compressed: Compressed, out: Path, *, targets: tuple[str, ...], options: Options,
-              vectors: int | None, seed: int, scale: float = 1.0) -> tuple[Waterfall, Generated, SimulationResult]:
+def waterfall(bench: Bench, real: nn.Module, compressed: Compressed, out: Path, *, targets: tuple[str, ...],
+              options: Options, vectors: int | None, seed: int,
+              scale: float = 1.0) -> tuple[Waterfall, Generated, SimulationResult]:
     """Write the project `out` of a compressed network with every point's signals as its test vectors, simulate it, and
-    count what each receiver decides. `scale`: of the bits and errors that a point wants; below 1 for a quick look."""
+    count what each receiver decides; `real` is the float network. `scale`: of the bits and errors that a point wants;
+    below 1 for a quick look."""
     assert compressed.design is not None
     points: list[Sent] = []
     counted: dict[str, list[np.ndarray]] = {name: [] for name in (*bench.classical, FLOAT, REFERENCE)}
@@ -74,8 +81,7 @@ def waterfall(bench: Bench, compressed: Compressed, out: Path, *, targets: tuple
             expected.append(ours)
             for name, decide in bench.classical.items():
                 counted[name].append(errors(decide(sent.received, ebn0), sent.bits))
-            real = evaluate(compressed.original, bench.as_input(sent.received)) > 0
-            counted[FLOAT].append(errors(real, sent.bits))
+            counted[FLOAT].append(errors(evaluate(real, bench.as_input(sent.received)) > 0, sent.bits))
             counted[REFERENCE].append(errors(ours, sent.bits))
             advance(note=f"{ebn0:g} dB")
     generated = generate(compressed.design, out, targets=targets, options=options, vectors=vectors, seed=seed,
@@ -128,7 +134,7 @@ def _point(bench: Bench, compressed: Compressed, ebn0: float, test: tuple[int, .
     """The signals of a point, and what the reference decides for them."""
     sent = _sent(bench, compressed, ebn0, PILOT_BITS * scale, pilot)
     wrong = int((reference_bits(compressed, sent.codes) != sent.bits).sum()) + 1
-    wanted = max(LEAST_BITS * scale, WANTED * scale * sent.bits.size / wrong)
+    wanted = max(bench.bits * scale, bench.wanted * scale * sent.bits.size / wrong)
     while True:
         sent = _sent(bench, compressed, ebn0, min(wanted, MOST_BITS), test)
         decided = reference_bits(compressed, sent.codes)
@@ -150,7 +156,7 @@ def _wide(bench: Bench, name: str, decide: Decider, grid: tuple[float, ...], see
     found, counts = [], []
     for number, ebn0 in enumerate(grid):
         width = bench.link(1, ebn0, np.random.default_rng(0))[0].shape[1]
-        blocks = PARTS * int(np.ceil(LEAST_BITS * scale / (PARTS * width)))
+        blocks = PARTS * int(np.ceil(WIDE_BITS * scale / (PARTS * width)))
         bits, received = bench.link(blocks, ebn0, np.random.default_rng((seed, TEST, 1000 + number)))
         found.append(errors(decide(received, ebn0), bits))
         counts.append(_bits(bits))

@@ -14,7 +14,7 @@ from toolkit.examples.models import mlp
 from toolkit.radio import links
 
 DEMAPPER_SIZES = (2, 16, 16, 4)
-CHANNELS, KERNELS = 16, (9, 9)
+CHANNELS, KERNELS = 16, (5, 5, 5)
 REACH = (sum(KERNELS) - len(KERNELS)) // 2
 """Received values on each side of a bit's own that the equaliser decides by."""
 
@@ -22,17 +22,19 @@ REACH = (sum(KERNELS) - len(KERNELS)) // 2
 @dataclass(frozen=True)
 class Training:
     """How a receiver is trained: blocks of training signals, the range of Eb/N0 in dB that each of them is drawn
-    from, epochs of the float network, epochs of QAT, learning rate of both."""
+    from, epochs of the float network, epochs of QAT (the float network that it is held against gets as many more), and
+    the learning rates of the two."""
 
     blocks: int
     ebn0: tuple[float, float]
     epochs: int
     qat_epochs: int
     lr: float
+    qat_lr: float
 
 
-DEMAPPER = Training(30_000, (6.0, 12.0), 20, 20, 4e-3)
-EQUALISER = Training(6_000, (6.0, 12.0), 16, 10, 4e-3)
+DEMAPPER = Training(30_000, (4.0, 10.0), 12, 16, 4e-3, 1e-3)
+EQUALISER = Training(12_000, (6.0, 11.0), 16, 24, 4e-3, 2e-3)
 HELD_OUT = 4
 """One validation block for so many training blocks, and as many test blocks."""
 
@@ -43,12 +45,13 @@ def demapper(seed: int = 0) -> nn.Sequential:
 
 
 def equaliser(seed: int = 0) -> nn.Sequential:
-    """Received values (n, 1, FRAME + 2 REACH) to a log-likelihood ratio for each bit of the frame (n, FRAME): three
-    1-D convolutions with ReLUs, of kernels KERNELS and 1."""
+    """Received values (n, 1, FRAME + 2 REACH) to a log-likelihood ratio for each bit of the frame (n, FRAME): 1-D
+    convolutions of KERNELS with ReLUs, and one of kernel 1."""
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv1d(1, CHANNELS, KERNELS[0]), nn.ReLU(),
-                         nn.Conv1d(CHANNELS, CHANNELS, KERNELS[1]), nn.ReLU(),
-                         nn.Conv1d(CHANNELS, 1, 1), nn.Flatten())
+    layers: list[nn.Module] = []
+    for inputs, kernel in zip((1, *[CHANNELS] * (len(KERNELS) - 1)), KERNELS, strict=True):
+        layers += [nn.Conv1d(inputs, CHANNELS, kernel), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv1d(CHANNELS, 1, 1), nn.Flatten())
 
 
 def demapper_data(training: Training = DEMAPPER, seed: int = 0) -> Data:
