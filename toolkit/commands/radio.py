@@ -25,7 +25,7 @@ from toolkit.report.waterfall_plot import waterfall_svg
 from toolkit.utils.output_folder import check_ours, output_folder
 
 SCHEME = "log2:4"
-WIDTHS = {"demapper": Widths(input=9, hidden=9, output=8), "equaliser": Widths(input=8, hidden=8, output=8)}
+WIDTHS = {"demapper": Widths(input=9, hidden=9, output=8), "equaliser": Widths(input=9, hidden=9, output=8)}
 """Bits of the activations. Of the outputs the sign decides."""
 LANES = 64
 BENCHES = {

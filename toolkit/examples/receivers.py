@@ -34,7 +34,7 @@ class Training:
 
 
 DEMAPPER = Training(30_000, (4.0, 10.0), 12, 16, 4e-3, 1e-3)
-EQUALISER = Training(12_000, (6.0, 11.0), 16, 24, 4e-3, 2e-3)
+EQUALISER = Training(12_000, (6.0, 11.0), 16, 28, 4e-3, 3e-3)
 HELD_OUT = 4
 """One validation block for so many training blocks, and as many test blocks."""
 
