@@ -13,7 +13,7 @@ from toolkit.compress.data import Data
 from toolkit.examples.models import mlp
 from toolkit.radio import links
 
-DEMAPPER_SIZES = (2, 16, 16, 4)
+DEMAPPER_SIZES = (2, 16, 4)
 CHANNELS, KERNELS = 16, (5, 5, 5)
 REACH = (sum(KERNELS) - len(KERNELS)) // 2
 """Received values on each side of a bit's own that the equaliser decides by."""
@@ -33,7 +33,7 @@ class Training:
     qat_lr: float
 
 
-DEMAPPER = Training(30_000, (4.0, 10.0), 12, 16, 4e-3, 1e-3)
+DEMAPPER = Training(30_000, (5.0, 11.0), 12, 16, 4e-3, 1.5e-3)
 EQUALISER = Training(12_000, (6.0, 11.0), 16, 28, 4e-3, 3e-3)
 HELD_OUT = 4
 """One validation block for so many training blocks, and as many test blocks."""
