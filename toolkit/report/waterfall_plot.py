@@ -78,6 +78,6 @@ class Decades(Frame):
         return parts
 
     def named(self, row: int, name: str, colour: str) -> list[str]:
-        """A line of the legend, in the lower left, where no curve goes."""
-        y = self.floor - 12 - 16 * row
-        return [f'<text x="{LEFT + 12}" y="{y}" fill="{colour}">{escape(name)}</text>']
+        """A line of the legend, in the upper right, where no curve goes."""
+        x, y = self.right - 12, TOP + 20 + 16 * row
+        return [f'<text x="{x}" y="{y}" text-anchor="end" fill="{colour}">{escape(name)}</text>']
