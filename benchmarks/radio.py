@@ -40,7 +40,7 @@ def _loss(name: str, loss: Loss, most: float | None = None) -> Figure:
     if loss.db is None or loss.high is None:
         return Figure(name, "not measured", f"against {loss.against}", goal, None if most is None else False)
     told = f"{loss.db:+.3f} dB at BER {loss.ber:g} (95 % interval {loss.low:+.3f} .. {loss.high:+.3f})"
-    return Figure(name, told, f"against {loss.against}", goal, None if most is None else loss.high <= most)
+    return Figure(name, told, f"against {loss.against}", goal, None if most is None else bool(loss.high <= most))
 
 
 def _gain(loss: Loss) -> tuple[str, str, str, bool]:
@@ -48,7 +48,7 @@ def _gain(loss: Loss) -> tuple[str, str, str, bool]:
     if loss.db is None or loss.low is None:
         return "not measured", f"against {loss.against}", "at least 1 dB worse", False
     return (f"{loss.db:+.2f} dB at BER {loss.ber:g} (95 % interval {loss.low:+.2f} .. {loss.high:+.2f})",
-            f"against the equaliser's {loss.against}", "at least 1 dB worse", loss.low >= 1)
+            f"against the equaliser's {loss.against}", "at least 1 dB worse", bool(loss.low >= 1))
 
 
 def _theory(found: Waterfall) -> tuple[str, str, str, bool]:
@@ -59,7 +59,7 @@ def _theory(found: Waterfall) -> tuple[str, str, str, bool]:
     due = theory.qam16(curve.ebn0)
     right = sum(low <= rate <= high for (low, high), rate in zip(intervals(curve, Z99), due, strict=True))
     return (f"{right} of {len(due)} points within the 99 % interval", "the closed form", "every point",
-            right == len(due))
+            bool(right == len(due)))
 
 
 def _counted(name: str, found: Waterfall) -> Figure:
@@ -67,7 +67,7 @@ def _counted(name: str, found: Waterfall) -> Figure:
     least = int(curve.errors.sum(axis=1).min())
     return Figure(f"{name}, RTL and reference", f"{found.different} of {curve.bits.sum():,} decided bits differ; "
                   f"at least {least} bit errors a point", "", f"0; {LEAST_ERRORS} a point",
-                  not found.different and least >= LEAST_ERRORS)
+                  bool(not found.different and least >= LEAST_ERRORS))
 
 
 def _speed(name: str, found: Waterfall) -> Figure:
