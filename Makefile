@@ -8,11 +8,15 @@ JOBS   ?= $(shell nproc)
 # https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: demo test lint bench soak mutate clean
+.PHONY: demo demo-radio test lint bench soak mutate clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/main
 	$(BIN)/shiftwright demo digits -o demo-out
+
+# A neural demapper and a neural equaliser: bit error rates of their RTL over Eb/N0, losses in dB.
+demo-radio: $(VENV)/main
+	$(BIN)/shiftwright demo radio -o demo-radio-out
 
 test: tools-test $(VENV)/test $(VENV)/lint
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not soak"
@@ -34,7 +38,7 @@ mutate: tools-test $(VENV)/test
 	$(BIN)/python -m benchmarks.mutation -o mutate-out --jobs $(JOBS) $(if $(ALL),--all)
 
 clean:
-	rm -rf demo-out bench-out mutate-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo-out demo-radio-out bench-out mutate-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # What pip does not bring: looked at in every run, which takes no time where nothing is missing.
 tools-%:

@@ -27,6 +27,7 @@ from benchmarks import (
     hls,
     imported,
     mnist,
+    radio,
     reference,
     searched,
     small_networks,
@@ -72,6 +73,7 @@ PARTS = {
     "students": Part(lambda args: students.measure()),
     "reference": Part(lambda args: reference.measure()),
     "search": Part(lambda args: searched.measure()),
+    "radio": Part(lambda args: radio.measure(args.out)),
     "mnist": Part(lambda args: mnist.measure(args.mnist), on_mnist=True),
     "cnn": Part(lambda args: cnn.measure(args.mnist, args.out), on_mnist=True),
 }

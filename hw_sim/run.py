@@ -44,6 +44,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--axi-samples", type=_positive, default=2000, metavar="N",
                         help="samples of the AXI4-Stream bench (2000)")
     parser.add_argument("--stalls", action="store_true", help="play all vectors once more with random stalls")
+    parser.add_argument("--keep-outputs", action="store_true",
+                        help="write what the RTL gave, played without stalls, to build/outputs/")
     parser.add_argument("--waves", action="store_true", help="write build/waves.vcd of the AXI4-Stream bench")
     parser.add_argument("--max-ber", type=_share, default=0.0, metavar="X", help="hardware BER that still passes (0)")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit file")

@@ -19,7 +19,7 @@ import torch
 from small_models import blobs
 from torch import nn
 
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 
 TRAINING = ["--qat-epochs", "1", "--finetune-epochs", "1"]
 PROGRESS = re.compile(r".+, \d+:\d\d")

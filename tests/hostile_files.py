@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from onnx_files import floats, model, node
 from torch import nn
 
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 
 Change = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 

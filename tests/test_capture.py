@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from toolkit.capture import capture, load_model, load_pt2
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 from toolkit.utils.errors import InputError
 
 

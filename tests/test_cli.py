@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks.networks import every_layer
 from toolkit import __version__
 from toolkit.api import Scheme, doctor
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 from toolkit.utils import config
 from toolkit.utils.errors import InputError
 from toolkit.utils.old_options import RENAMED, renamed

@@ -17,7 +17,7 @@ from torch import nn
 from toolkit.api import generate, simulate
 from toolkit.capture import capture, load_pt2
 from toolkit.capture.onnx import QuantisedModel, load_onnx
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 from toolkit.hardware import Options
 from toolkit.importing import Imported, design_of
 from toolkit.utils.errors import InputError

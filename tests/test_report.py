@@ -133,6 +133,19 @@ def test_intervals_are_columns_of_their_own_in_json_and_csv():
     assert [one[key] for key in ("drop", "drop_low", "drop_high", "validation_drop")] == [1.5, -0.5, 3.5, 1.0]
 
 
+def test_the_task_ber_has_the_interval_of_the_bits_decided_wrong():
+    step = reported(task_ber=0.0012345, accuracy=0.9987655, interval=(0.9985, 0.9990)).good[0].step
+    column = next(c for c in columns.COLUMNS if c.key == "task_ber")
+    assert column.cell(step) == "0.123 (0.1 .. 0.15)"
+    assert column.flat(step) == pytest.approx({"task_ber": 0.0012345, "task_ber_low": 0.0010, "task_ber_high": 0.0015})
+
+
+def test_a_network_whose_outputs_are_no_bits_has_no_task_ber():
+    step = reported().good[0].step
+    column = next(c for c in columns.COLUMNS if c.key == "task_ber")
+    assert column.cell(step) == "n/a" and set(column.flat(step).values()) == {None}
+
+
 def test_a_row_that_failed_has_every_column_and_its_error():
     last = sweep.to_json(reported())["rows"][-1]
     assert last["row"] == "broken" and last["error"] == "no" and last["accuracy"] is last["size"] is None

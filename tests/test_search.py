@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from small_models import blobs, plain
 
 from toolkit.api import Data, Limits, Settings, build_trial, run_search
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 from toolkit.compress.training.loop import train
 from toolkit.search import storage
 from toolkit.search.run import DATABASE, spread

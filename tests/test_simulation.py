@@ -56,6 +56,22 @@ def test_every_bit_is_equal_in_both_benches_and_under_stalls(project: Path):
     assert found.latency == promised["latency"] and found.initiation_interval == 1
 
 
+def test_what_the_rtl_gave_is_kept_when_it_is_asked_for(project: Path):
+    simulate(project, bench="player", keep_outputs=True)
+    sets = json.loads((project / "manifest.json").read_text())["vectors"]
+    for one in sets:
+        due = np.load(project / one["expected"])
+        assert np.array_equal(np.load(project / "build" / "outputs" / f"{one['name']}.npy"), due.reshape(len(due), -1))
+
+
+def test_what_is_kept_are_the_outputs_of_the_rtl_and_not_those_that_are_due(project: Path):
+    replaced(rtl(project, "out"), r"wire (\[\d+:0\] )y0 = ", r"wire \g<1>y0 = 1'b1 ^ ")
+    found = simulate(project, bench="player", keep_outputs=True, allow_edited=True)
+    due, got = np.load(project / "vectors" / "random_out.npy"), np.load(project / "build" / "outputs" / "random.npy")
+    told = next(c["bit_errors"] for c in found.data["checks"] if c["vectors"] == "random" and c["bench"] == "player")
+    assert told == np.bitwise_count(due.reshape(len(due), -1).astype(np.uint64) ^ got.astype(np.uint64)).sum() > 0
+
+
 def test_a_built_simulation_is_used_again(project: Path):
     assert simulate(project, bench="player").data["build_cached"]
 

@@ -415,7 +415,7 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
                        ("codes", codes())):
         onnxes.append(folder / f"{name}.onnx")
         onnxes[-1].write_bytes(made.SerializeToString())
-    from toolkit.commands.demo import save_pt2
+    from toolkit.commands.exported import save_pt2
     from toolkit.examples.models import resnet
 
     save_pt2(resnet(8), (1, 8, 8), folder / "resnet.pt2")

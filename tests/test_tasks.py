@@ -14,7 +14,7 @@ from small_models import QUICK, blobs, linears, plain
 from torch import nn
 
 from toolkit.api import compress_all
-from toolkit.commands.demo import save_pt2
+from toolkit.commands.exported import save_pt2
 from toolkit.compress import Data, Settings, compress
 from toolkit.compress.artifact import load
 from toolkit.report import sweep as report

@@ -112,13 +112,15 @@ def doctor(as_json: Json = False, help_all: HelpAll = False) -> None:
 
 @command()
 def demo(context: typer.Context,
-         name: Annotated[str, typer.Argument(help="The data set: digits.")] = "digits", *,
+         name: Annotated[str, typer.Argument(help="digits (images), or radio (receivers).")] = "digits", *,
          arch: Annotated[str, hardware_option(
-             help="unrolled: hardware of the small network; folded: of the one with 98,944 weights.")] = "unrolled",
+             help="unrolled: hardware of the small network; folded: of the one with 98,944 weights. Of radio, the "
+                  "demapper's.")] = "unrolled",
          target: Target = "verilog", vectors: Vectors = None, seed: Seed = 0,
          out: Out = Path("demo-out"), as_json: Json = False, config_file: Config = None,
          help_all: HelpAll = False) -> None:
-    """Train two networks on included data, compress them, generate hardware, simulate it and write a report."""
+    """Train two networks on included or simulated data, compress them, generate hardware, simulate it and write a
+    report."""
     from toolkit.commands.demo import demo as run
 
     with config.saved(context, out):
@@ -268,7 +270,7 @@ def generate(design: Annotated[Path, typer.Argument(help="A .swd file.")], *,
                                device, hls4ml)
     made = run(design, out, targets=target_names(target), options=options, vectors=vectors, seed=seed)
     name = made.design.name
-    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None),), 0.0)
+    report = Report(f"shiftwright generate: {name}", (), (Hardware.of(name, made, None, "."),), 0.0)
     if as_json:
         _print({"folder": str(out), "targets": made.entries})
     else:
@@ -352,18 +354,11 @@ def estimate(folder: Project,
 
 def _report(report: Any, out: Path, as_json: bool, device: str = "") -> None:
     """Print a report and, where a device is named, what the hardware takes of it."""
-    from toolkit.estimate.estimate import estimate as run
-    from toolkit.estimate.estimate import text as device_text
-    from toolkit.report import text
-    from toolkit.report.tables import terminal_width
+    from toolkit.commands.outcome import outcome
 
-    found = run(out / "hardware", device=device) if device else None
-    if as_json:
-        _print(report.to_json() | ({"device": found.to_json()} if found else {}))
-    else:
-        lines = device_text(found, short=True) if found else []
-        _print("\n".join([*lines, f"{text(report, out / 'hardware', terminal_width())}written to {out}"]))
-    if not report.ok or (found and found.fits is False):
+    told, good = outcome(report, out, as_json, device)
+    _print(told)
+    if not good:
         raise typer.Exit(1)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from launch import Running
+from manifest import identifier
 from processes import Deadline
 from results import Check, shares
 from workspace import Workspace
 
-from benches.beats import read_hex, write_hex
+from benches.beats import read_hex, words, write_hex
 from benches.build import Build
 from benches.compare import of_beats
 from benches.handshake import MARGIN, RESETS, Handshake, handshake_of
@@ -61,9 +62,10 @@ class Part:
 
 
 def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int, seed: int,
-         deadline: Deadline, work: Workspace) -> list[Check]:
+         deadline: Deadline, work: Workspace, keep: bool = False) -> list[Check]:
     """All vectors from memory inside the simulation, in as many processes as there are cores. At full speed, the last
-    process plays some of them once more under stalls and after resets."""
+    process plays some of them once more under stalls and after resets. `keep`: what came out is written to
+    build/outputs/, a .npy file a set."""
     inputs, expected = np.concatenate(loaded.inputs), np.concatenate(loaded.expected)
     size = min(built.depth, -(-len(inputs) // processes))
     begins = range(0, len(inputs), size)
@@ -100,6 +102,8 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
     # Parts of one round run side by side; rounds follow each other.
     rate = len(inputs) / sum(max(c["seconds"] for c in counts[i:i + processes])
                              for i in range(0, len(counts), processes))
+    if keep:
+        _keep(rtl, loaded, got, work)
     checks = _sets(rtl, loaded, stalls, parts, counts, got, valid, seconds, rate)
     if tail is not None and counts[-1]["got"] >= parts[-1].samples * rtl.output.beats:
         faults = broken(counts[-1], counts[-1]["obliged"])
@@ -108,6 +112,16 @@ def play(rtl: Rtl, built: Build, loaded: Loaded, *, stalls: bool, processes: int
         checks.append(of_beats("player, handshake", "all", rtl, inputs[again], got[len(inputs):], expected[again],
                                valid[len(inputs):], 0.0, rate, None, None, tuple(faults)))
     return checks
+
+
+def _keep(rtl: Rtl, loaded: Loaded, got: np.ndarray, work: Workspace) -> None:
+    """Write the outputs of each set as integer codes (n, elements of a sample); a sample that did not come is zeros."""
+    at = 0
+    for name, source in zip(loaded.names, loaded.inputs, strict=True):
+        found = words(got[at:at + len(source)], rtl.output)
+        path = work.file(rtl.folder / "build" / "outputs" / f"{identifier(name)}.npy")
+        np.save(path, found.astype(np.min_scalar_type(-(1 << rtl.output.width))))
+        at += len(source)
 
 
 def _arguments(rtl: Rtl, part: Part, tail: Handshake | None, stalls: bool, seed: int) -> list[str]:

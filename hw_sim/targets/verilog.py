@@ -48,7 +48,8 @@ def run(manifest: Manifest, args: argparse.Namespace, say: Callable[[str], None]
         built = build(rtl, verilator, work, deadline, rebuild=args.rebuild)
         if args.bench != "axi":
             say(f"playing {sum(map(len, loaded.inputs)):,} vectors from memory")
-            checks += play(rtl, built, loaded, stalls=False, processes=args.processes, **options)
+            checks += play(rtl, built, loaded, stalls=False, processes=args.processes, keep=args.keep_outputs,
+                           **options)
             if args.stalls:
                 say("playing them again with stalls")
                 checks += play(rtl, built, loaded, stalls=True, processes=args.processes, **options)

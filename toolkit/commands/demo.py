@@ -1,14 +1,15 @@
-"""The demo: two networks on real digits, trained, pruned, quantised; the small one becomes hardware and is checked."""
+"""The demos. digits: two networks on real digits, trained, pruned, quantised; one becomes hardware and is checked.
+radio: see toolkit/commands/radio.py."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-import torch
-
 from toolkit.commands.build import hardware, write_report
+from toolkit.commands.exported import save_pt2
 from toolkit.commands.generate import DEFAULT_TARGETS
+from toolkit.commands.radio import radio
 from toolkit.commands.simulate import require
 from toolkit.compress import Baselines, Settings, compress
 from toolkit.compress.training.loop import train
@@ -19,7 +20,7 @@ from toolkit.report import Hardware, Network, Report
 from toolkit.utils.errors import InputError
 from toolkit.utils.output_folder import check_ours, output_folder
 
-NAMES = ("digits",)
+NAMES = ("digits", "radio")
 EPOCHS, RATE = 60, 3e-3
 SETTINGS = Settings(qat_epochs=60, finetune_epochs=150, lr=4e-3)
 SCHEMES = {"large": ("log2:4", "structured:0.5+log2:4"), "small": ("log2:4", "structured:0.5+log2:4,levels=4")}
@@ -30,13 +31,18 @@ CHOSEN = {"unrolled": ("small", "structured:0.5+log2:4,levels=4"), "folded": ("l
 def demo(name: str = "digits", out: Path | str = "demo-out", *, arch: str = "unrolled",
          targets: tuple[str, ...] = DEFAULT_TARGETS, vectors: int | None = None, check: bool = True,
          seed: int = 0) -> Report:
-    """Train, compress, generate, simulate, report. Writes the folder `out`: hardware/ is the small network's project
-    with `arch` unrolled, the large one's with folded; small.pt2, large.pt2 and digits.npz are what `shiftwright build`
-    would take."""
+    """Train, compress, generate, simulate, report. Writes the folder `out`. With digits, hardware/ is the small
+    network's project with `arch` unrolled, the large one's with folded; small.pt2, large.pt2 and digits.npz are what
+    `shiftwright build` would take. With radio, see `toolkit.commands.radio`; its figures come from the simulation,
+    which `check` cannot leave out."""
     if name not in NAMES:
         raise InputError(f"there is no demo '{name}'; known are {', '.join(NAMES)}")
     if arch not in CHOSEN:
         raise InputError(f"the demo has no architecture '{arch}'; known are {', '.join(CHOSEN)}")
+    if name == "radio":
+        if not check:
+            raise InputError("the radio demo counts the bit errors of simulated hardware; leave the simulation in")
+        return radio(out, arch=arch, targets=targets, vectors=vectors, seed=seed)
     start = time.perf_counter()
     check_targets(targets)
     check_ours(out)
@@ -63,10 +69,3 @@ def demo(name: str = "digits", out: Path | str = "demo-out", *, arch: str = "unr
                         (Hardware.of(f"digits, {size}", generated, simulation),), time.perf_counter() - start)
         write_report(fresh, report)
     return report
-
-
-def save_pt2(model: torch.nn.Module, sample_shape: tuple[int, ...], path: Path) -> None:
-    """Save a model as `torch.export` does, with a dynamic batch."""
-    program = torch.export.export(model.eval(), (torch.zeros(2, *sample_shape),),
-                                  dynamic_shapes=({0: torch.export.Dim("batch")},))
-    torch.export.save(program, path)

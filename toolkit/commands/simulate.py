@@ -32,13 +32,14 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
              vectors: int | None = None, bench: str = "both", axi_samples: int = 2000, stalls: bool = False,
              waves: bool = False, max_ber: float = 0.0, junit: Path | str | None = None, seed: int = 1,
              timeout: int = 1200, rebuild: bool = False, allow_edited: bool = False,
-             cache: str | None = None) -> SimulationResult:
+             cache: str | None = None, keep_outputs: bool = False) -> SimulationResult:
     """Run the targets of a generated project and compare every bit with the reference's outputs.
 
     `targets`: only these of the folder's, all by default; `boards`: run the target c on these emulated microcontrollers
     too (cortex-m0, rv32i, all); `vectors`: play so many of them; `allow_edited`: accept files that are not as
     generated. Of the RTL: `bench`: player (from memory, one wake-up), axi (cocotbext-axi, random stalls) or both;
-    `stalls`: play all vectors once more with stalls; `waves`: write build/waves.vcd; `cache`: the folder for compiled
+    `stalls`: play all vectors once more with stalls; `waves`: write build/waves.vcd; `keep_outputs`: write what the
+    player got, codes (n, elements of a sample), to build/outputs/SET.npy; `cache`: the folder for compiled
     parts of Verilator's runtime, in the place of the user's. `timeout`: seconds for all of it, builds included. Raises
     InputError for a folder that is none of ours, ToolMissing where a tool is. A bit that differs is no exception: it
     is in the result.
@@ -54,7 +55,8 @@ def simulate(folder: Path | str, *, targets: tuple[str, ...] = (), boards: tuple
     command += ["--vectors", str(vectors)] if vectors is not None else []
     command += ["--junit", str(junit)] if junit is not None else []
     command += [f"--{name}" for name, wanted in (("stalls", stalls), ("waves", waves), ("rebuild", rebuild),
-                                                 ("allow-edited", allow_edited)) if wanted]
+                                                 ("allow-edited", allow_edited),
+                                                 ("keep-outputs", keep_outputs)) if wanted]
     try:
         code, out, err = _run(command, {} if cache is None else {"XDG_CACHE_HOME": cache}, timeout)
     except KeyboardInterrupt:

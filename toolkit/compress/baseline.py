@@ -101,6 +101,7 @@ class Baselines:
                 self.original.meta["notes"] = [*self.original.meta["notes"], JUDGED]
         self.measure = Measure(self.original, self.data, settings.metric, test=test)
         self._known = {0: self.measure.measured("original", self.original)}
+        self._networks = {0: self.original}
 
     @threads()
     def trained(self, epochs: int) -> Measured:
@@ -114,7 +115,13 @@ class Baselines:
                     train_by(self.settings, graph, self.data.without_test, epochs, teacher=self.original,
                              what=f"training the original for {epochs} more epochs")
             self._known[epochs] = self.measure.measured(f"original, {epochs} more epochs", graph, epochs)
+            self._networks[epochs] = graph
         return self._known[epochs]
+
+    def network(self, epochs: int) -> fx.GraphModule:
+        """The float network that `trained` measures."""
+        self.trained(epochs)
+        return self._networks[epochs]
 
     @property
     def all(self) -> list[Measured]:

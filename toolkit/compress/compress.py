@@ -63,10 +63,14 @@ class Compressed:
     @property
     def test_codes(self) -> np.ndarray:
         """int64 (n, *shape): the test samples in the design's input format, images channels-last."""
+        return self.codes(self.data.x_test)
+
+    def codes(self, samples: np.ndarray) -> np.ndarray:
+        """The same of any samples (n, *sample_shape)."""
         if self.design is None:
             raise InputError(f"the scheme '{self.scheme}' quantises nothing, so there are no codes")
         inputs = self.graph.meta["ports"].inputs
-        return self.design.input.quantise(hardware_order(self.data.x_test, inputs, has_images(self.graph)))
+        return self.design.input.quantise(hardware_order(samples, inputs, has_images(self.graph)))
 
 
 @threads()

@@ -41,6 +41,22 @@ def _percents(interval: Interval) -> str:
     return f"{100 * interval[0]:.1f} .. {100 * interval[1]:.1f}"
 
 
+def _rate(value: float) -> str:
+    """A bit error rate in percent: it may be far below 1 %."""
+    return f"{100 * value:.3g}"
+
+
+def _rates(interval: Interval) -> str:
+    return f"{100 * interval[0]:.3g} .. {100 * interval[1]:.3g}"
+
+
+def _task_interval(step: Step) -> Interval | None:
+    """Of the bits decided wrong: what the interval of those decided right leaves."""
+    if step.task_ber is None or step.interval is None:
+        return None
+    return 1 - step.interval[1], 1 - step.interval[0]
+
+
 def _signed(interval: Interval) -> str:
     return between(*interval)
 
@@ -130,7 +146,7 @@ COLUMNS = (
     Column("validation drop as given", "pp", _drop("validation", "drop_as_given"), signed, told=False),
     Column("weight BER", "%", lambda s: s.weight_ber, _percent),
     Column("output BER", "%", lambda s: s.output_ber, _percent),
-    Column("task BER", "%", lambda s: s.task_ber, _percent),
+    Column("task BER", "%", lambda s: s.task_ber, _rate, _task_interval, _rates),
     Column("sparsity", "%", lambda s: s.sparsity, _percent),
     Column("non zeros", "", lambda s: s.non_zeros, _count),
     Column("disagreement", "%", lambda s: s.disagreement, _percent),

@@ -13,6 +13,7 @@ from toolkit.emit.generated import Generated
 from toolkit.importing import Imported
 from toolkit.report.columns import flat
 from toolkit.report.simulation import SimulationResult
+from toolkit.report.waterfall import Waterfall
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,17 @@ def _layers(design: Design | None) -> tuple[tuple[str, str, str, str], ...]:
 @dataclass(frozen=True)
 class Hardware:
     """What was generated of one network: the manifest's entry of each target; what a simulation measured is None where
-    none was run."""
+    none was run. `folder`: the project's, in the folder that holds the report."""
 
     name: str
     targets: dict[str, dict[str, Any]]
     simulation: SimulationResult | None
+    folder: str = "hardware"
 
     @classmethod
-    def of(cls, name: str, generated: Generated, simulation: SimulationResult | None) -> Hardware:
-        return cls(name, generated.entries, simulation)
+    def of(cls, name: str, generated: Generated, simulation: SimulationResult | None,
+           folder: str = "hardware") -> Hardware:
+        return cls(name, generated.entries, simulation, folder)
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"name": self.name, "targets": self.targets}
@@ -82,21 +85,24 @@ class Hardware:
 @dataclass(frozen=True)
 class Report:
     """A whole run: networks as they were compressed, and the hardware that was made of some. `data`: what was in the
-    data (`Data.described`), where there were any."""
+    data (`Data.described`), where there were any; `waterfalls`: bit error rates over Eb/N0, of receivers."""
 
     title: str
     networks: tuple[Network, ...]
     hardware: tuple[Hardware, ...]
     seconds: float
     data: dict[str, Any] | None = None
+    waterfalls: tuple[Waterfall, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Every simulation that was run found every bit right."""
-        return all(h.simulation is None or h.simulation.ok for h in self.hardware)
+        return all(h.simulation is None or h.simulation.ok for h in self.hardware) \
+            and not any(w.different for w in self.waterfalls)
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": 3, "generator": f"shiftwright {toolkit.__version__}", "title": self.title, "ok": self.ok,
                 "seconds": self.seconds, "networks": [n.to_json() for n in self.networks],
                 "hardware": [h.to_json() for h in self.hardware],
-                **({} if self.data is None else {"data": self.data})}
+                **({} if self.data is None else {"data": self.data}),
+                **({"waterfalls": [w.to_json() for w in self.waterfalls]} if self.waterfalls else {})}

@@ -14,22 +14,22 @@ from toolkit.report.tables import WIDTH, fitted, terminal_width
 from toolkit.report.targets import TABLES
 from toolkit.utils.printable import printable
 
-HARDWARE = "hardware"
-"""The project in the folder that holds the report."""
 
-
-def text(report: Report, project: Path | str | None = None, width: int = WIDTH) -> str:
-    """The whole report; the last table is the hardware's, with its BER. `project`: the folder of the hardware as seen
-    from where the reader's commands run; by default from the folder that holds the report."""
+def text(report: Report, folder: Path | str | None = None, width: int = WIDTH) -> str:
+    """The whole report; the last tables are the hardware's, with its BER, and the waterfalls. `folder`: that of the
+    report as seen from where the reader's commands run; by default they run in it."""
     parts = [report.title, "=" * len(report.title)]
     for network in report.networks:
         parts += ["", *_network(network, width)]
     for hardware in report.hardware:
         parts += ["", *_hardware(hardware, width)]
+    for waterfall in report.waterfalls:
+        parts += ["", *waterfall.text(width)]
     if report.hardware:
-        where = " (in this folder)" if project is None else ""
+        where = " (in this folder)" if folder is None else ""
         again = " again" if all(h.simulation for h in report.hardware) else ""
-        parts += ["", f"simulate it{again}{where}: {simulate(HARDWARE if project is None else project)}"]
+        parts += ["", *(f"simulate it{again}{where}: {simulate(Path(folder or '', h.folder))}"
+                        for h in report.hardware)]
     if report.seconds:
         parts += ["", f"{report.seconds:.1f} s"]
     return "\n".join([*map(printable, parts), ""])

@@ -13,16 +13,19 @@ import numpy as np
 
 Z = 1.959963984540054
 """The normal deviate that leaves 2.5 % on each side."""
+Z99 = 2.5758293035489004
+"""That of 99 %."""
 Interval = tuple[float, float]
 
 
-def wilson(right: int, count: int) -> Interval:
-    """The interval of a share, of which `right` out of `count` were seen."""
+def wilson(right: int, count: int, deviate: float = Z) -> Interval:
+    """The interval of a share, of which `right` out of `count` were seen; `deviate`: another normal deviate than that
+    of 95 %."""
     if not 0 <= right <= count or count < 1:
         raise ValueError(f"{right} of {count} is not a share")
-    share, square = right / count, Z * Z
+    share, square = right / count, deviate * deviate
     middle = share + square / (2 * count)
-    reach = Z * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
+    reach = deviate * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
     low, high = ((middle + way * reach) / (1 + square / count) for way in (-1, 1))
     return (0.0 if right == 0 else low), (1.0 if right == count else high)
 
