@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from benchmarks.imported import IMAGE, resnet8
-from benchmarks.networks.tiny import DIGIT, KEYWORDS, WINDOW, autoencoder, dscnn, lenet
+from benchmarks.networks.mlperf_tiny import DIGIT, KEYWORDS, WINDOW, autoencoder, dscnn, lenet
 from benchmarks.results import Figure
 from toolkit.commands.generate import generate
 from toolkit.commands.simulate import simulate

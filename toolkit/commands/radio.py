@@ -27,7 +27,6 @@ from toolkit.utils.output_folder import check_ours, output_folder
 SCHEME = "log2:4"
 WIDTHS = {"demapper": Widths(input=9, hidden=9, output=8), "equaliser": Widths(input=9, hidden=9, output=8)}
 """Bits of the activations. Of the outputs the sign decides."""
-LANES = 64
 BENCHES = {
     "demapper": Bench("16-QAM demapper in white noise", links.qam16_link, receivers.demapper_input,
                       {"exact max-log": links.by_max_log}, ("closed form", theory.qam16),
@@ -45,13 +44,14 @@ def radio(out: Path | str, *, arch: str = "unrolled", targets: tuple[str, ...], 
           seed: int = 0, scale: float = 1.0) -> Report:
     """Write the folder `out`: demapper/ and equaliser/ are the projects, with the signals of the waterfalls as their
     test vectors; NAME.pt2 and NAME.npz are what `shiftwright build` would take; NAME.svg are the waterfalls. `arch` is
-    the demapper's; the equaliser's convolutions are always folded. `scale`: of training and of the bits counted; below
-    1 for a quick look. Raises CheckFailed where the RTL gives no outputs."""
+    the demapper's; the equaliser takes a received value a cycle, its convolutions unrolled between streams. `scale`: of
+    training and of the bits counted; below 1 for a quick look. Raises CheckFailed where the RTL gives no outputs."""
     start = time.perf_counter()
     check_targets(targets)
     check_ours(out)
     require(targets)
-    options = {"demapper": Options(arch=arch), "equaliser": Options(arch="folded", max_lanes=LANES)}
+    values = links.FRAME + 2 * receivers.REACH
+    options = {"demapper": Options(arch=arch), "equaliser": Options(arch="folded", ii=values)}
     networks, hardware, waterfalls = [], [], []
     with output_folder(out) as fresh:
         for name, bench in BENCHES.items():
