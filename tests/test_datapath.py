@@ -54,6 +54,8 @@ def evaluate(path: Datapath, ports: list[list[int]]) -> list[int]:
         elif isinstance(op, Sum):
             second = (1 << widths[1]) - xs[1] if op.subtract else xs[1]
             word = (xs[0] << op.shifts[0]) + (second << op.shifts[1])
+            # The products of slopes are two's complement, whose carry is dropped; words of shared sums have none.
+            word %= 1 << s.width if s.name[0] in "pn" else 1 << 200
         elif isinstance(op, Offset):
             word = two(op.constant + (xs[0] << op.shift) * (-1 if op.negative else 1), s.width)
         elif isinstance(op, RoundEven):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from icarus import circuit, play
 
 from benchmarks.networks import tiny
 from benchmarks.networks.strategies import designs
-from toolkit.design import Clamp, Design, FixedPoint, Requantise, Reshape, Rounding, Tensor
+from toolkit.design import Clamp, Design, FixedPoint, Multiply, Requantise, Reshape, Rounding, Tensor
+from toolkit.design.layers.multiply import MULTIPLIER
 from toolkit.emit.verilog import verilog
 from toolkit.hardware import Options, plan
 from toolkit.utils.errors import InputError
@@ -27,6 +28,7 @@ def code(text: str) -> str:
 @given(designs(widest=5, deepest=3))
 @settings(max_examples=25, deadline=None)
 def test_there_is_no_multiplier_no_memory_and_no_initial_block(design: Design):
+    assume(not any(isinstance(layer, Multiply) and layer.gate == MULTIPLIER for layer in design.layers))
     if plan(design).latency == 0:
         return
     for text in verilog(plan(design)).files.values():

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from toolkit.commands.demo import demo
-from toolkit.commands.radio import BENCHES, LANES, compressed
+from toolkit.commands.radio import BENCHES, compressed, hardware_of
 from toolkit.commands.waterfall import FLOAT, REFERENCE, RTL, errors, waterfall
 from toolkit.examples import receivers
-from toolkit.hardware import Options
 from toolkit.radio import theory
 from toolkit.radio.curves import Curve, Loss, loss
 from toolkit.report import Hardware, Report, text
@@ -133,8 +132,7 @@ def test_training_validation_and_test_signals_are_three_things(name: str):
 def test_the_rtl_decides_every_bit_as_the_reference_does(name: str, tmp_path: Path):
     _, real, made = compressed(name, 0, 0.02)
     bench = replace(BENCHES[name], grid=(6.0, 8.0))
-    options = Options(arch="unrolled" if name == "demapper" else "folded", max_lanes=LANES)
-    found, _, simulation = waterfall(bench, real, made, tmp_path / "p", targets=("verilog",), options=options,
+    found, _, simulation = waterfall(bench, real, made, tmp_path / "p", targets=("verilog",), options=hardware_of(name),
                                      vectors=20, seed=0, scale=0.01)
     by_name = {one.name: one for one in (*found.curves, found.rtl)}
     assert simulation.ok and found.different == 0

@@ -50,16 +50,15 @@ def radio(out: Path | str, *, arch: str = "unrolled", targets: tuple[str, ...], 
     check_targets(targets)
     check_ours(out)
     require(targets)
-    values = links.FRAME + 2 * receivers.REACH
-    options = {"demapper": Options(arch=arch), "equaliser": Options(arch="folded", ii=values)}
     networks, hardware, waterfalls = [], [], []
     with output_folder(out) as fresh:
         for name, bench in BENCHES.items():
             model, real, made = compressed(name, seed, scale)
             save_pt2(model, made.data.sample_shape, fresh / f"{name}.pt2")
             made.data.save(fresh / f"{name}.npz")
-            found, generated, simulation = waterfall(bench, real, made, fresh / name, targets=targets,
-                                                     options=options[name], vectors=vectors, seed=seed, scale=scale)
+            found, generated, simulation = waterfall(
+                bench, real, made, fresh / name, targets=targets, options=hardware_of(name, arch), vectors=vectors,
+                seed=seed, scale=scale)
             (fresh / f"{name}.svg").write_text(waterfall_svg(found))
             networks.append(Network.of(bench.title, made))
             hardware.append(Hardware.of(bench.title, generated, simulation, name))
@@ -68,6 +67,11 @@ def radio(out: Path | str, *, arch: str = "unrolled", targets: tuple[str, ...], 
                         waterfalls=tuple(waterfalls))
         write_report(fresh, report)
     return report
+
+
+def hardware_of(name: str, arch: str = "unrolled") -> Options:
+    """How a receiver is built: the equaliser for as many cycles as a frame has values."""
+    return Options(arch=arch) if name == "demapper" else Options(arch="folded", ii=links.FRAME + 2 * receivers.REACH)
 
 
 def compressed(name: str, seed: int, scale: float = 1.0) -> tuple[nn.Module, nn.Module, Compressed]:
