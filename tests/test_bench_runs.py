@@ -599,7 +599,7 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
         asked.append(("build", waves, rebuild))
         return build.Build(tmp_path, 1, 3.5, True)
 
-    def played_(found, made, vectors, *, stalls, processes, seed, deadline, work):
+    def played_(found, made, vectors, *, stalls, processes, seed, deadline, work, keep=False):
         asked.append(("play", stalls, processes, seed))
         return [fine]
 
@@ -612,7 +612,7 @@ def test_the_target_runs_the_benches_that_were_asked_for(tmp_path: Path, monkeyp
     found, said = loaded(tmp_path), []
     args = SimpleNamespace(work=SimpleNamespace(file=lambda p: asked.append(("file", p.name))),
                            deadline=Deadline(36_000), vectors=None, seed=4, rebuild=False, bench="both",
-                           stalls=False, processes=2, axi_samples=70, waves=False)
+                           stalls=False, processes=2, axi_samples=70, waves=False, keep_outputs=False)
     outcome = target_verilog.run(found, args, said.append)
     assert outcome == results.Outcome("verilog", 3.5, True, (fine, fine))
     assert asked == [("build", False, False), ("play", False, 2, 4), ("stream", 70, 4)]
@@ -651,7 +651,7 @@ def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path
 
     monkeypatch.setattr(diagnose, "diagnose", blamed)
     args = SimpleNamespace(work=None, deadline=Deadline(36_000), vectors=None, seed=4, rebuild=False, bench="player",
-                           stalls=False, processes=2, axi_samples=70, waves=False)
+                           stalls=False, processes=2, axi_samples=70, waves=False, keep_outputs=False)
     found = loaded(tmp_path)
     outcome = target_verilog.run(found, args, print)
     assert outcome.diagnosis.layer == "mid" and outcome.faults == () and outcome.checks == (bad,)
@@ -670,7 +670,7 @@ def test_the_target_looks_for_the_layer_at_fault_unless_the_vectors_are(tmp_path
 def test_a_simulation_that_fails_is_a_fault_and_a_missing_tool_ends_the_run(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(tools, "require", lambda deadline, build=True: SimpleNamespace(origin="wheel"))
     args = SimpleNamespace(work=None, deadline=Deadline(36_000), vectors=3, seed=4, rebuild=False, bench="player",
-                           stalls=False, processes=2, axi_samples=70, waves=False)
+                           stalls=False, processes=2, axi_samples=70, waves=False, keep_outputs=False)
 
     def failing(error: SimulationError):
         def start(*_: object, **__: object) -> None:

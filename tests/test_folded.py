@@ -38,6 +38,8 @@ def test_a_reader_reads_what_the_window_covers(seed: int):
     for node in planned(design, options).nodes:
         if node.kind in ("mac", "pool") and node.line_buffer and isinstance(node.layer, Conv | MaxPool | AvgPool):
             x = node.inputs[0]
+            if node.reads[0].shape != x.shape:
+                continue  # of whole windows, which tests/test_windows.py looks at
             pixels = np.unique(node.line_buffer.taps // node.reads[0].row)
             seen = np.unique(node.layer.window.sources(x.shape))
             assert set(pixels[pixels >= 0]) == set(seen[seen >= 0])
