@@ -36,11 +36,13 @@ from toolkit.capture.onnx.steps import (
     Truncate,
 )
 from toolkit.design import Conv, FixedPoint, IntegerFormat, Log2Format, Window
+from toolkit.design.tensors import Interval
 from toolkit.importing import Imported, InputRange, design_of
 from toolkit.importing.folding import folded
 from toolkit.importing.functions import FUNCTIONS
 from toolkit.importing.notes import Notes
 from toolkit.importing.rounding import nearest_power
+from toolkit.importing.symbolic import Sums, doubled
 from toolkit.importing.weights import approximated, bias_codes, coded, lowest
 from toolkit.utils.errors import InputError
 
@@ -906,7 +908,8 @@ SAMPLES = np.array([-30.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 2.9, 3.1, 30.0])
     ("elu", 0.5, lambda x: x if x > 0 else 0.5 * (math.exp(x) - 1)),
     ("selu", 0.0, lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1))),
     ("softplus", 0.0, lambda x: math.log1p(math.exp(-abs(x))) + max(x, 0)),
-    ("mish", 0.0, lambda x: x * math.tanh(math.log1p(math.exp(-abs(x))) + max(x, 0)))])
+    ("mish", 0.0, lambda x: x * math.tanh(math.log1p(math.exp(-abs(x))) + max(x, 0))), ("erf", 0.0, math.erf),
+    ("square", 0.0, lambda x: x * x)])
 def test_every_function_is_the_one_of_its_name(name, alpha, scalar):
     found = FUNCTIONS[name](SAMPLES, alpha)
     assert found.tolist() == pytest.approx([scalar(float(x)) for x in SAMPLES], rel=1e-12, abs=1e-12)
@@ -915,3 +918,91 @@ def test_every_function_is_the_one_of_its_name(name, alpha, scalar):
 
 def test_every_function_has_a_test_of_its_own():
     assert len(FUNCTIONS) == 14
+
+
+# -- scales of their own ----------------------------------------------------------------------------------------------
+
+def uneven_sums(b: Builder, scale: list[float], offset: list[float] | None = None) -> str:
+    """Sums of three quantised inputs, each channel on a scale of its own."""
+    b.linear([[0.5, -1, 0.25], [0.25, 0.5, 1]][:len(scale)], inputs=("v0",))
+    return b.add(Affine, scale=np.array(scale), offset=np.zeros(len(scale)) if offset is None else np.array(offset))
+
+
+def test_scales_that_differ_between_channels_need_a_quantiser_behind_them():
+    b = Builder(3)
+    b.quant()
+    uneven_sums(b, [0.3, 0.7])
+    b.add(Picked, index=np.array([1, 0]))
+    with pytest.raises(InputError, match=r"'v2' \(Affine\).* scales or offsets of their own and no Quant follows it"):
+        b.imported()
+
+
+@pytest.mark.parametrize("low, high", [(-INFINITY, 0.6), (-0.3, INFINITY), (-0.3, 0.6)])
+def test_one_scale_that_nothing_quantises_is_the_outputs_unit_and_its_clips_are_in_it(low: float, high: float):
+    b = Builder(3)
+    b.quant()
+    uneven_sums(b, [0.3])
+    b.add(Clip, low=low, high=high)
+    design = b.imported().design
+    codes = np.random.default_rng(1).integers(-8, 8, (40, 3))
+    sums = (codes * 0.25) @ np.array([0.5, -1, 0.25])
+    ends = (round(end / 0.3) if abs(end) < 9 else end for end in (low, high))
+    wanted = np.clip(sums, *ends)
+    assert np.array_equal(design.reference(codes)[:, 0] * 2.0**-design.output.format.frac, wanted)
+
+
+def test_sums_times_a_power_of_two_are_the_same_integers_and_their_clips_go_with_them():
+    bound = Interval(np.array([-4]), np.array([6]))
+    sums = Sums(lambda requantise, power: None, (1,), bound, 3, "'a' (Gemm)", low=-0.5, high=0.25)  # type: ignore
+    twice = doubled(sums, 1)
+    assert (twice.power, twice.low, twice.high, twice.accumulator) == (sums.power - 1, -1.0, 0.5, bound)
+
+
+def test_the_largest_of_what_falls_with_its_sums_is_the_smallest_sum():
+    b = Builder(2, 4)
+    b.quant()
+    b.add(Convolve, weight=np.array([[[0.5], [-1]], [[0.25], [1]]]), bias=np.zeros(2), stride=(1,), padding=((0, 0),),
+          dilation=(1,), groups=1)
+    b.add(Affine, scale=np.array([-0.3, 0.7]), offset=np.zeros(2))
+    b.add(Pool, (2, 2), kind="max", kernel=(2,), stride=(2,), padding=((0, 0),), dilation=(1,))
+    b.quant(0.11, -40, 40)
+    found = b.imported()
+    codes = np.random.default_rng(0).integers(-8, 8, (60, 4, 2))
+    codes[0], codes[1] = -8, 7
+    values = np.moveaxis(codes * 0.25, -1, 1)
+    for step in b.steps:
+        values = meant(step, [values])
+    assert np.array_equal(np.moveaxis(found.design.reference(codes), -1, 1), np.rint(values / 0.11))
+
+
+def test_a_sum_of_two_scales_is_at_most_a_step_off_and_a_note_says_so():
+    b = Builder(3)
+    b.quant()
+    first, second = uneven_sums(b, [0.3, 0.7]), uneven_sums(b, [0.5, 0.2], [0.1, -0.3])
+    b.add(Plus, inputs=(first, second))
+    b.quant(0.11, -99, 99)
+    found = b.imported()
+    codes = np.random.default_rng(0).integers(-8, 8, (200, 3))
+    values = {"x": codes * 0.25}
+    for step in b.steps:
+        values[step.output] = meant(step, [values[n] for n in step.inputs])
+    apart = np.abs(found.design.reference(codes) - np.rint(values[b.last] / 0.11))
+    assert apart.max() <= 1 and apart.mean() < 0.01
+    assert any("adds what the file does not quantise" in note for note in found.notes)
+
+
+def test_a_vector_that_is_only_turned_keeps_its_scale_and_the_weights_are_put_in_its_order():
+    b = Builder(3)
+    b.quant()
+    b.linear([[0.5, -1, 0.25], [0.25, 0.5, 1], [1, 0.5, -0.5]])
+    b.quant(0.29, -20, 20)
+    b.add(Picked, index=np.array([2, 0, 1]))
+    b.linear([[0.5, 0.25, -1]])
+    b.quant(0.0703, -99, 99)
+    found = b.imported()
+    assert "reorder" not in kinds(found) and not any("rounded" in note for note in found.notes)
+    codes = np.random.default_rng(0).integers(-8, 8, (200, 3))
+    values = codes * 0.25
+    for step in b.steps:
+        values = meant(step, [values])
+    assert np.array_equal(found.design.reference(codes)[:, 0], np.rint(values[:, 0] / 0.0703))
