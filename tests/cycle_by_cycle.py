@@ -176,38 +176,12 @@ class Pipeline:
         return self.place, tuple(self.output.stages)
 
 
-class ArgMaxUnit:
-    """An `argmax`: it takes a whole frame, then gives one index."""
-
-    def __init__(self, node: Node, x: Stream, y: Stream) -> None:
-        self.x, self.y = x, y
-        self.size, self.count = node.reads[0].count, 0
-        self.full = False
-
-    def backward(self) -> None:
-        self.x.ready = not self.full or self.y.ready
-
-    def forward(self) -> None:
-        self.y.valid = self.full
-
-    def clock(self) -> None:
-        if self.full and self.y.ready:
-            self.full = False
-        if self.x.valid and self.x.ready:
-            self.count += 1
-            if self.count == self.size:
-                self.count, self.full = 0, True
-
-    def state(self) -> Any:
-        return self.count, self.full
-
-
 class Widen:
-    """A `widen`: it takes so many words, then gives them as one."""
+    """A `widen` or an `argmax`: it takes so many words, of the latter a whole frame, then gives one."""
 
     def __init__(self, node: Node, x: Stream, y: Stream) -> None:
         self.x, self.y = x, y
-        self.parts = node.sequence[0].tolist()
+        self.parts = node.sequence[0].tolist() if node.kind == "widen" else [node.reads[0].count]
         self.word = self.count = 0
         self.full = False
 
@@ -342,7 +316,7 @@ class Fork:
         return None
 
 
-Part = Engine | Pipeline | ArgMaxUnit | Widen | Narrow | Unrolled | Fifo | Fork
+Part = Engine | Pipeline | Widen | Narrow | Unrolled | Fifo | Fork
 
 
 def run(parts: Sequence[Part], source: Stream, sink: Stream, inputs: int, outputs: int) -> Schedule:
@@ -448,7 +422,7 @@ PARTS: dict[str, Callable[[Node, list[Stream], Stream], Part]] = {
     "mac": lambda n, xs, y: Engine(n, xs[0], y), "pool": lambda n, xs, y: Engine(n, xs[0], y),
     "gather": lambda n, xs, y: Engine(n, xs[0], y), "accumulate": lambda n, xs, y: Engine(n, xs[0], y),
     "map": Pipeline, "add": Pipeline, "multiply": Pipeline, "concat": Pipeline,
-    "argmax": lambda n, xs, y: ArgMaxUnit(n, xs[0], y),
+    "argmax": lambda n, xs, y: Widen(n, xs[0], y),
     "window": lambda n, xs, y: Engine(n, xs[0], y), "pixel": Pipeline,
     "widen": lambda n, xs, y: Widen(n, xs[0], y), "narrow": lambda n, xs, y: Narrow(n, xs[0], y),
     "unrolled": lambda n, xs, y: Unrolled(n, xs[0], y),

@@ -171,7 +171,22 @@ class Join(Part):
         return bisect_left(self.output.entered, cycle) % len(self.from_), self.output.state(cycle)
 
 
-class Collector(Part):
+class Held(Part):
+    """What keeps a word in a register until all that it makes was given, and takes the next one as the last goes.
+    `came`, `given`: the cycles in which words went in and out."""
+
+    def __init__(self) -> None:
+        self.came, self.given = array("q"), array("q")
+
+    def ready(self, cycle: int) -> int:
+        return max(cycle, self.given[-1]) if self.given else cycle
+
+    @property
+    def last(self) -> int:
+        return max([*self.came[-1:], *self.given[-1:]], default=-1)
+
+
+class Collector(Held):
     """An `argmax` or a `widen`: it takes so many words, then gives one."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
@@ -179,10 +194,7 @@ class Collector(Part):
         ends = np.cumsum(node.sequence[0]) if node.kind == "widen" else np.array([self.size])
         # For each word of a frame, how many have been given once it has come.
         self.done = np.searchsorted(ends, np.arange(1, self.size + 1), side="right").tolist()
-        self.came, self.given = array("q"), array("q")
-
-    def ready(self, cycle: int) -> int:
-        return max(cycle, self.given[-1]) if self.given else cycle
+        super().__init__()
 
     def _full(self, came: int) -> int:
         """What has been put together once so many words have come."""
@@ -195,25 +207,18 @@ class Collector(Part):
             self.given.append(self.sink.ready(cycle + 1))
             self.sink.take(self.given[-1])
 
-    @property
-    def last(self) -> int:
-        return max([*self.came[-1:], *self.given[-1:]], default=-1)
-
     def state(self, cycle: int) -> Any:
         came = bisect_left(self.came, cycle)
         return came % self.size, bisect_left(self.given, cycle) < self._full(came)
 
 
-class Narrow(Part):
+class Narrow(Held):
     """A `narrow`: it takes a word and gives its parts, one after the other."""
 
     def __init__(self, node: Node, sink: Inlet) -> None:
         self.sink, self.parts = sink, node.sequence[0].tolist()
         self.before = [0, *np.cumsum(node.sequence[0]).tolist()]
-        self.came, self.given = array("q"), array("q")
-
-    def ready(self, cycle: int) -> int:
-        return max(cycle, self.given[-1]) if self.given else cycle
+        super().__init__()
 
     def take(self, cycle: int) -> None:
         parts = self.parts[len(self.came) % len(self.parts)]
@@ -222,10 +227,6 @@ class Narrow(Part):
             cycle = self.sink.ready(cycle + 1)
             self.given.append(cycle)
             self.sink.take(cycle)
-
-    @property
-    def last(self) -> int:
-        return max([*self.came[-1:], *self.given[-1:]], default=-1)
 
     def state(self, cycle: int) -> Any:
         frames, place = divmod(bisect_left(self.came, cycle), len(self.parts))
